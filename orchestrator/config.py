@@ -1,0 +1,216 @@
+"""The fleet's configuration: hosts and their settings, limits, timeouts, references to secrets. Text to values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from orchestrator.document import Document, Strict, Suggested, build, load
+from orchestrator.errors import InputError
+from orchestrator.secret import SecretReference
+from orchestrator.units import Duration, ShareField
+
+ENVIRONMENT = "ORCHESTRATOR_CONFIG"
+FILE_NAME = "config.yaml"
+
+
+class SecretSpec(Strict):
+    """Where a secret is to be had; exactly one of the keys. The secret itself never stands in a file of ours."""
+
+    env: str | None = Field(None, description="Name of an environment variable.")
+    file: str | None = Field(None, description="A file that holds the secret alone; relative to this file.")
+    command: list[str] | None = Field(None, min_length=1, description="A command, as a list, that prints the secret.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_literal(cls, value: Any) -> Any:
+        if isinstance(value, str | int | float):
+            raise Suggested("a secret is never written here; refer to it: {env: NAME}, {file: PATH} or {command: [...]}")
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> SecretSpec:
+        if sum(part is not None for part in (self.env, self.file, self.command)) != 1:
+            raise Suggested("give exactly one of env, file and command")
+        return self
+
+    def reference(self, folder: Path) -> SecretReference:
+        """The reference, with a file's path made absolute."""
+        if self.env is not None:
+            return SecretReference("env", self.env)
+        if self.file is not None:
+            return SecretReference("file", str(folder / Path(self.file).expanduser()))
+        return SecretReference("command", tuple(self.command or ()))
+
+
+class AuthSpec(Strict):
+    """Exactly one of the two ways that Dovecot knows."""
+
+    password: SecretSpec | None = Field(None, description="`doveadm_password`: HTTP Basic with the user doveadm.")
+    api_key: SecretSpec | None = Field(None, description="`doveadm_api_key`: the X-Dovecot-API header.")
+
+    @model_validator(mode="after")
+    def _one(self) -> AuthSpec:
+        if (self.password is None) == (self.api_key is None):
+            raise Suggested("give exactly one of password and api_key")
+        return self
+
+
+class TlsSpec(Strict):
+    """TLS towards the hosts. Certificates are verified unless `verify: false` is said, which is shown as a warning."""
+
+    ca_file: str | None = Field(None, description="CA certificates (PEM) that sign the hosts' certificates.")
+    verify: bool = Field(default=True, description="false accepts any certificate; every command then warns.")
+    server_name: str | None = Field(None, description="The name expected in the certificate, if not the address.")
+    cert_file: str | None = Field(None, description="A client certificate (PEM).")
+    key_file: str | None = Field(None, description="The client certificate's key (PEM).")
+
+
+class TimeoutSpec(Strict):
+    """How long to wait for a host."""
+
+    connect: Duration | None = Field(None, description="For the connection and TLS (default 5s).")
+    request: Duration | None = Field(None, description="For the whole answer (default 60s); a step may set its own.")
+
+
+class HostLimits(Strict):
+    """Limits of a host."""
+
+    per_host: int | None = Field(None, ge=1, le=64, description="Requests at a time on this host.")
+
+
+class Limits(Strict):
+    """How much at a time, and when to stop."""
+
+    in_flight: int | None = Field(
+        None, ge=1, le=10_000, description="Operations sent and not yet recorded, in the whole run (default 100)."
+    )
+    per_host: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Requests at a time on one host (default 4). A stock host gains nothing above 4, and 100 lock it up.",
+    )
+    rate: float | None = Field(None, gt=0, description="Requests a second in the whole run (default: no limit).")
+    max_failed: ShareField | None = Field(
+        None, description="How many operations of a step (or which percentage) may fail before all stops (default 0)."
+    )
+
+
+class Retry(Strict):
+    """When an operation is tried again: after exit code 75, an unreachable host, or an unknown outcome."""
+
+    attempts: int | None = Field(None, ge=1, le=100, description="Attempts in all (default 6).")
+    base: Duration | None = Field(None, description="Longest wait after the first attempt; doubles (default 1s).")
+    max: Duration | None = Field(None, description="Longest wait between two attempts (default 30s).")
+    deadline: Duration | None = Field(None, description="No attempt starts later than this after the first (10m).")
+
+
+class HostSettings(Strict):
+    """Settings that hosts share; a group's override the defaults, a host's override its group's."""
+
+    scheme: Literal["https", "http"] | None = Field(None, description="https (default); plain http must be said.")
+    port: int | None = Field(None, ge=1, le=65535, description="Port of the doveadm HTTP listener (default 8080).")
+    auth: AuthSpec | None = Field(None, description="How to authenticate.")
+    tls: TlsSpec | None = Field(None, description="TLS settings.")
+    timeout: TimeoutSpec | None = Field(None, description="Timeouts.")
+    limits: HostLimits | None = Field(None, description="Limits of each host.")
+
+
+class HostSpec(HostSettings):
+    """One host: an address, or a mapping with an address and settings of its own."""
+
+    address: str = Field(description="IP address or host name.")
+    tags: list[str] = Field(default_factory=list, description="Words by which selections can name this host.")
+
+
+def _host(value: Any) -> Any:
+    return {"address": value} if isinstance(value, str) else value
+
+
+def _hosts(value: Any) -> Any:
+    if isinstance(value, list):
+        return {name: name for name in value if isinstance(name, str)}
+    return value
+
+
+HostEntry = Annotated[HostSpec | None, BeforeValidator(_host)]
+
+
+class GroupSpec(Strict):
+    """Hosts of a kind."""
+
+    hosts: Annotated[dict[str, HostEntry], BeforeValidator(_hosts)] = Field(
+        description="name: address, name: {address: ..., ...}, name: (nothing: a host of another group), "
+        "or a list of host names. Ranges such as b[01-20]: 10.0.0.[1-20] stand for many."
+    )
+    defaults: HostSettings = Field(default_factory=HostSettings, description="Settings of this group's hosts.")
+
+
+class ConfigFile(Strict):
+    """The configuration file."""
+
+    defaults: HostSettings = Field(default_factory=HostSettings, description="Settings of all hosts.")
+    limits: Limits = Field(default_factory=Limits, description="Limits of every run; playbooks may lower them.")
+    retry: Retry = Field(default_factory=Retry, description="When operations are tried again.")
+    groups: dict[str, GroupSpec] = Field(description="The fleet's hosts, in groups.")
+    protect: list[str] = Field(
+        default_factory=list, description="Selections of hosts where no playbook may change anything."
+    )
+    state_dir: str | None = Field(None, description="Where run files are kept (default: XDG_STATE_HOME/orchestrator).")
+
+
+class Config:
+    """A configuration file that was read and found valid.
+
+    Attributes:
+        path: the file, absolute.
+        document: its text with places.
+        file: its values.
+    """
+
+    def __init__(self, path: Path, document: Document) -> None:
+        self.path = path
+        self.document = document
+        self.file = build(ConfigFile, document)
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        InputError: with every problem and its place.
+    """
+    return Config(path.resolve(), load(path, what="configuration"))
+
+
+def find_config(explicit: str | None, environ: dict[str, str] | os._Environ[str] = os.environ) -> Path:
+    """The configuration file to use: -c, ORCHESTRATOR_CONFIG, ./config.yaml, the user's, then /etc.
+
+    Raises:
+        InputError: none of them exists; names the places that were tried.
+    """
+    if explicit:
+        return Path(explicit).expanduser()
+    if environ.get(ENVIRONMENT):
+        return Path(environ[ENVIRONMENT]).expanduser()
+    tried = list(_usual_places(environ))
+    for path in tried:
+        if path.is_file():
+            return path
+    raise InputError.at(
+        f"no configuration file found; looked for {', '.join(map(str, tried))}",
+        "configuration",
+        hint="copy config.example.yaml to config.yaml and name your hosts, or give one with -c",
+    )
+
+
+def _usual_places(environ: dict[str, str] | os._Environ[str]) -> Iterator[Path]:
+    yield Path(FILE_NAME)
+    home = environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    yield Path(home) / "orchestrator" / FILE_NAME
+    yield Path("/etc/orchestrator") / FILE_NAME

@@ -1,0 +1,309 @@
+"""YAML text to plain values that remember where each of them stood. The only importer of yaml.
+
+Stricter than YAML 1.1 where that loses mail: duplicate keys, `no`/`on`, `012`, `1:30` and date-like words are
+errors that say how to write what was meant; aliases are allowed but may not multiply (the "billion laughs").
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orchestrator.errors import InputError, Place, Problem
+
+try:
+    from yaml import CSafeLoader as _Loader
+except ImportError:  # PyYAML built without libyaml: slower, same result
+    from yaml import SafeLoader as _Loader  # type: ignore[assignment]
+
+Path_ = tuple[str | int, ...]
+M = TypeVar("M", bound=BaseModel)
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_DEPTH = 60
+MAX_ALIASED = 100_000  # values reached through an alias, each counted as often as it is reached
+
+_SECRETIVE = re.compile(r"(?i)passw|api_?key|secret|token")  # such lines are never shown: one may hold a literal secret
+_TAG = "tag:yaml.org,2002:"
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"[-+]?[0-9]+\.[0-9]+([eE][-+]?[0-9]+)?\Z")
+
+
+class Strict(BaseModel):
+    """Base of all that is written in YAML: unknown keys are errors, values never change, `yes` is not `true`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, use_attribute_docstrings=False)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed text: its plain value and the place of every key and value in it.
+
+    Attributes:
+        value: dicts, lists and scalars.
+        source: the file's name as errors show it.
+        text: the whole text.
+        folder: relative paths in the document are relative to this.
+        problems: words that YAML reads otherwise than people do; `build` reports them with its own findings.
+    """
+
+    value: Any
+    source: str
+    text: str
+    folder: Path
+    _values: dict[Path_, tuple[int, int]] = field(repr=False, default_factory=dict)
+    _keys: dict[Path_, tuple[int, int]] = field(repr=False, default_factory=dict)
+    problems: list[Problem] = field(repr=False, default_factory=list)
+
+    def place(self, path: Sequence[str | int], *, key: bool = False) -> Place:
+        """The place of the value (or key) at `path`, or of its nearest ancestor that exists."""
+        marks = self._keys if key else self._values
+        for size in range(len(path), -1, -1):
+            mark = marks.get(tuple(path[:size])) or self._values.get(tuple(path[:size]))
+            if mark:
+                return self._at(*mark)
+        return Place(self.source)
+
+    def problem(self, path: Sequence[str | int], message: str, *, suggestion: str = "", key: bool = False) -> Problem:
+        """A problem at `path`."""
+        return Problem(message, self.place(path, key=key), suggestion)
+
+    def _at(self, line: int, column: int) -> Place:
+        lines = self._lines
+        text = lines[line] if line < len(lines) else ""
+        return Place(self.source, line + 1, column + 1, "" if _SECRETIVE.search(text) else text)
+
+    @property
+    def _lines(self) -> list[str]:
+        cached: list[str] | None = self.__dict__.get("_split")
+        if cached is None:
+            cached = re.split(r"\r\n|\r|\n", self.text)
+            object.__setattr__(self, "_split", cached)
+        return cached
+
+
+def load(path: Path, *, what: str = "file") -> Document:
+    """Read and parse a YAML file.
+
+    Args:
+        path: the file.
+        what: what it is in error messages ("playbook", "configuration").
+
+    Raises:
+        InputError: unreadable, too large, not UTF-8, or not the YAML that is accepted here.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError.at(f"this {what} is larger than {MAX_BYTES // 2**20} MiB", str(path))
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError.at(f"not UTF-8 text (byte {error.start})", str(path)) from None
+    except IsADirectoryError:
+        raise InputError.at(f"is a directory; a {what} is a YAML file", str(path)) from None
+    except OSError as error:
+        raise InputError.at(f"cannot read this {what}: {error.strerror}", str(path)) from None
+    return parse(text, source=str(path), folder=path.resolve().parent)
+
+
+def parse(text: str, *, source: str, folder: Path) -> Document:
+    """Parse YAML text. What can be read in spite of a problem is read, so that `build` can show all problems at once.
+
+    Raises:
+        InputError: the text is not YAML, too deep, or its aliases multiply.
+    """
+    document = Document(None, source, text, folder)
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = document._at(mark.line, mark.column) if mark else Place(source)
+        raise InputError.at(f"not valid YAML: {error.problem or error.context}", place) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+        raise InputError.at(f"not valid YAML: {reason}", source) from None
+    object.__setattr__(document, "value", None if root is None else _Reader(document).read(root, (), 0))
+    return document
+
+
+def dump(value: Any) -> str:
+    """Plain values as text that `parse` reads back (JSON, which is YAML)."""
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+class _Reader:
+    """Walks the node graph once, turning nodes into values and noting places and problems."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self._seen: set[int] = set()
+        self._open: set[int] = set()
+        self._aliased = 0
+
+    def read(self, node: yaml.Node, path: Path_, depth: int) -> Any:
+        mark = (node.start_mark.line, node.start_mark.column)
+        self.document._values[path] = mark
+        if depth > MAX_DEPTH:
+            raise InputError.at(f"nested more than {MAX_DEPTH} levels deep", self.document._at(*mark))
+        self._count_alias(node, mark)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, mark)
+        if id(node) in self._open:
+            raise InputError.at("an alias refers to a value that contains it", self.document._at(*mark))
+        self._open.add(id(node))
+        value = self._mapping(node, path, depth) if isinstance(node, yaml.MappingNode) else self._list(node, path, depth)
+        self._open.discard(id(node))
+        return value
+
+    def _count_alias(self, node: yaml.Node, mark: tuple[int, int]) -> None:
+        if id(node) not in self._seen:
+            self._seen.add(id(node))
+            return
+        self._aliased += 1
+        if self._aliased > MAX_ALIASED:
+            raise InputError.at(f"aliases expand to more than {MAX_ALIASED} values", self.document._at(*mark))
+
+    def _list(self, node: yaml.Node, path: Path_, depth: int) -> list[Any]:
+        return [self.read(child, (*path, index), depth + 1) for index, child in enumerate(node.value)]
+
+    def _mapping(self, node: yaml.MappingNode, path: Path_, depth: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            mark = (key_node.start_mark.line, key_node.start_mark.column)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._problem("a key must be a word", mark)
+                continue
+            key = key_node.value
+            if key_node.tag == _TAG + "merge":
+                self._problem("merge keys (<<) are not supported; write the keys out", mark)
+                continue
+            if key in result:
+                self._problem(f"the key {key!r} is given twice", mark)
+            self.document._keys[(*path, key)] = mark
+            result[key] = self.read(value_node, (*path, key), depth + 1)
+        return result
+
+    def _scalar(self, node: yaml.ScalarNode, mark: tuple[int, int]) -> Any:
+        text: str = node.value
+        kind = node.tag.removeprefix(_TAG)
+        if kind == "str" or node.style:  # a style means quotes or a block: text as it stands
+            return text
+        if kind == "null":
+            return None
+        if kind == "bool":
+            if text in {"true", "false"}:
+                return text == "true"
+            truth = str(text.lower() in {"yes", "on", "true", "y"}).lower()
+            self._problem(f"{text} is a boolean in YAML: write {truth}, or '{text}' in quotes if the word is meant", mark)
+            return truth == "true"
+        if kind == "int" and _INTEGER.match(text):
+            return int(text) if len(text) < 30 else text
+        if kind == "float" and _FLOAT.match(text):
+            return float(text)
+        if kind in {"int", "float", "timestamp"}:
+            self._problem(f"{text} means something else in YAML ({kind}): put it in quotes, or write a plain number", mark)
+            return text
+        self._problem(f"the tag !{kind} is not supported", mark)
+        return text
+
+    def _problem(self, message: str, mark: tuple[int, int]) -> None:
+        self.document.problems.append(Problem(message, self.document._at(*mark)))
+
+
+def build(model: type[M], document: Document, value: Any = None, at: Path_ = ()) -> M:
+    """Validate a document's value (or the part of it at `at`) into a model.
+
+    Raises:
+        InputError: every problem at once, each at its line and column.
+    """
+    problems = list(document.problems)
+    try:
+        built = model.model_validate(document.value if value is None else value)
+    except ValidationError as error:
+        marked = {problem.place for problem in problems}
+        problems += [p for p in _problems_of(error, document, at, model) if p.place not in marked]
+    if problems:
+        raise InputError(problems)
+    return built
+
+
+def _problems_of(error: ValidationError, document: Document, at: Path_, model: type[BaseModel]) -> Iterator[Problem]:
+    """Pydantic's findings as problems with places and suggestions."""
+    seen: set[tuple[Path_, str]] = set()
+    for found in error.errors(include_url=False, include_input=False):
+        path = _real_path((*at, *found["loc"]), document)
+        message, suggestion, on_key = _words(found)
+        if found["type"] == "extra_forbidden":
+            suggestion = nearest(str(found["loc"][-1]), _known_keys(model, found["loc"][:-1]))
+        if (path, message) not in seen:
+            seen.add((path, message))
+            yield document.problem(path, message, suggestion=suggestion, key=on_key)
+
+
+def _known_keys(model: type[BaseModel], loc: Iterable[str | int]) -> set[str]:
+    """The keys that are valid where pydantic's location points."""
+    models = {model}
+    for part in loc:
+        fields = [field for m in models for name, field in m.model_fields.items() if (field.alias or name) == part]
+        models = {m for field in fields for m in _models_in(field.annotation)} or models
+    return {field.alias or name for m in models for name, field in m.model_fields.items()}
+
+
+def _models_in(annotation: Any) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {m for part in get_args(annotation) for m in _models_in(part)}
+
+
+def _real_path(loc: Iterable[str | int], document: Document) -> Path_:
+    """The part of pydantic's location that exists in the document; it adds names of union members."""
+    path: Path_ = ()
+    for part in loc:
+        longer = (*path, part)
+        if longer not in document._values and longer not in document._keys:
+            break
+        path = longer
+    return path
+
+
+def _words(found: Any) -> tuple[str, str, bool]:
+    kind, context = found["type"], found.get("ctx", {})
+    last = str(found["loc"][-1]) if found["loc"] else ""
+    if kind == "extra_forbidden":
+        return f"unknown key {last!r}", "", True
+    if kind == "missing":
+        return f"the key {last!r} is missing", "", True
+    if kind == "value_error":
+        return str(context.get("error", found["msg"])).strip(), getattr(context.get("error"), "suggestion", ""), False
+    if kind in {"model_type", "dict_type", "model_attributes_type"}:
+        return "must be a mapping (key: value)", "", False
+    if kind == "list_type":
+        return "must be a list", "", False
+    if kind == "string_type":
+        return "must be text; put it in quotes", "", False
+    if kind in {"literal_error", "enum"}:
+        return f"must be one of {context.get('expected', '')}", "", False
+    words = str(found["msg"])
+    return words.replace("Input should", "should"), "", False
+
+
+class Suggested(ValueError):
+    """A wrong word and the nearest valid one, for validators."""
+
+    def __init__(self, message: str, suggestion: str = "") -> None:
+        super().__init__(message)
+        self.suggestion = suggestion
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that `word` most likely meant, or empty."""
+    pool = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(word.lower(), pool, n=1, cutoff=0.6)
+    return pool[found[0]] if found else ""

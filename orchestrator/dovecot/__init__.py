@@ -1,0 +1,1 @@
+"""All that knows Dovecot: commands and their meaning, the wire format, the HTTP client."""

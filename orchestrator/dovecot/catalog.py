@@ -1,0 +1,186 @@
+"""What is known of each doveadm command: parameters, repeatability, whom it disturbs, what its exit codes mean.
+
+The knowledge is data, in `commands/*.yaml` beside this file, one file a family, which an administrator can read and
+correct. A family is read when one of its commands is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from orchestrator.document import Strict, build, load, nearest
+from orchestrator.errors import InputError
+from orchestrator.outcome import Repeatability
+
+FOLDER = Path(__file__).parent / "commands"
+
+ParameterType = Literal["string", "integer", "boolean", "array"]
+Version = Literal["2.2", "2.3", "2.4"]
+
+
+class Parameter(Strict):
+    """A command's parameter."""
+
+    type: ParameterType | dict[Version, ParameterType] = "string"
+    required: bool = False
+    help: str = ""
+    versions: list[Version] = Field(default_factory=list)
+    format: Literal["", "address", "user", "count"] = ""
+    option: str = ""
+    argument: int | None = None
+
+    def types(self) -> set[str]:
+        """The types it has in any version."""
+        return set(self.type.values()) if isinstance(self.type, dict) else {self.type}
+
+
+class ExitCode(Strict):
+    """What an exit code means."""
+
+    means: str
+    outcome: Literal["unchanged", "failed", "temporary"] = "failed"
+    versions: list[Version] = Field(default_factory=list)
+    name: str = ""
+    remedy: str = ""
+
+
+class ParameterTest(Strict):
+    """A condition on a parameter's value."""
+
+    parameter: str
+    equals: Any = None
+    class_: Literal["read", "repeatable", "unrepeatable"] | None = Field(None, alias="class")
+
+    def holds(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether the parameter has that value."""
+        return bool(parameters.get(self.parameter) == self.equals)
+
+
+class Inverse(Strict):
+    """The command that takes another's effect back."""
+
+    command: str
+    note: str = ""
+
+
+class Changed(Strict):
+    """How an answer shows whether something was changed."""
+
+    rows: bool = False
+    count: str = ""
+    column: str = ""
+
+
+class Command(Strict):
+    """One doveadm command."""
+
+    summary: str
+    class_: Literal["read", "repeatable", "unrepeatable"] = Field(alias="class")
+    class_when: list[ParameterTest] = Field(default_factory=list)
+    disrupts: str = ""
+    disrupts_unless: ParameterTest | None = None
+    versions: list[Version] = Field(default_factory=list)
+    where: Literal["backend", "director", "any"] = "any"
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    exit_codes: dict[str, ExitCode] = Field(default_factory=dict)
+    verify: str = ""
+    inverse: Inverse | None = None
+    doveadm: str = ""
+    notes: list[str] = Field(default_factory=list)
+    changed: Changed | None = None
+
+    def repeatability(self, parameters: Mapping[str, Any]) -> Repeatability:
+        """What sending it twice with these parameters means."""
+        for test in self.class_when:
+            if test.class_ and test.holds(parameters):
+                return Repeatability(test.class_)
+        return Repeatability(self.class_)
+
+    def disturbs(self, parameters: Mapping[str, Any]) -> str:
+        """Whom it disturbs with these parameters, in a sentence; empty when nobody notices."""
+        if self.disrupts_unless and self.disrupts_unless.holds(parameters):
+            return ""
+        return self.disrupts
+
+    def changes(self, rows: Iterable[Mapping[str, Any]]) -> bool | None:
+        """Whether an answer says that something was changed; None when it does not say."""
+        if not self.changed:
+            return None
+        rows = list(rows)
+        if self.changed.count:
+            numbers = [str(row.get(self.changed.count, "")) for row in rows]
+            return any(number.isdigit() and int(number) > 0 for number in numbers)
+        return bool(rows)
+
+
+UNLISTED = Command.model_validate({"summary": "A command that the catalogue does not know.", "class": "unrepeatable"})
+
+
+@cache
+def _families() -> dict[str, Path]:
+    """Command -> the file that describes it, from the files' top-level keys alone."""
+    return {
+        name: path
+        for path in sorted(FOLDER.glob("[!_]*.yaml"))
+        for name in re.findall(r"^([A-Za-z0-9]+):", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+
+
+@cache
+def _family(path: Path) -> Mapping[str, Command]:
+    document = load(path, what="command catalogue")
+    return {
+        name: build(Command, document, value, (name,))
+        for name, value in document.value.items()
+        if not name.startswith(("_", "x-"))
+    }
+
+
+def names() -> list[str]:
+    """All known commands, in alphabetical order."""
+    return sorted(_families())
+
+
+def find(name: str) -> Command | None:
+    """What is known of a command, or None."""
+    path = _families().get(name)
+    return _family(path).get(name) if path else None
+
+
+def suggest(name: str) -> str:
+    """The known command that a misspelt one most likely meant, or empty."""
+    return nearest(name, _families())
+
+
+@cache
+def general_exit_codes() -> Mapping[int, ExitCode]:
+    """What exit codes mean where the command itself says nothing."""
+    document = load(FOLDER / "_exit_codes.yaml", what="command catalogue")
+    return {int(code): build(ExitCode, document, value, (code,)) for code, value in document.value.items()}
+
+
+def exit_code(command: Command, code: int) -> ExitCode:
+    """What an exit code of a command means: the command's own meaning, the general one, or none."""
+    own = command.exit_codes.get(str(code))
+    if own:
+        return own
+    known = general_exit_codes().get(code)
+    return known or ExitCode(means="no meaning is known", outcome="temporary" if code == 75 else "failed")
+
+
+def check_family(path: Path) -> None:
+    """Check one family's file.
+
+    Raises:
+        InputError: with every problem and its place.
+    """
+    _family(path)
+
+
+__all__ = ["UNLISTED", "Command", "ExitCode", "InputError", "Parameter", "exit_code", "find", "names", "suggest"]

@@ -1,0 +1,218 @@
+"""From a playbook's parameters to the bytes of a request: checked against the catalogue before anything is sent.
+
+A parameter that a real server answers by dying, or by doing something else, is refused here: control characters (2.3
+passes them on to the director, where they inject commands), missing mandatory parameters, wrong types, empty values.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestrator.document import nearest
+from orchestrator.dovecot.catalog import Command, Parameter
+
+Values = dict[str, Any]
+
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\Z")
+_INTEGER = re.compile(r"-?\d{1,18}\Z")
+MAX_BODY = 1024 * 1024 - 4096  # bytes; 2.3.19.1 refuses bodies above 1 MiB
+
+
+class ParameterError(ValueError):
+    """A parameter that must not be sent.
+
+    Attributes:
+        parameter: its name.
+        suggestion: the nearest valid name, or empty.
+    """
+
+    def __init__(self, parameter: str, message: str, suggestion: str = "") -> None:
+        super().__init__(message)
+        self.parameter = parameter
+        self.suggestion = suggestion
+
+
+def problems_of_names(name: str, command: Command, given: set[str]) -> list[ParameterError]:
+    """What is wrong with the names of the parameters given to a command of the catalogue."""
+    found = [
+        ParameterError(word, f"{name} has no parameter {word!r}", nearest(word, command.parameters))
+        for word in sorted(given - set(command.parameters))
+    ]
+    missing = [word for word, spec in command.parameters.items() if spec.required and word not in given]
+    found += [ParameterError(word, f"{name} needs the parameter {word!r}") for word in missing]
+    return found
+
+
+def checker(command: Command | None, given: Mapping[str, Any]) -> Callable[[Values], Values]:
+    """A function that checks and normalises the values of a step's parameters; made once, called for each operation.
+
+    Args:
+        command: None for a command that the catalogue does not know; its values are then only made safe.
+        given: the step's parameters.
+    """
+    specs = command.parameters if command else {}
+    checks = [(name, _check_for(name, specs.get(name))) for name in given]
+
+    def check(values: Values) -> Values:
+        return {name: one(values[name]) for name, one in checks}
+
+    return check
+
+
+def _check_for(name: str, spec: Parameter | None) -> Callable[[Any], Any]:
+    types = spec.types() if spec else set()
+    if not spec or len(types) != 1:
+        return lambda value: _any(name, value)
+    kind = next(iter(types))
+    if kind == "boolean":
+        return lambda value: _boolean(name, value)
+    if kind == "integer":
+        return lambda value: _integer(name, value)
+    if kind == "array":
+        return lambda value: _array(name, value, required=spec.required)
+    form = _FORMATS.get(spec.format, _string)
+    return lambda value: form(name, value)
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false", 0, 1):  # wiki examples write 0; 2.3 reads everything but true as false, silently
+        return value in ("true", 1)
+    raise ParameterError(name, f"{name} must be true or false, not {value!r}")
+
+
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and _INTEGER.match(value):
+        return int(value)
+    raise ParameterError(name, f"{name} must be a whole number, not {value!r}")
+
+
+def _string(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if not isinstance(value, str):
+        raise ParameterError(name, f"{name} must be text, not {_kind(value)}")
+    if _CONTROL.search(value):
+        raise ParameterError(name, f"{name} contains a control character ({_shown(value)}); that is never sent")
+    if _SURROGATE.search(value):
+        raise ParameterError(name, f"{name} contains half a character (a lone surrogate)")
+    return value
+
+
+def _stream(name: str, value: Any) -> str:
+    """A parameter that carries a file's content: line ends and tabs belong to it."""
+    if not isinstance(value, str):
+        raise ParameterError(name, f"{name} must be text, not {_kind(value)}")
+    if "\x00" in value or _SURROGATE.search(value):
+        raise ParameterError(name, f"{name} contains a null character or half a character")
+    return value
+
+
+def _array(name: str, value: Any, *, required: bool) -> list[str]:
+    items = value if isinstance(value, list | tuple) else [value]
+    if required and not items and name != "user":  # authCacheFlush: "user": [] means everybody (2.3.19.1)
+        raise ParameterError(name, f"{name} must not be empty")
+    return [_string(name, item) for item in items]
+
+
+def _address(name: str, value: Any) -> str:
+    """An address: "5" would be taken for 0.0.0.5 and "10.0.234" for 10.0.0.234 (seen on 2.3.19.1)."""
+    text = _string(name, value)
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        if text != "all" and not _HOST_NAME.match(text):
+            raise ParameterError(name, f"{name} must be an IP address or a host name, not {text!r}") from None
+    return text
+
+
+def _user(name: str, value: Any) -> str:
+    text = _string(name, value)
+    if not text:
+        raise ParameterError(name, f"{name} must not be empty")
+    return text
+
+
+def _count(name: str, value: Any) -> str:
+    text = _string(name, value)
+    if not text.isascii() or not text.isdigit():
+        raise ParameterError(name, f"{name} must be a number of 0 or more, not {text!r}")
+    return text
+
+
+def _any(name: str, value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_string(name, item) for item in value]
+    if isinstance(value, bool | int):
+        return value
+    return _string(name, value)
+
+
+_FORMATS: dict[str, Callable[[str, Any], str]] = {"address": _address, "user": _user, "count": _count, "file": _stream}
+
+
+def _kind(value: Any) -> str:
+    return {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(value), repr(value))
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 40 else value[:40] + "...")
+
+
+def encode_parameters(values: Values) -> str:
+    """Parameters as the JSON that is sent and that the run file keeps."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def request_body(command: str, parameters: str, tag: str) -> bytes:
+    """The payload of one command.
+
+    Args:
+        command: its name.
+        parameters: as `encode_parameters` wrote them.
+        tag: what Dovecot echoes; never empty (2.4.1 dies of an empty tag).
+    """
+    return f'[["{command}",{parameters},"{tag}"]]'.encode()
+
+
+def command_line(name: str, command: Command | None, values: Mapping[str, Any]) -> str:
+    """The `doveadm` command line with the same meaning, for people."""
+    if command is None or not command.doveadm:
+        shown = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items())
+        return shlex.join([name, *shown])
+    words = ["doveadm", *command.doveadm.split()]
+    positional: dict[int, list[str]] = {}
+    for key, value in values.items():
+        spec = command.parameters.get(key)
+        texts = [_cli_text(item) for item in value] if isinstance(value, list | tuple) else [_cli_text(value)]
+        if spec and spec.option:
+            words += _option(spec.option, value, texts)
+        elif spec and spec.argument is not None:
+            positional[spec.argument] = texts
+        else:
+            words += [f"{key}={','.join(texts)}"]
+    for position in sorted(positional):
+        words += positional[position]
+    return " ".join(word if "{{" in word or word == "…" else shlex.quote(word) for word in words)
+
+
+def _option(option: str, value: Any, texts: list[str]) -> list[str]:
+    if isinstance(value, bool):
+        return [option] if value else []
+    return [word for text in texts for word in (option, text)]
+
+
+def _cli_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,42 @@
+"""How far a request came, as a value: not sent, sent without an answer, or answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """No byte of the request left: refused, unreachable, no such name, TLS failure, connect timeout.
+
+    Attributes:
+        local: the cause is this machine (no file descriptors left), not the host.
+    """
+
+    reason: str
+    local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The request may have been executed: it was sent, wholly or in part, and no complete answer came."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A complete HTTP answer.
+
+    Attributes:
+        status: HTTP status.
+        body: the whole body.
+        offered: the schemes of authentication that a 401 offers.
+    """
+
+    status: int
+    body: bytes
+    offered: tuple[str, ...] = ()
+
+
+Exchange = NotSent | NoAnswer | Answered

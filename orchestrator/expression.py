@@ -1,0 +1,230 @@
+"""The expressions of playbooks: `{{ before.rows | where('state', 'up') | column('users') | total }}`.
+
+A subset of Jinja2 that operators know: names, attributes, indexes, arithmetic, comparisons, `and or not in`, `a if b
+else c`, filters and tests. No statements, no function calls, no string or list multiplication, no powers: an expression
+can neither reach Python nor run for ever. A template that is wholly one `{{ expression }}` keeps its value's type;
+otherwise the pieces become text. What hosts answer is data: it is never parsed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+
+from orchestrator.errors import ExpressionError
+from orchestrator.filters import FILTERS
+
+Scope = Mapping[str, Any]
+
+MAX_LENGTH = 4000  # characters of one template
+MAX_NESTING = 40
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, less all that an answer's reader does not need."""
+
+    intercepted_binops = frozenset({"*", "**", "%", "+"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        numbers = isinstance(left, int | float) and isinstance(right, int | float)
+        if operator == "+" and type(left) is type(right) and isinstance(left, str | list):
+            return super().call_binop(context, operator, left, right)
+        if not numbers or operator == "**":
+            raise SecurityError(f"{operator} works on numbers only" if operator != "**" else "** is not available")
+        return super().call_binop(context, operator, left, right)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """A column of a row goes before a method of its dict: `item.values` is the column."""
+        if isinstance(obj, Mapping) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return not attr.startswith("_") and not callable(value)
+
+
+def _environment() -> _Environment:
+    env = _Environment(undefined=jinja2.StrictUndefined, autoescape=False, finalize=_text_of, optimized=False)
+    kept = ("default", "length", "first", "last", "unique", "sort", "upper", "lower", "trim", "join", "round", "abs")
+    env.filters = {name: env.filters[name] for name in kept} | dict(FILTERS)
+    env.tests = {name: env.tests[name] for name in ("defined", "undefined", "none", "number", "string", "in", "==")}
+    env.globals = {}
+    return env
+
+
+def _text_of(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value
+
+
+_ENV = _environment()
+_FORBIDDEN: tuple[type[nodes.Node], ...] = (nodes.Call, nodes.Stmt, nodes.Pow)
+_ALLOWED_STATEMENTS = (nodes.Output,)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A text with `{{ expressions }}` in it, compiled.
+
+    Attributes:
+        text: as written.
+        names: the names that it reads from its scope.
+    """
+
+    text: str
+    names: frozenset[str]
+    _evaluate: Callable[[Scope], Any] = field(repr=False, compare=False)
+
+    def __call__(self, scope: Scope) -> Any:
+        """The value in a scope.
+
+        Raises:
+            ExpressionError: an undefined name or attribute, or an operation that the values do not allow.
+        """
+        try:
+            return self._evaluate(scope)
+        except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError, RecursionError) as error:
+            raise ExpressionError(f"cannot evaluate {self.text}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"there is no {error}"
+    return str(error) or type(error).__name__
+
+
+def is_template(value: Any) -> bool:
+    """Whether a value is text with an expression in it."""
+    return isinstance(value, str) and "{{" in value
+
+
+@lru_cache(maxsize=4096)
+def template(text: str) -> Template:
+    """Compile a text.
+
+    Raises:
+        ExpressionError: not an expression, or one that uses what is not available here.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ExpressionError(f"an expression of {len(text)} characters is too long (at most {MAX_LENGTH})")
+    try:
+        tree = _ENV.parse(text)
+        _check(tree, 0)
+        names = frozenset(meta.find_undeclared_variables(tree))
+        whole = _whole_expression(tree)
+        evaluate = _plain_name(whole) if whole is not None else None
+        if evaluate is None:
+            evaluate = _compile_expression(text) if whole is not None else _compile_text(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise ExpressionError(f"not a valid expression: {error.message} in {text}") from None
+    except (jinja2.TemplateError, RecursionError, SyntaxError, MemoryError) as error:
+        raise ExpressionError(f"not a valid expression: {_reason(error)} in {text}") from None
+    return Template(text, names, evaluate)
+
+
+def _check(node: nodes.Node, depth: int) -> None:
+    if depth > MAX_NESTING:
+        raise SecurityError(f"nested more than {MAX_NESTING} levels")
+    if isinstance(node, nodes.Call):
+        raise SecurityError("function calls are not available; use filters (value | filter)")
+    if isinstance(node, _FORBIDDEN) and not isinstance(node, _ALLOWED_STATEMENTS):
+        raise SecurityError("statements ({% %}) and ** are not available; only {{ expressions }} are")
+    for child in node.iter_child_nodes():
+        _check(child, depth + 1)
+
+
+def _whole_expression(tree: nodes.Template) -> nodes.Node | None:
+    """The expression, if the text is one `{{ expression }}` and nothing else."""
+    if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output) and len(tree.body[0].nodes) == 1:
+        only = tree.body[0].nodes[0]
+        return None if isinstance(only, nodes.TemplateData) else only
+    return None
+
+
+def _compile_expression(text: str) -> Callable[[Scope], Any]:
+    inner = text.strip()
+    compiled = _ENV.compile_expression(inner[2:-2].strip("-+ \n\t"), undefined_to_none=False)
+
+    def evaluate(scope: Scope) -> Any:
+        value = compiled(scope)
+        if isinstance(value, jinja2.Undefined):
+            str(value)  # StrictUndefined raises with the name
+        return value
+
+    return evaluate
+
+
+def _compile_text(text: str) -> Callable[[Scope], Any]:
+    compiled = _ENV.from_string(text)
+    return lambda scope: compiled.render(scope)
+
+
+def _plain_name(node: nodes.Node) -> Callable[[Scope], Any] | None:
+    """A short cut for `{{ item }}`: a million items need not pass through Jinja."""
+    if not isinstance(node, nodes.Name):
+        return None
+    name = node.name
+
+    def evaluate(scope: Scope) -> Any:
+        try:
+            return scope[name]
+        except KeyError:
+            raise jinja2.UndefinedError(f"'{name}' is undefined") from None
+
+    return evaluate
+
+
+def names_in(value: Any) -> frozenset[str]:
+    """All names that the templates within a value (text, list, mapping) read.
+
+    Raises:
+        ExpressionError: one of them is not valid.
+    """
+    if is_template(value):
+        return template(value).names
+    if isinstance(value, Mapping):
+        return frozenset().union(*map(names_in, value.values()))
+    if isinstance(value, list | tuple):
+        return frozenset().union(*map(names_in, value))
+    return frozenset()
+
+
+def compile_value(value: Any) -> Callable[[Scope], Any]:
+    """A function from a scope to the value with all its templates evaluated; cheap to call a million times."""
+    if is_template(value):
+        return template(value)
+    if not names_in(value) and not _has_template(value):
+        return lambda _scope: value
+    if isinstance(value, Mapping):
+        parts = [(key, compile_value(part)) for key, part in value.items()]
+        return lambda scope: {key: part(scope) for key, part in parts}
+    items = [compile_value(part) for part in value]
+    return lambda scope: [item(scope) for item in items]
+
+
+def _has_template(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_template, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_template, value))
+    return is_template(value)
+
+
+def truth(value: Any) -> bool:
+    """Whether a condition's value holds. Only booleans, and "is there any" of lists and answers; a text is neither.
+
+    Raises:
+        ExpressionError: a text or number, which is nearly always a condition that forgot its comparison.
+    """
+    if isinstance(value, bool):
+        return value
+    if value is None or isinstance(value, list | tuple | dict):
+        return bool(value)
+    raise ExpressionError(f"a condition must be true or false, not {value!r}", hint="compare it: {{ ... == 'x' }}")

@@ -1,0 +1,119 @@
+"""Filters that make a procedure read like its prose: `rows | where('state', 'up') | column('users') | total`.
+
+All values in Dovecot's answers are text; the filters that count accept text that is a number. Pure functions.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def _rows(rows: Any, name: str) -> list[Any]:
+    if isinstance(rows, list | tuple):
+        return list(rows)
+    if rows is None or isinstance(rows, str | int | float | dict):
+        raise TypeError(f"{name} needs rows or a list, not {rows!r}")
+    return list(rows)
+
+
+def where(rows: Iterable[Row], key: str, value: Any) -> list[Row]:
+    """The rows whose `key` is `value` (compared as text, as Dovecot answers); a list means any of its values."""
+    wanted = {_text(v) for v in value} if isinstance(value, list | tuple) else {_text(value)}
+    return [row for row in _rows(rows, "where") if _text(row.get(key)) in wanted]
+
+
+def where_not(rows: Iterable[Row], key: str, value: Any) -> list[Row]:
+    """The rows whose `key` is anything but `value` (or any of a list of values)."""
+    unwanted = {_text(v) for v in value} if isinstance(value, list | tuple) else {_text(value)}
+    return [row for row in _rows(rows, "where_not") if _text(row.get(key)) not in unwanted]
+
+
+def matching(rows: Iterable[Any], key: str, pattern: str) -> list[Any]:
+    """The rows whose `key` matches a shell pattern such as `ring synced*`."""
+    return [row for row in _rows(rows, "matching") if fnmatch.fnmatchcase(_text(row.get(key)), pattern)]
+
+
+def column(rows: Iterable[Row], key: str) -> list[Any]:
+    """The values of one column, of the rows that have it."""
+    return [row[key] for row in _rows(rows, "column") if key in row]
+
+
+def number(value: Any) -> float | int:
+    """A number from text such as "17" or "2.5"; numbers stay as they are."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int | float):
+        return value
+    text = str(value).strip()
+    try:
+        return int(text)
+    except ValueError:
+        result = float(text)
+    if not math.isfinite(result):
+        raise ValueError(f"{text!r} is not a number")
+    return result
+
+
+def total(values: Iterable[Any]) -> float | int:
+    """The sum; of nothing 0."""
+    return sum(number(value) for value in _rows(values, "total"))
+
+
+def smallest(values: Iterable[Any]) -> float | int:
+    """The smallest number of a list."""
+    return min(number(value) for value in _rows(values, "min"))
+
+
+def largest(values: Iterable[Any]) -> float | int:
+    """The largest number of a list."""
+    return max(number(value) for value in _rows(values, "max"))
+
+
+def words(value: Any) -> list[str]:
+    """The parts of Dovecot's lists such as "(1 2 3)" or of blank-separated text."""
+    return str(value).strip().removeprefix("(").removesuffix(")").split()
+
+
+def round_up(value: Any) -> int:
+    """The next whole number."""
+    return math.ceil(number(value))
+
+
+def minus(values: Iterable[Any], others: Iterable[Any]) -> list[Any]:
+    """The values of a list that are not in another, in their order."""
+    unwanted = {_text(value) for value in _rows(others, "minus")}
+    return [value for value in _rows(values, "minus") if _text(value) not in unwanted]
+
+
+def unique(values: Iterable[Any]) -> list[Any]:
+    """Each value once, in the order of first appearance."""
+    seen: set[str] = set()
+    return [v for v in _rows(values, "unique") if not (_text(v) in seen or seen.add(_text(v)))]  # type: ignore[func-returns-value]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "where": where,
+    "where_not": where_not,
+    "matching": matching,
+    "column": column,
+    "number": number,
+    "int": lambda value: int(number(value)),
+    "total": total,
+    "min": smallest,
+    "max": largest,
+    "words": words,
+    "round_up": round_up,
+    "minus": minus,
+    "unique": unique,
+}

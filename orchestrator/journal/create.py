@@ -1,0 +1,158 @@
+"""Writing a plan into a new run file: all operations pending, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.journal.schema import APPLICATION_ID, FORMAT, SCHEMA, explain
+from orchestrator.outcome import State
+from orchestrator.plan import Digest, Plan, PlannedStep, expand, known_now, skipped_now
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a run file says of the run as a whole.
+
+    Attributes:
+        run_id: its name.
+        created: milliseconds since the epoch.
+        given: the texts of the playbook's parameters.
+        config_path: the configuration that it was planned with.
+    """
+
+    run_id: str
+    created: int
+    given: Mapping[str, str]
+    config_path: str
+
+
+def create(path: Path, plan: Plan, header: Header) -> str:
+    """Write a plan into a new run file, mode 0600; returns the plan's digest.
+
+    The file appears under its name when it is complete and on the disk.
+
+    Raises:
+        InputError, ExpressionError, RefusedError: the plan cannot be made; nothing is left behind.
+        JournalError: the file cannot be written.
+        FileExistsError: there is one of that name.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.planning")
+    try:
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        digest = _fill(draft, plan, header)
+        _sync(draft)
+        os.link(draft, path)
+        _sync(path.parent)
+    except sqlite3.Error as error:
+        raise explain(error, path) from None
+    except OSError as error:
+        if isinstance(error, FileExistsError):
+            raise
+        raise explain(sqlite3.OperationalError(error.strerror or str(error)), path) from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return digest
+
+
+def _fill(path: Path, plan: Plan, header: Header) -> str:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.executescript(
+            f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;" + SCHEMA
+        )
+        digest = Digest(plan)
+        hosts = _hosts(connection, plan)
+        _steps(connection, plan)
+        scope = plan.scope()
+        for step in plan.of("step", "verify", "finally"):
+            _expand_now(connection, plan, step, scope, hosts, digest)
+        _meta(connection, plan, header, str(digest))
+        connection.execute("COMMIT")
+        return str(digest)
+    finally:
+        connection.close()
+
+
+def _hosts(connection: sqlite3.Connection, plan: Plan) -> dict[str, int]:
+    names = {name: number for number, name in enumerate(plan.inventory.hosts, 1)}
+    connection.executemany(
+        "INSERT INTO host VALUES (?, ?, ?)",
+        [(number, name, plan.inventory.hosts[name].endpoint.url) for name, number in names.items()],
+    )
+    return names
+
+
+def _steps(connection: sqlite3.Connection, plan: Plan) -> None:
+    connection.executemany(
+        "INSERT INTO step (number, key, role, name, command, effect, state) VALUES (?, ?, ?, ?, ?, ?, 'pending')",
+        [(s.index, s.key, s.role, s.name, s.command, s.effect.value) for s in plan.steps],
+    )
+
+
+def _expand_now(
+    connection: sqlite3.Connection, plan: Plan, step: PlannedStep, scope: dict[str, Any], hosts: dict[str, int], digest: Digest
+) -> None:
+    if skipped_now(step, scope):
+        connection.execute(
+            "UPDATE step SET state = 'skipped', reason = 'its condition does not hold' WHERE number = ?", (step.index,)
+        )
+    elif step.action is not None and known_now(step, scope):
+        insert_operations(connection, step, plan, scope, hosts, digest)
+
+
+def insert_operations(
+    connection: sqlite3.Connection,
+    step: PlannedStep,
+    plan: Plan,
+    scope: dict[str, Any],
+    hosts: Mapping[str, int],
+    digest: Digest | None = None,
+) -> int:
+    """Expand a step into the run file, inside the caller's transaction; returns how many operations it has."""
+    first = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM operation").fetchone()[0]
+
+    def rows() -> Iterator[tuple[int, int, int, str]]:
+        pending, skipped = int(State.PENDING), int(State.SKIPPED)
+        for draft in expand(step, plan, scope):
+            if digest is not None:
+                digest.add(step, draft)
+            yield step.index, hosts[draft.host], skipped if draft.skipped else pending, draft.parameters
+
+    connection.executemany("INSERT INTO operation (step, host, state, parameters) VALUES (?, ?, ?, ?)", rows())
+    last = connection.execute("SELECT coalesce(max(seq), 0) FROM operation").fetchone()[0]
+    connection.execute(
+        "UPDATE step SET first = ?, operations = ? WHERE number = ?", (first, last - first + 1, step.index)
+    )
+    return int(last - first + 1)
+
+
+def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, digest: str) -> None:
+    document = plan.source.document
+    meta = {
+        "run_id": header.run_id,
+        "created": str(header.created),
+        "given": json.dumps(dict(header.given), ensure_ascii=False),
+        "config_path": header.config_path,
+        "playbook": plan.source.playbook.name,
+        "playbook_source": document.source,
+        "playbook_folder": str(document.folder),
+        "playbook_text": document.text,
+        "groups": json.dumps(plan.inventory.groups, ensure_ascii=False),
+        "digest": digest,
+    }
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

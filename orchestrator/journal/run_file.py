@@ -1,0 +1,279 @@
+"""Reading a run file: what was planned, what is left, what happened. Never writes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from orchestrator.answers import Answer, Recorded, collect
+from orchestrator.journal.schema import connect, explain
+from orchestrator.outcome import BAD_STATES, State
+
+
+class Operation(NamedTuple):
+    """An operation that is to be sent.
+
+    Attributes:
+        seq: its number in the run file.
+        host: the host's name.
+        parameters: JSON.
+        attempts: made so far.
+    """
+
+    seq: int
+    host: str
+    parameters: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step as it stands.
+
+    Attributes:
+        counts: operations by state.
+        operations: how many it has; None while that is not known.
+    """
+
+    number: int
+    key: str
+    role: str
+    name: str
+    command: str
+    effect: str
+    state: str
+    reason: str
+    first: int | None
+    operations: int | None
+    started: int | None
+    finished: int | None
+    counts: Mapping[State, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRecord:
+    """An operation as it stands, for exports and lists. Times are milliseconds since the epoch."""
+
+    id: str
+    step: str
+    host: str
+    command: str
+    parameters: Mapping[str, Any]
+    state: State
+    exit_code: int | None
+    error: str
+    attempts: int
+    changed: bool | None
+    started_at: int | None
+    finished_at: int | None
+
+
+class Attempt(NamedTuple):
+    """One attempt of an operation."""
+
+    number: int
+    started: int
+    finished: int | None
+    kind: str
+    exit_code: int | None
+    error: str
+
+
+class Event(NamedTuple):
+    """Something that happened to the run as a whole."""
+
+    at: int
+    kind: str
+    text: str
+
+
+class RunFile:
+    """An open run file.
+
+    Raises (on opening):
+        DamagedRunError, JournalError: see `schema.connect`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = connect(path)
+        self.meta: dict[str, str] = dict(self._rows("SELECT key, value FROM meta"))
+        self._hosts: dict[int, str] = dict(self._rows("SELECT number, name FROM host"))
+        self.host_numbers = {name: number for number, name in self._hosts.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+        return self.meta["run_id"]
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The texts of the playbook's parameters."""
+        return dict(json.loads(self.meta["given"]))
+
+    def urls(self) -> dict[str, str]:
+        """Host -> the URL that was planned for it."""
+        return dict(self._rows("SELECT name, url FROM host"))
+
+    def groups(self) -> dict[str, list[str]]:
+        """Group -> its members, as planned."""
+        return dict(json.loads(self.meta["groups"]))
+
+    def steps(self) -> list[StepRecord]:
+        """All steps in order, with their counts."""
+        counts: dict[int, dict[State, int]] = {}
+        for step, state, count in self._rows("SELECT step, state, count(*) FROM operation GROUP BY step, state"):
+            counts.setdefault(step, {})[State(state)] = count
+        rows = self._rows(
+            "SELECT number, key, role, name, command, effect, state, reason, first, operations, started, finished"
+            " FROM step ORDER BY number"
+        )
+        return [StepRecord(*row, counts=counts.get(row[0], {})) for row in rows]
+
+    def step(self, number: int) -> tuple[str, int | None, int | None]:
+        """A step's state, first operation and number of operations."""
+        return next(self._rows("SELECT state, first, operations FROM step WHERE number = ?", number))
+
+    def open_counts(self, step: int) -> dict[str, int]:
+        """Host -> how many of a step's operations are to be sent, without those that were sent and not heard of."""
+        rows = self._rows("SELECT host, count(*) FROM operation WHERE step = ? AND state < 2 GROUP BY host", step)
+        return {self._hosts[host]: count for host, count in rows}
+
+    def counts(self, step: int) -> dict[State, int]:
+        """A step's operations by state."""
+        rows = self._rows("SELECT state, count(*) FROM operation WHERE step = ? GROUP BY state", step)
+        return {State(state): count for state, count in rows}
+
+    def pending(self, step: int, host: str, after: int, limit: int) -> list[Operation]:
+        """The next operations of a step on a host, in order, after an operation."""
+        rows = self._rows(
+            "SELECT seq, parameters, attempts FROM operation"
+            " WHERE step = ? AND host = ? AND seq > ? AND state < 2 ORDER BY seq LIMIT ?",
+            *(step, self.host_numbers[host], after, limit),
+        )
+        return [Operation(seq, host, parameters, attempts) for seq, parameters, attempts in rows]
+
+    def answer(self, step: int) -> Answer:
+        """What the hosts of a step answered."""
+        rows = self._rows(
+            "SELECT o.host, o.state, o.exit_code, coalesce(r.error, ''), coalesce(a.rows, '[]') FROM operation o"
+            " LEFT JOIN remark r ON r.operation = o.seq LEFT JOIN answer a ON a.operation = o.seq"
+            " WHERE o.step = ? AND o.state != ? ORDER BY o.seq",
+            *(step, int(State.SKIPPED)),
+        )
+        return collect(
+            Recorded(self._hosts[host], State(state), code, error, json.loads(answer))
+            for host, state, code, error, answer in rows
+        )
+
+    def operations(self, states: tuple[State, ...] = tuple(State), *, step: int | None = None) -> Iterator[OperationRecord]:
+        """Operations in order, of some states, lazily."""
+        marks = ",".join("?" * len(states))
+        only = "AND o.step = ?" if step is not None else ""
+        rows = self._rows(
+            "SELECT o.seq, s.first, s.key, o.host, s.command, o.parameters, o.state, o.exit_code, coalesce(r.error, ''),"
+            " o.attempts, o.changed, o.started, o.finished"
+            " FROM operation o JOIN step s ON s.number = o.step LEFT JOIN remark r ON r.operation = o.seq"
+            f" WHERE o.state IN ({marks}) {only} ORDER BY o.seq",  # noqa: S608 - question marks alone are put in
+            *map(int, states),
+            *([step] if step is not None else []),
+        )
+        for seq, first, key, host, command, parameters, state, code, error, attempts, changed, started, finished in rows:
+            yield OperationRecord(
+                id=operation_id(key, seq, first),
+                step=key,
+                host=self._hosts[host],
+                command=command,
+                parameters=json.loads(parameters),
+                state=State(state),
+                exit_code=code,
+                error=error,
+                attempts=attempts,
+                changed=None if changed is None else bool(changed),
+                started_at=started,
+                finished_at=finished,
+            )
+
+    def attempts(self, seq: int) -> list[Attempt]:
+        """All attempts of an operation, in order."""
+        earlier = [Attempt(*row) for row in self._rows(
+            "SELECT number, started, finished, kind, exit_code, error FROM attempt WHERE operation = ? ORDER BY number", seq
+        )]
+        last = list(self._rows(
+            "SELECT o.attempts, o.started, o.finished, coalesce(r.kind, ''), o.exit_code, coalesce(r.error, ''), o.state"
+            " FROM operation o LEFT JOIN remark r ON r.operation = o.seq WHERE o.seq = ? AND o.state > 0 AND o.attempts > 0",
+            seq,
+        ))
+        return earlier + [Attempt(*row[:3], row[3] or State(row[6]).word, *row[4:6]) for row in last]
+
+    def seq_of(self, operation: str) -> int | None:
+        """The number of an operation from its id, or None."""
+        key, _, number = operation.rpartition(".")
+        if not number.isdigit():
+            return None
+        found = list(self._rows("SELECT first, operations FROM step WHERE key = ? AND first IS NOT NULL", key))
+        if not found or not 1 <= int(number) <= found[0][1]:
+            return None
+        return int(found[0][0]) + int(number) - 1
+
+    def answer_rows(self, seq: int) -> tuple[list[dict[str, Any]], int]:
+        """The kept rows of an operation's answer, and how many more there were."""
+        for rows, left_out in self._rows("SELECT rows, left_out FROM answer WHERE operation = ?", seq):
+            return json.loads(rows), left_out
+        return [], 0
+
+    def causes(self, limit: int = 10) -> list[tuple[str, State, str, int, str]]:
+        """Failures by cause: step key, state, error, how many, one host; the most frequent first."""
+        marks = ",".join("?" * len(BAD_STATES))
+        rows = self._rows(
+            "SELECT s.key, o.state, coalesce(r.error, ''), count(*), min(o.host) FROM operation o"
+            " JOIN step s ON s.number = o.step LEFT JOIN remark r ON r.operation = o.seq"
+            f" WHERE o.state IN ({marks}) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT ?",  # noqa: S608
+            *map(int, BAD_STATES),
+            limit,
+        )
+        return [(key, State(state), error, count, self._hosts[host]) for key, state, error, count, host in rows]
+
+    def totals(self) -> tuple[int, int, int | None, int | None]:
+        """Attempts in all, attempts beyond the first, first start, last finish (milliseconds)."""
+        row = next(
+            self._rows(
+                "SELECT coalesce(sum(attempts), 0), coalesce(sum(max(attempts - 1, 0)), 0), min(started), max(finished)"
+                " FROM operation"
+            )
+        )
+        first = next(self._rows("SELECT min(started) FROM attempt"))[0]
+        starts = [moment for moment in (row[2], first) if moment is not None]
+        return row[0], row[1], min(starts) if starts else None, row[3]
+
+    def events(self) -> list[Event]:
+        """What happened to the run as a whole, in order."""
+        return [Event(*row) for row in self._rows("SELECT at, kind, text FROM event ORDER BY rowid")]
+
+    def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
+        try:
+            return iter(self._connection.execute(statement, values))
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from None
+
+
+def operation_id(step_key: str, seq: int, first: int) -> str:
+    """An operation's id: its step's key and its number in the step, such as "5.17"; it is the tag that Dovecot echoes."""
+    return f"{step_key}.{seq - first + 1}"

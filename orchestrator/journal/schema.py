@@ -1,0 +1,108 @@
+"""The run file's format. A file of another format version is refused, never guessed at.
+
+An operation's last attempt stands in its own row; only the attempts before it, which are rare, have rows in `attempt`.
+Times are milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from orchestrator.errors import DamagedRunError, JournalError
+
+FORMAT = 1
+APPLICATION_ID = 0x446F764F  # "DovO": `file` and we can tell a run file from any other SQLite file
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE host (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL);
+CREATE TABLE step (
+    number INTEGER PRIMARY KEY,      -- place in the plan
+    key TEXT NOT NULL UNIQUE,        -- "3", "3.verify"
+    role TEXT NOT NULL,              -- step, verify, undo, finally
+    name TEXT NOT NULL,
+    command TEXT NOT NULL,
+    effect TEXT NOT NULL,            -- read, repeatable, unrepeatable
+    state TEXT NOT NULL,             -- pending, running, done, failed, skipped
+    reason TEXT NOT NULL DEFAULT '', -- why it was skipped or failed
+    first INTEGER,                   -- its first operation; NULL until it is expanded
+    operations INTEGER,              -- how many it has
+    started INTEGER,
+    finished INTEGER
+);
+CREATE TABLE operation (
+    seq INTEGER PRIMARY KEY,
+    step INTEGER NOT NULL,
+    host INTEGER NOT NULL,
+    state INTEGER NOT NULL,          -- outcome.State
+    attempts INTEGER NOT NULL DEFAULT 0,
+    exit_code INTEGER,
+    changed INTEGER,
+    started INTEGER,                 -- of the last attempt
+    finished INTEGER,
+    parameters TEXT NOT NULL
+);
+CREATE INDEX open_operation ON operation (step, host, seq) WHERE state < 2;
+CREATE TABLE attempt (
+    operation INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    started INTEGER NOT NULL,
+    finished INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    exit_code INTEGER,
+    error TEXT NOT NULL,
+    PRIMARY KEY (operation, number)
+) WITHOUT ROWID;
+CREATE TABLE remark (operation INTEGER PRIMARY KEY, kind TEXT NOT NULL, error TEXT NOT NULL);
+CREATE TABLE answer (operation INTEGER PRIMARY KEY, rows TEXT NOT NULL, left_out INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE event (at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);
+"""
+
+
+def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
+    """Open an existing run file.
+
+    Raises:
+        DamagedRunError: not a run file, or of another format.
+        JournalError: it cannot be opened.
+    """
+    mode = "rw" if write else "ro"
+    try:
+        connection = sqlite3.connect(
+            f"file:{_quoted(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=10
+        )
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise _opening_error(path, error) from None
+    if application != APPLICATION_ID:
+        raise DamagedRunError(f"{path} is not a run file")
+    if version != FORMAT:
+        raise DamagedRunError(f"{path} has the run file format {version}; this version reads format {FORMAT}")
+    connection.execute("PRAGMA synchronous = FULL")
+    if write:
+        connection.execute("PRAGMA journal_mode = WAL")
+    return connection
+
+
+def _opening_error(path: Path, error: sqlite3.DatabaseError) -> JournalError:
+    if "unable to open" in str(error):
+        return JournalError(f"cannot open the run file {path}")
+    return DamagedRunError(f"{path} is not a run file, or is damaged: {error}")
+
+
+def _quoted(path: Path) -> str:
+    return str(path.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def explain(error: sqlite3.Error, path: Path) -> JournalError:
+    """A database error as one of ours, with the remedy."""
+    words = str(error)
+    if "full" in words:
+        return JournalError(f"the disk with the run file {path} is full", hint="make room, then resume the run")
+    if "malformed" in words or "not a database" in words:
+        return DamagedRunError(f"the run file {path} is damaged: {words}")
+    if "readonly" in words:
+        return JournalError(f"the run file {path} cannot be written: {words}", hint="check its owner and permissions")
+    return JournalError(f"the run file {path} cannot be used: {words}")

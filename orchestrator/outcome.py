@@ -1,0 +1,103 @@
+"""What can become of one request, and one table that says what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any
+
+
+class Repeatability(Enum):
+    """What sending a command twice means. Only the catalogue, or the playbook's `repeatable`, knows."""
+
+    READ = "read"
+    REPEATABLE = "repeatable"  # twice leaves the same state as once
+    UNREPEATABLE = "unrepeatable"
+
+
+class Kind(Enum):
+    """What happened to one attempt."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"  # an answer that means "already so"; done, with nothing changed
+    NOT_YET = "not_yet"  # answered, and the step's `until` does not hold yet
+    TEMPORARY = "temporary"  # exit code 75
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"  # nothing was sent
+    UNKNOWN = "unknown"  # sent, and no complete answer
+
+
+class State(IntEnum):
+    """Where an operation stands; the numbers are part of the run file's format."""
+
+    PENDING = 0
+    RUNNING = 1
+    DONE = 2
+    FAILED = 3
+    UNREACHABLE = 4
+    IN_DOUBT = 5
+    SKIPPED = 6
+
+    @property
+    def word(self) -> str:
+        """The state as people and exports read it."""
+        return self.name.lower()
+
+
+OPEN_STATES = (State.PENDING, State.RUNNING)
+BAD_STATES = (State.FAILED, State.UNREACHABLE, State.IN_DOUBT)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt's end.
+
+    Attributes:
+        kind: what happened.
+        rows: the answer's rows.
+        exit_code: doveadm's, when it gave one.
+        changed: whether the command changed anything, where that can be told.
+        error: what is wrong and what to do about it, one line; empty for done.
+    """
+
+    kind: Kind
+    rows: Sequence[dict[str, Any]] = ()
+    exit_code: int | None = None
+    changed: bool | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """What follows from an attempt's kind.
+
+    Attributes:
+        state: the operation's state when no further attempt is made.
+        again: whether a further attempt may be made.
+    """
+
+    state: State
+    again: bool = field(default=False)
+
+
+_AFTER: dict[Kind, Follow] = {
+    Kind.DONE: Follow(State.DONE),
+    Kind.UNCHANGED: Follow(State.DONE),
+    Kind.NOT_YET: Follow(State.FAILED, again=True),
+    Kind.TEMPORARY: Follow(State.FAILED, again=True),
+    Kind.FAILED: Follow(State.FAILED),
+    Kind.UNREACHABLE: Follow(State.UNREACHABLE, again=True),
+    Kind.UNKNOWN: Follow(State.FAILED, again=True),
+}
+_AFTER_UNREPEATABLE: dict[Kind, Follow] = {
+    **_AFTER,
+    # 75 can mean that the change was applied all the same (2.3: directorUpdate after a ring timeout of 30 s).
+    Kind.TEMPORARY: Follow(State.IN_DOUBT),
+    Kind.UNKNOWN: Follow(State.IN_DOUBT),
+}
+
+
+def follow(kind: Kind, repeatability: Repeatability) -> Follow:
+    """What follows from `kind` for a command of that repeatability."""
+    return (_AFTER_UNREPEATABLE if repeatability is Repeatability.UNREPEATABLE else _AFTER)[kind]

@@ -1,0 +1,391 @@
+"""Playbooks: what an operator wants done, as values. Text to values, with every mistake found before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from orchestrator.config import Limits, Retry
+from orchestrator.document import Document, Strict, Suggested, build, load, nearest
+from orchestrator.dovecot import catalog
+from orchestrator.dovecot.command import problems_of_names
+from orchestrator.errors import ExpressionError, InputError, Problem
+from orchestrator.expression import is_template, names_in
+from orchestrator.outcome import Repeatability
+from orchestrator.units import Duration, parse_duration
+
+OnFailure = Literal["stop", "continue", "undo"]
+ParameterType = Literal["string", "integer", "number", "boolean", "duration", "host", "hosts", "list", "file"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+# Names that every expression may read, and where they are known.
+BUILTIN = {"groups": "plan", "run": "run"}
+RESERVED = {"item", "host", "rows", "answer", *BUILTIN}
+
+
+def _condition(value: Any) -> Any:
+    if isinstance(value, bool) or is_template(value):
+        return value
+    raise Suggested("must be true, false or an expression in {{ }}")
+
+
+def _duration_or_template(value: Any) -> Any:
+    return value if is_template(value) else parse_duration(value)
+
+
+def _identifier(value: Any) -> Any:
+    if not isinstance(value, str) or not _NAME.match(value):
+        raise Suggested("must be a name of letters, digits and _ that starts with a letter")
+    if value in RESERVED:
+        raise Suggested(f"{value!r} has a meaning of its own in expressions; take another name")
+    return value
+
+
+_TEMPLATE_SCHEMA = {"type": "string", "pattern": r"\{\{"}
+Condition = Annotated[
+    Any, BeforeValidator(_condition), WithJsonSchema({"anyOf": [{"type": "boolean"}, _TEMPLATE_SCHEMA]})
+]
+TemplatedDuration = Annotated[
+    Any,
+    BeforeValidator(_duration_or_template),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
+]
+Identifier = Annotated[str, BeforeValidator(_identifier)]
+
+
+class Parameter(Strict):
+    """A value that the operator gives with -e name=value."""
+
+    type: ParameterType = Field("string", description="What kind of value; it is checked before anything else.")
+    required: bool = Field(default=False, description="Whether a value must be given.")
+    default: Any = Field(None, description="The value when none is given.")
+    help: str = Field("", description="One line for the operator.")
+    group: str | None = Field(None, description="For host and hosts: the group that they must belong to.")
+    min: float | None = Field(None, description="For numbers: the least value.")
+    max: float | None = Field(None, description="For numbers: the greatest value.")
+    choices: list[Any] | None = Field(None, description="The only values allowed.")
+
+
+class CsvSource(Strict):
+    """Items from a CSV file with a header line; `{{ item.user }}` is the column `user`."""
+
+    csv: str = Field(description="Path; relative to the playbook.")
+
+
+class FileSource(Strict):
+    """Items from a text file, one a line; blank lines and lines that begin with # are left out."""
+
+    file: str = Field(description="Path; relative to the playbook.")
+
+
+def _items(value: Any) -> Any:
+    if isinstance(value, str) and not is_template(value):
+        raise Suggested("must be a list, {file: PATH}, {csv: PATH} or an expression in {{ }}")
+    if isinstance(value, dict) and len(value) == 1:
+        if "file" in value:
+            return FileSource.model_validate(value)
+        if "csv" in value:
+            return CsvSource.model_validate(value)
+    if isinstance(value, str | list):
+        return value
+    raise Suggested("must be a list, {file: PATH}, {csv: PATH} or an expression in {{ }}")
+
+
+ForEach = Annotated[
+    Any,
+    BeforeValidator(_items),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array"},
+                _TEMPLATE_SCHEMA,
+                {"type": "object", "required": ["file"], "properties": {"file": {"type": "string"}}},
+                {"type": "object", "required": ["csv"], "properties": {"csv": {"type": "string"}}},
+            ]
+        }
+    ),
+]
+
+
+def _selection(value: Any) -> Any:
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return ",".join(value)
+    return value
+
+
+Selection = Annotated[
+    str,
+    BeforeValidator(_selection),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class Action(Strict):
+    """A command to hosts."""
+
+    hosts: Selection | None = Field(
+        None, description='Which hosts: a group, a host, "backends:!b3", "backend[01-20]", or an expression.'
+    )
+    run_once: bool = Field(default=False, description="The first of the hosts stands for all of them.")
+    command: str | None = Field(None, description="The doveadm command, as its HTTP API calls it (directorStatus).")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="The command's parameters.")
+    timeout: TemplatedDuration | None = Field(None, description="How long to wait for each answer.")
+    accept: list[int] = Field(default_factory=list, description="Exit codes that count as done here.")
+    repeatable: bool | None = Field(
+        None, description="Whether sending it twice does no harm, where the catalogue does not know or is too careful."
+    )
+    retry: Retry = Field(default_factory=Retry, description="When to try again.")
+
+
+class Polled(Action):
+    """A command that may be asked again until a condition holds."""
+
+    until: Condition | None = Field(
+        None, description="Ask again until this holds; `rows` and `answer` are what the host answered just now."
+    )
+    every: Duration | None = Field(None, description="How often to ask (default 1s).")
+    within: TemplatedDuration | None = Field(None, description="How long to go on asking (default 60s).")
+    stall: TemplatedDuration | None = Field(
+        None, description="Give up earlier when the answer has not changed for this long."
+    )
+    register_: Identifier | None = Field(
+        None, alias="register", description="A name under which later expressions find the answer."
+    )
+
+    @model_validator(mode="after")
+    def _polling(self) -> Polled:
+        if self.until is None and (self.every or self.within or self.stall):
+            raise Suggested("every, within and stall need an until")
+        return self
+
+
+class Verify(Polled):
+    """A read-only check that must come true on each of its hosts after the step."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Verify:
+        if self.command is None or self.until is None:
+            raise Suggested("a verify needs a command and an until")
+        return self
+
+
+class Undo(Action):
+    """The command that takes a step back when a later one fails."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Undo:
+        if self.command is None:
+            raise Suggested("an undo needs a command")
+        return self
+
+
+class Requirement(Strict):
+    """A condition without which the run is refused."""
+
+    that: Condition = Field(description="An expression that must hold.")
+    message: str = Field(description="What is wrong when it does not, and what to do; may contain expressions.")
+
+
+def _requirements(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+class Step(Polled):
+    """One step of a procedure."""
+
+    name: str = Field(min_length=1, description="What the step does, in the operator's words.")
+    when: Condition | None = Field(None, description="The step is skipped unless this holds.")
+    for_each: ForEach | None = Field(None, description="One operation for each item, as `item`, on each of the hosts.")
+    require: Annotated[list[Requirement], BeforeValidator(_requirements)] = Field(
+        default_factory=list, description="Conditions without which the run stops here, before anything is sent."
+    )
+    verify: Verify | None = Field(None, description="A read-only check that must come true after this step.")
+    limits: Limits = Field(default_factory=Limits, description="Limits of this step.")
+    on_failure: OnFailure | None = Field(
+        None, description="When more fail than max_failed allows: stop (default), continue, or undo what was done."
+    )
+    undo: Undo | None = Field(None, description="Takes this step back if it or a later one fails with on_failure: undo.")
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> Step:
+        if (self.command is None) == (not self.require):
+            raise Suggested("a step has either a command or a require")
+        if self.require and (self.hosts or self.parameters or self.verify or self.undo or self.for_each):
+            raise Suggested("a require has conditions only; it sends nothing")
+        return self
+
+
+class Playbook(Strict):
+    """A procedure: parameters and steps."""
+
+    name: str = Field(min_length=1, description="What the procedure does, in a few words.")
+    description: str = Field("", description="What it is for, what users notice, how to take it back.")
+    parameters: dict[str, Parameter] = Field(default_factory=dict, description="What the operator gives with -e.")
+    limits: Limits = Field(default_factory=Limits, description="Limits of the run; they lower the configuration's.")
+    retry: Retry = Field(default_factory=Retry, description="When operations are tried again.")
+    on_failure: OnFailure = Field("stop", description="What steps do on failure unless they say otherwise.")
+    steps: list[Step] = Field(min_length=1, description="One after the other; each is complete before the next begins.")
+    finally_: list[Step] = Field(
+        default_factory=list, alias="finally", description="Steps for the end, whether or not the others succeeded."
+    )
+
+
+class Source:
+    """A playbook and the text that it came from.
+
+    Attributes:
+        document: text and places; the run file keeps the text.
+        playbook: the values.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.playbook = build(Playbook, document)
+        problems = list(_Checker(self).problems())
+        if problems:
+            raise InputError(problems)
+
+
+def load_playbook(path: Path) -> Source:
+    """Read a playbook.
+
+    Raises:
+        InputError: every problem with its place: keys, types, names in expressions, commands, parameters.
+    """
+    return Source(load(path, what="playbook"))
+
+
+def steps_of(playbook: Playbook) -> Iterator[tuple[tuple[str | int, ...], Step]]:
+    """All steps with their paths in the document."""
+    for index, step in enumerate(playbook.steps):
+        yield ("steps", index), step
+    for index, step in enumerate(playbook.finally_):
+        yield ("finally", index), step
+
+
+def repeatability(action: Action, values: Mapping[str, Any]) -> Repeatability:
+    """What sending an action's command twice means: the playbook's word, or the catalogue's."""
+    entry = catalog.find(action.command or "")
+    known = entry.repeatability(values) if entry else Repeatability.UNREPEATABLE
+    if known is Repeatability.READ or action.repeatable is None:
+        return known
+    return Repeatability.REPEATABLE if action.repeatable else Repeatability.UNREPEATABLE
+
+
+class _Checker:
+    """Checks that need more than one key: names in expressions, commands, parameters."""
+
+    def __init__(self, source: Source) -> None:
+        self.document = source.document
+        self.playbook = source.playbook
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self._parameters()
+        known = {*self.playbook.parameters, *BUILTIN}
+        for path, step in steps_of(self.playbook):
+            yield from self._step(path, step, known)
+            for action, where in ((step, path), (step.verify, (*path, "verify"))):
+                if action and action.register_:
+                    if action.register_ in known:
+                        yield self.document.problem((*where, "register"), f"the name {action.register_!r} is taken")
+                    known = {*known, action.register_}
+
+    def _parameters(self) -> Iterator[Problem]:
+        for name, spec in self.playbook.parameters.items():
+            path = ("parameters", name)
+            if not _NAME.match(name) or name in RESERVED:
+                yield self.document.problem(path, f"{name!r} cannot be a parameter's name", key=True)
+            if spec.required and spec.default is not None:
+                yield self.document.problem((*path, "default"), "a required parameter has no default")
+            if not spec.required and spec.default is None and spec.type not in {"list", "hosts"}:
+                yield self.document.problem(path, f"the parameter {name!r} needs a default, or required: true", key=True)
+
+    def _step(self, path: tuple[str | int, ...], step: Step, known: set[str]) -> Iterator[Problem]:
+        yield from self._names(path, step, known, {"when": {"item", "host"} if step.for_each is not None else set()})
+        if step.command is None:
+            return
+        yield from self._action(path, step, known, items=step.for_each is not None)
+        if step.hosts is None:
+            yield self.document.problem(path, f"the step {step.name!r} needs hosts")
+        if step.verify:
+            within = {*known, step.register_} if step.register_ else known
+            yield from self._action((*path, "verify"), step.verify, within, items=False)
+            if repeatability(step.verify, step.verify.parameters) is not Repeatability.READ:
+                yield self.document.problem((*path, "verify", "command"), "a verify must be a read-only command")
+        if step.undo:
+            within = {*known, step.register_} if step.register_ else known
+            yield from self._action((*path, "undo"), step.undo, within, items=False)
+
+    def _names(self, path: Any, step: Step, known: set[str], extra: dict[str, set[str]]) -> Iterator[Problem]:
+        yield from self._expressions((*path, "when"), step.when, known | extra["when"])
+        for index, requirement in enumerate(step.require):
+            where = (*path, "require", index) if isinstance(self._raw(path).get("require"), list) else (*path, "require")
+            yield from self._expressions((*where, "that"), requirement.that, known)
+            yield from self._expressions((*where, "message"), requirement.message, known)
+        source = step.for_each
+        if isinstance(source, FileSource | CsvSource):
+            key = "file" if isinstance(source, FileSource) else "csv"
+            yield from self._expressions((*path, "for_each", key), getattr(source, key), known)
+        else:
+            yield from self._expressions((*path, "for_each"), source, known)
+
+    def _raw(self, path: Any) -> Any:
+        value = self.document.value
+        for part in path:
+            value = value[part]
+        return value
+
+    def _action(self, path: Any, action: Action, known: set[str], *, items: bool) -> Iterator[Problem]:
+        inner = known | ({"item"} if items else set())
+        yield from self._expressions((*path, "hosts"), action.hosts, inner)
+        yield from self._expressions((*path, "parameters"), action.parameters, inner | {"host"})
+        yield from self._expressions((*path, "timeout"), action.timeout, known)
+        if isinstance(action, Polled):
+            yield from self._expressions((*path, "until"), action.until, inner | {"host", "rows", "answer"})
+            yield from self._expressions((*path, "within"), action.within, known)
+            yield from self._expressions((*path, "stall"), action.stall, known)
+        yield from self._command(path, action)
+
+    def _command(self, path: Any, action: Action) -> Iterator[Problem]:
+        name = action.command or ""
+        if is_template(name):
+            yield self.document.problem((*path, "command"), "a command's name is not an expression")
+            return
+        entry = catalog.find(name)
+        if entry is None and action.repeatable is None:
+            yield self.document.problem(
+                (*path, "command"),
+                f"the catalogue has no command {name!r}; a plugin's command needs repeatable: true or false",
+                suggestion=catalog.suggest(name),
+            )
+        if entry is None:
+            return
+        for error in problems_of_names(name, entry, set(action.parameters)):
+            yield self.document.problem(
+                (*path, "parameters", error.parameter), str(error), suggestion=error.suggestion, key=True
+            )
+        if isinstance(action, Polled) and action.until is not None:
+            if repeatability(action, action.parameters) is Repeatability.UNREPEATABLE:
+                yield self.document.problem((*path, "until"), f"{name} must not be repeated, so it cannot be polled")
+
+    def _expressions(self, path: Any, value: Any, known: set[str]) -> Iterator[Problem]:
+        if isinstance(value, dict):
+            for key, part in value.items():
+                yield from self._expressions((*path, key), part, known)
+            return
+        if isinstance(value, list):
+            for index, part in enumerate(value):
+                yield from self._expressions((*path, index), part, known)
+            return
+        try:
+            unknown = names_in(value) - known
+        except ExpressionError as error:
+            yield self.document.problem(path, error.message)
+            return
+        for name in sorted(unknown):
+            yield self.document.problem(path, f"nothing is called {name!r} here", suggestion=nearest(name, known))

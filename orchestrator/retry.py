@@ -1,0 +1,63 @@
+"""When an operation is tried again: attempt number and age in, seconds to wait (or "give up") out.
+
+Exponential backoff with full jitter. The vocabulary is tenacity's; the waiting is not: a waiting operation is state in
+the scheduler and holds no slot. Jitter is a hash of operation and attempt, so that a replay gives the same times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+from zlib import crc32
+
+from tenacity import RetryCallState, stop_after_attempt, wait_exponential
+
+from orchestrator.config import Retry
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long.
+
+    Attributes:
+        attempts: in all.
+        base: seconds; the longest wait after the first attempt, doubled after each further one.
+        max: seconds; the longest wait ever.
+        deadline: seconds after the first attempt; no attempt starts later.
+    """
+
+    attempts: int = 6
+    base: float = 1.0
+    max: float = 30.0
+    deadline: float = 600.0
+
+    def wait(self, operation: int, attempt: int, age: float) -> float | None:
+        """Seconds until the next attempt, or None when there is none.
+
+        Args:
+            operation: its number, for the jitter.
+            attempt: how many were made.
+            age: seconds since the first of them started.
+        """
+        state = cast("Any", RetryCallState)(None, None, (), {})
+        state.attempt_number = attempt
+        if stop_after_attempt(self.attempts)(state):
+            return None
+        longest = wait_exponential(multiplier=self.base, max=self.max)(state)
+        pause = longest * _fraction(operation, attempt)
+        return pause if age + pause <= self.deadline else None
+
+
+def _fraction(operation: int, attempt: int) -> float:
+    """A number between 0 and 1 that looks like chance."""
+    return crc32(f"{operation}/{attempt}".encode()) / 2**32
+
+
+def policy(*layers: Retry) -> RetryPolicy:
+    """The policy that settings make together; the first one that says something decides."""
+    plain = RetryPolicy()
+
+    def pick(name: str) -> Any:
+        return next((v for layer in layers if (v := getattr(layer, name)) is not None), getattr(plain, name))
+
+    return RetryPolicy(pick("attempts"), pick("base"), pick("max"), pick("deadline"))

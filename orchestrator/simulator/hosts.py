@@ -1,0 +1,120 @@
+"""The hosts of a simulated fleet and what each of them holds: services, sessions, log, dictionaries, files."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+LOG_KEPT = 1000
+
+# name -> (process_limit, client_limit); an excerpt of what `serviceStatus` lists on 2.3.19.1
+SERVICES: dict[str, tuple[int, int]] = {
+    "tcpwrap": (100, 1),
+    "stats": (1, 5000),
+    "replicator": (1, 1000),
+    "log": (1, 1000),
+    "lmtp": (100, 1),
+    "ipc": (1, 1000),
+    "indexer-worker": (10, 1),
+    "indexer": (1, 1000),
+    "imap": (2000, 1),
+    "imap-urlauth": (100, 1),
+    "imap-login": (100, 1000),
+    "imap-hibernate": (1, 1000),
+    "health-check": (100, 1),
+    "doveadm": (100, 1),
+    "dns-client": (100, 1),
+    "director": (1, 1000),
+    "dict-async": (100, 1000),
+    "dict": (100, 1),
+    "config": (100, 1000),
+    "auth-worker": (30, 1),
+    "auth": (1, 5000),
+    "anvil": (1, 5000),
+    "aggregator": (1, 1000),
+}
+
+
+@dataclass(slots=True)
+class Session:
+    """One live IMAP session: its user, and the hosts it goes through."""
+
+    user: str
+    pid: int
+    director: Director | None
+    backend: Backend
+    ip: str = "127.0.0.1"
+    service: str = "imap"
+
+
+@dataclass(slots=True)
+class Account:
+    """A user's mail store, as far as doveadm commands can see it."""
+
+    user: str
+    number: int
+    mailboxes: dict[str, int] = field(default_factory=lambda: {"INBOX": 0})
+    quota_recounted: int = 0
+
+
+@dataclass(slots=True)
+class LogLine:
+    """One line of the ring buffer behind `logErrors`."""
+
+    at: float
+    prefix: str
+    type: str
+    text: str
+
+
+@dataclass(slots=True, eq=False)
+class Host:
+    """What directors and backends have in common.
+
+    Attributes:
+        up: Whether the master process runs; the API refuses connections otherwise.
+        stopped: Services that `serviceStop` stopped; `reload` brings them back.
+    """
+
+    role: ClassVar[str] = "host"
+    name: str
+    address: str
+    version: str
+    up: bool = True
+    stopped: set[str] = field(default_factory=set)
+    started_at: float = 0.0
+    reloads: list[float] = field(default_factory=list)
+    log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LOG_KEPT))
+    sessions: dict[int, Session] = field(default_factory=dict)
+    dictionaries: dict[str, dict[str, str]] = field(default_factory=dict)
+    files: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    folders: dict[str, set[str]] = field(default_factory=dict)
+    metrics: dict[str, int] = field(default_factory=dict)
+    auth_cache: set[str] = field(default_factory=set)
+
+    def complain(self, now: float, text: str, *, user: str = "", kind: str = "Error") -> None:
+        """Add a line to the log, as every failing request of ours does."""
+        about = f",{user}" if user else ""
+        suffix = ": " if self.version == "2.4" else ""
+        self.log.append(LogLine(now, f"doveadm(127.0.0.1{about}){suffix}", kind, text))
+
+
+@dataclass(slots=True, eq=False)
+class Director(Host):
+    """A director; `sessions` are those that it proxies."""
+
+    role: ClassVar[str] = "director"
+
+
+@dataclass(slots=True, eq=False)
+class Backend(Host):
+    """A backend; `sessions` are those that it serves."""
+
+    role: ClassVar[str] = "backend"
+
+
+def local_time(at: float) -> str:
+    """A time as directors print it: local, without a zone."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

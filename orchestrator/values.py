@@ -1,0 +1,135 @@
+"""The values that an operator gives to a playbook's parameters: text to checked values of the declared types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.document import nearest
+from orchestrator.errors import InputError, Place, Problem
+from orchestrator.inventory import Host, Inventory
+from orchestrator.playbook import Parameter, Source
+from orchestrator.units import parse_duration
+
+
+def given_values(source: Source, given: Mapping[str, str], inventory: Inventory) -> dict[str, Any]:
+    """The values of all parameters: those given, and defaults for the rest.
+
+    Args:
+        source: the playbook.
+        given: name -> text, from -e.
+        inventory: for parameters that name hosts.
+
+    Raises:
+        InputError: unknown names, missing or unsuitable values, all at once.
+    """
+    parameters = source.playbook.parameters
+    problems = [
+        Problem(f"the playbook has no parameter {name!r}", Place("-e"), nearest(name, parameters))
+        for name in given
+        if name not in parameters
+    ]
+    values: dict[str, Any] = {}
+    for name, spec in parameters.items():
+        try:
+            values[name] = _value(spec, given.get(name), inventory, source.document.folder)
+        except _MissingError:
+            problems.append(Problem(f"-e {name}=... is missing: {spec.help or spec.type}", Place(source.document.source)))
+        except (ValueError, InputError) as error:
+            words = error.problems[0].message if isinstance(error, InputError) else str(error)
+            suggestion = error.problems[0].suggestion if isinstance(error, InputError) else ""
+            problems.append(Problem(f"-e {name}: {words}", Place(source.document.source), suggestion))
+    if problems:
+        raise InputError(problems, hint=usage(source))
+    return values
+
+
+def usage(source: Source) -> str:
+    """The parameters of a playbook, a line each, for help and errors."""
+    parameters = source.playbook.parameters
+    if not parameters:
+        return "this playbook has no parameters"
+    lines = [f"  -e {name}={spec.type.upper()}  {_about(spec)}" for name, spec in parameters.items()]
+    return "\n".join([f"parameters of {source.playbook.name!r}:", *lines])
+
+
+def _about(spec: Parameter) -> str:
+    words = [spec.help] if spec.help else []
+    if spec.group:
+        words.append(f"a host of {spec.group}")
+    if spec.choices:
+        words.append("one of " + ", ".join(map(str, spec.choices)))
+    words.append("required" if spec.required else f"default {spec.default}")
+    return "; ".join(words)
+
+
+class _MissingError(Exception):
+    """A required parameter has no value."""
+
+
+def _value(spec: Parameter, text: str | None, inventory: Inventory, folder: Path) -> Any:
+    if text is None and spec.required:
+        raise _MissingError
+    if text is None:
+        base, raw = folder, spec.default
+    else:
+        base, raw = Path.cwd(), text
+    value = _typed(spec, raw, inventory, base)
+    if spec.choices and value not in spec.choices:
+        raise ValueError(f"{value!r} is none of {', '.join(map(str, spec.choices))}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if spec.min is not None and value < spec.min:
+            raise ValueError(f"{value:g} is less than {spec.min:g}")
+        if spec.max is not None and value > spec.max:
+            raise ValueError(f"{value:g} is more than {spec.max:g}")
+    return value
+
+
+def _typed(spec: Parameter, raw: Any, inventory: Inventory, base: Path) -> Any:
+    if raw is None:
+        return [] if spec.type in {"list", "hosts"} else None
+    if spec.type == "integer":
+        return _integer(raw)
+    if spec.type == "number":
+        return float(raw)
+    if spec.type == "boolean":
+        return _boolean(raw)
+    if spec.type == "duration":
+        return parse_duration(raw)
+    if spec.type in {"host", "hosts"}:
+        hosts = _hosts(spec, str(raw), inventory)
+        if spec.type == "hosts":
+            return hosts
+        if len(hosts) != 1:
+            raise ValueError(f"{raw!r} names {len(hosts)} hosts, not one")
+        return hosts[0]
+    if spec.type == "list":
+        return list(raw) if isinstance(raw, list) else [part.strip() for part in str(raw).split(",") if part.strip()]
+    if spec.type == "file":
+        return str((base / Path(str(raw)).expanduser()).resolve())
+    return str(raw)
+
+
+def _integer(raw: Any) -> int:
+    try:
+        return int(str(raw))
+    except ValueError:
+        raise ValueError(f"{raw!r} is not a whole number") from None
+
+
+def _boolean(raw: Any) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if str(raw).lower() not in words:
+        raise ValueError(f"{raw!r} is not true or false")
+    return words[str(raw).lower()]
+
+
+def _hosts(spec: Parameter, text: str, inventory: Inventory) -> list[Host]:
+    hosts = inventory.select(text)
+    outside = [host.name for host in hosts if spec.group and spec.group not in host.groups]
+    if outside:
+        raise ValueError(f"{', '.join(outside)} is not in the group {spec.group!r}")
+    return hosts
