@@ -38,6 +38,17 @@ def matching(rows: Iterable[Any], key: str, pattern: str) -> list[Any]:
     return [row for row in _rows(rows, "matching") if fnmatch.fnmatchcase(_text(row.get(key)), pattern)]
 
 
+def not_matching(rows: Iterable[Any], key: str, pattern: str) -> list[Any]:
+    """The rows whose `key` does not match a shell pattern."""
+    return [row for row in _rows(rows, "not_matching") if not fnmatch.fnmatchcase(_text(row.get(key)), pattern)]
+
+
+def agree(rows: Iterable[Row], key: str, value: str) -> bool:
+    """Whether rows with the same `key` have the same `value`: the directors' answers about a host, for example."""
+    seen: dict[str, str] = {}
+    return all(seen.setdefault(_text(row.get(key)), _text(row.get(value))) == _text(row.get(value)) for row in rows)
+
+
 def column(rows: Iterable[Row], key: str) -> list[Any]:
     """The values of one column, of the rows that have it."""
     return [row[key] for row in _rows(rows, "column") if key in row]
@@ -106,6 +117,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "where": where,
     "where_not": where_not,
     "matching": matching,
+    "not_matching": not_matching,
+    "agree": agree,
     "column": column,
     "number": number,
     "int": lambda value: int(number(value)),

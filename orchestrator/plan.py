@@ -96,12 +96,14 @@ class Plan:
         inventory: the fleet.
         values: of the playbook's parameters.
         steps: in the order of running: steps with their verifies, then undo steps (last first), then finally.
+        limited: the only hosts that may be used, or None for all.
     """
 
     source: Source
     inventory: Inventory
     values: Mapping[str, Any]
     steps: tuple[PlannedStep, ...]
+    limited: frozenset[str] | None = None
 
     def of(self, *roles: Role) -> list[PlannedStep]:
         """The steps of some roles, in order."""
@@ -118,14 +120,21 @@ class Plan:
         return any(step.effect is not Repeatability.READ for step in self.of("step", "finally"))
 
 
-def build_plan(source: Source, inventory: Inventory, values: Mapping[str, Any]) -> Plan:
+def build_plan(source: Source, inventory: Inventory, values: Mapping[str, Any], *, limit: str | None = None) -> Plan:
     """Lay out the steps of a playbook.
+
+    Args:
+        source: the playbook.
+        inventory: the fleet.
+        values: of the playbook's parameters.
+        limit: a selection outside of which nothing is sent.
 
     Raises:
         InputError: a selection that names no host.
         RefusedError: a step would change a protected host.
     """
-    plan = Plan(source, inventory, values, tuple(_lay_out(source)))
+    limited = frozenset(host.name for host in inventory.select(limit)) if limit else None
+    plan = Plan(source, inventory, values, tuple(_lay_out(source)), limited)
     for step in plan.steps:
         if step.action and not (names_in(step.action.hosts) - set(plan.scope())):
             hosts_of(step, plan, plan.scope())
@@ -216,8 +225,11 @@ def hosts_of(step: PlannedStep, plan: Plan, scope: Mapping[str, Any]) -> list[Ho
         return []
     place = plan.source.document.place((*step.path, "hosts"))
     hosts = _select(compile_value(action.hosts)(scope), plan.inventory, place)
+    if plan.limited is not None:
+        hosts = [host for host in hosts if host.name in plan.limited]
     if not hosts:
-        raise InputError.at(f"the step {step.name!r} selects no host ({action.hosts})", place)
+        within = " within --limit" if plan.limited is not None else ""
+        raise InputError.at(f"the step {step.name!r} selects no host{within} ({action.hosts})", place)
     chosen = hosts[:1] if action.run_once else hosts
     guarded = [host.name for host in chosen if host.protected]
     if guarded and step.effect is not Repeatability.READ:

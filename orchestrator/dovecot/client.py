@@ -141,7 +141,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
 
 def _target(endpoint: Endpoint, secret: Secret, context: ssl.SSLContext | None) -> _Target:
     if endpoint.scheme_of_auth == "password":
-        headers = {hdrs.AUTHORIZATION: "Basic " + encode("doveadm:" + secret.reveal())}
+        headers: dict[str, str] = {hdrs.AUTHORIZATION: "Basic " + encode("doveadm:" + secret.reveal())}
     else:
         headers = {hdrs.AUTHORIZATION: "X-Dovecot-API " + encode(secret.reveal())}
     headers[hdrs.CONTENT_TYPE] = "application/json"

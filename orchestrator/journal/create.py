@@ -24,12 +24,14 @@ class Header:
         created: milliseconds since the epoch.
         given: the texts of the playbook's parameters.
         config_path: the configuration that it was planned with.
+        limit: the selection of --limit, or empty.
     """
 
     run_id: str
     created: int
     given: Mapping[str, str]
     config_path: str
+    limit: str = ""
 
 
 def create(path: Path, plan: Plan, header: Header) -> str:
@@ -140,6 +142,7 @@ def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, digest: st
         "created": str(header.created),
         "given": json.dumps(dict(header.given), ensure_ascii=False),
         "config_path": header.config_path,
+        "limit": header.limit,
         "playbook": plan.source.playbook.name,
         "playbook_source": document.source,
         "playbook_folder": str(document.folder),

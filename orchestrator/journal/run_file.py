@@ -13,22 +13,7 @@ from typing import Any, NamedTuple, Self
 from orchestrator.answers import Answer, Recorded, collect
 from orchestrator.journal.schema import connect, explain
 from orchestrator.outcome import BAD_STATES, State
-
-
-class Operation(NamedTuple):
-    """An operation that is to be sent.
-
-    Attributes:
-        seq: its number in the run file.
-        host: the host's name.
-        parameters: JSON.
-        attempts: made so far.
-    """
-
-    seq: int
-    host: str
-    parameters: str
-    attempts: int
+from orchestrator.scheduler import Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +130,27 @@ class RunFile:
             "SELECT number, key, role, name, command, effect, state, reason, first, operations, started, finished"
             " FROM step ORDER BY number"
         )
-        return [StepRecord(*row, counts=counts.get(row[0], {})) for row in rows]
+        return [StepRecord(*(*row, counts.get(row[0], {}))) for row in rows]
 
     def step(self, number: int) -> tuple[str, int | None, int | None]:
         """A step's state, first operation and number of operations."""
-        return next(self._rows("SELECT state, first, operations FROM step WHERE number = ?", number))
+        state, first, operations = next(self._rows("SELECT state, first, operations FROM step WHERE number = ?", number))
+        return state, first, operations
 
     def open_counts(self, step: int) -> dict[str, int]:
         """Host -> how many of a step's operations are to be sent, without those that were sent and not heard of."""
         rows = self._rows("SELECT host, count(*) FROM operation WHERE step = ? AND state < 2 GROUP BY host", step)
         return {self._hosts[host]: count for host, count in rows}
+
+    def hosts_of(self, step: int) -> list[str]:
+        """The hosts that a step has operations for, in inventory order."""
+        rows = self._rows("SELECT DISTINCT host FROM operation WHERE step = ? ORDER BY host", step)
+        return [self._hosts[host] for (host,) in rows]
+
+    def started_ms(self) -> int:
+        """When the run was first started; when it was planned, if it was not."""
+        found = next(self._rows("SELECT min(at) FROM event WHERE kind = 'started'"))[0]
+        return int(found if found is not None else self.meta["created"])
 
     def counts(self, step: int) -> dict[State, int]:
         """A step's operations by state."""
@@ -221,7 +217,10 @@ class RunFile:
             " FROM operation o LEFT JOIN remark r ON r.operation = o.seq WHERE o.seq = ? AND o.state > 0 AND o.attempts > 0",
             seq,
         ))
-        return earlier + [Attempt(*row[:3], row[3] or State(row[6]).word, *row[4:6]) for row in last]
+        return earlier + [
+            Attempt(number, started, finished, kind or State(state).word, code, error)
+            for number, started, finished, kind, code, error, state in last
+        ]
 
     def seq_of(self, operation: str) -> int | None:
         """The number of an operation from its id, or None."""
@@ -269,7 +268,7 @@ class RunFile:
 
     def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
         try:
-            return iter(self._connection.execute(statement, values))
+            yield from self._connection.execute(statement, values)
         except sqlite3.Error as error:
             raise explain(error, self.path) from None
 

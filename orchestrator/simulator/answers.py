@@ -27,6 +27,14 @@ class Died(Exception):  # noqa: N818 - not an error of ours: the doveadm process
         self.after = after
 
 
+class Held(Exception):  # noqa: N818 - a wait, not an error
+    """The ring does not take changes now: nothing has happened yet, try again in so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 class BadPayload(Exception):  # noqa: N818 - the client's error
     """The request is no list of commands: HTTP 400 with this text, whatever ran before."""
 
@@ -41,6 +49,7 @@ class Reply:
         after: Seconds (of this fleet, scaled) until the command ends.
         misnested: Rows after the first stand beside the list, as in 2.3's grouped `who`.
         stops: The host ends with this answer.
+        linger: Seconds (scaled) that its sessions outlive it.
     """
 
     rows: list[Row] | dict[str, object] | None = None
@@ -48,6 +57,7 @@ class Reply:
     after: float = 0.0
     misnested: bool = False
     stops: bool = False
+    linger: float = 0.0
 
 
 OK = Reply()

@@ -1,4 +1,4 @@
-"""A fleet of directors and backends, and the mail clients that use it. Pure: time is an argument, sockets are elsewhere.
+"""A fleet of directors and backends, and the mail clients that use it. Pure: no clock and no sockets.
 
 Every public method takes ``now`` in seconds since the epoch and first lets happen what is due by then (`advance`):
 clients logging in again, flushes going on, mappings expiring. Delays are those seen on 2.3.19.1, times
@@ -8,49 +8,26 @@ clients logging in again, flushes going on, mappings expiring. Delays are those 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
-from .hosts import Account, Backend, Director, Host, Session
-from .ring import Mapping as UserMapping
-from .ring import Ring, user_hash
+from orchestrator.simulator.clients import KICK_DELAY, Client, Clients, Counters
+from orchestrator.simulator.hosts import Account, Backend, Director, Host, Session
+from orchestrator.simulator.ring import Mapping as UserMapping
+from orchestrator.simulator.ring import Ring, user_hash
 
 if TYPE_CHECKING:
-    from .spec import FleetSpec
+    from collections.abc import Callable, Mapping
+
+    from orchestrator.simulator.spec import FleetSpec
 
 USER_EXPIRE = 900.0  # director_user_expire
-KICK_DELAY = 2.0  # director_user_kick_delay: how long the directors hold a moved user's next login
 MOVE_BUSY = 2.1  # until then another directorMove of the user is answered 75
-LOGIN_PATIENCE = 30.0  # how long a login waits for any usable backend
-CONNECT_STALL = 4.0  # how long a director goes on trying a backend that refuses connections
 ALONE_DELAY = 18.0  # until the last director left accepts being alone; 16 to 21 s were seen
 BYE_AFTER_RELOAD = 6.0  # a backend's sessions are told to go this long after a first reload
 BYE_AFTER_RELOAD_AGAIN = 2.0
 CUT_AFTER_RELOAD = 0.15  # a director cuts its sessions at once
-
-
-@dataclass(slots=True)
-class Counters:
-    """What the clients went through since the fleet was started."""
-
-    dropped: int = 0
-    logins: int = 0
-    failed_logins: int = 0
-    refused_connections: int = 0
-
-
-@dataclass(slots=True)
-class Client:
-    """A mail program that wants one session and logs in again when it loses it."""
-
-    user: str
-    director: Director | None
-    home: Backend | None = None
-    session: Session | None = None
-    since: float | None = None  # when the login that is under way began
-    drops: int = 0
 
 
 @dataclass(slots=True)
@@ -69,7 +46,6 @@ class Fleet:
 
     def __init__(self, spec: FleetSpec, addresses: Mapping[str, str], *, now: float = 0.0) -> None:
         self.scale = spec.time_scale
-        self.relogin = spec.relogin
         self.unreadable = frozenset(spec.unreadable_users)
         self.login_service_count = spec.login_service_count
         self.directors = {n: Director(n, a, "2.3", started_at=now) for n, a in addresses.items() if n.startswith("d")}
@@ -81,9 +57,7 @@ class Fleet:
         self.ring = Ring([host.address for host in self.backends.values()])
         self.ring_members = [host.address for host in self.directors.values()]
         self.accounts = _accounts(spec)
-        self.counters = Counters()
-        self.clients: dict[str, Client] = {}
-        self.waiting: dict[str, Client] = {}
+        self.clients = Clients(self, spec.relogin)
         self.alone_since: float | None = None
         self._proxied: dict[int, dict[int, Session]] = {}
         self._events: list[tuple[float, int, Callable[[float], None]]] = []
@@ -91,6 +65,13 @@ class Fleet:
         self._pids = count(2001 + spec.seed)
         self._moving: dict[str, list[float]] = {name: [] for name in self.directors}
         self._connect_everyone(spec.users, now)
+
+    def _connect_everyone(self, users: int, now: float) -> None:
+        directors, backends = list(self.directors.values()), list(self.backends.values())
+        for number, user in enumerate(list(self.accounts)[:users], 1):
+            director = directors[number % len(directors)] if directors else None
+            self.clients.connect(Client(user, director, backends[number % len(backends)]), now)
+        self.clients.counters = Counters()
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -110,6 +91,11 @@ class Fleet:
         return seconds * self.scale
 
     # -- looking ------------------------------------------------------------------------------------------------
+
+    @property
+    def counters(self) -> Counters:
+        """What the clients went through."""
+        return self.clients.counters
 
     @property
     def live_sessions(self) -> int:
@@ -135,97 +121,17 @@ class Fleet:
         """Directors that run and belong to the ring."""
         return [host for host in self.directors.values() if host.up and host.address in self.ring_members]
 
-    # -- clients ------------------------------------------------------------------------------------------------
-
-    def _connect_everyone(self, users: int, now: float) -> None:
-        directors, backends = list(self.directors.values()), list(self.backends.values())
-        for number, user in enumerate(list(self.accounts)[:users], 1):
-            if directors:
-                client = Client(user, directors[number % len(directors)])
-            else:  # a fleet without directors: clients know their backend
-                client = Client(user, None, backends[number % len(backends)])
-            self.clients[user] = client
-            self._attempt(client, now)
-        self.counters = Counters()
-
-    def _attempt(self, client: Client, now: float) -> None:
-        """One login, from the connection to the session or to its failure."""
-        if client.session is not None:
-            return
-        if client.since is None:
-            client.since = now
-        if client.director is None:
-            self._arrive(client, client.home, now)
-        elif not client.director.up or client.director.stopped & {"imap-login", "director"}:
-            self.counters.refused_connections += 1
-            self._try_later(client, now)
-        else:
-            self._attempt_by_director(client, now)
-
-    def _attempt_by_director(self, client: Client, now: float) -> None:
-        place = user_hash(client.user)
-        mapping = self.ring.mappings.get(place)
-        if mapping is not None:
-            hold_until = mapping.moved_at + self.scaled(KICK_DELAY)
-            if now < hold_until:
-                self.at(hold_until, lambda at: self._attempt(client, at))
-                return
-            ip: str | None = mapping.ip
-        else:
-            ip = self.ring.hashed(place)
-        if ip is None:
-            self._wait_for_backend(client, now)
-            return
-        self.remember(place, client.user, ip, now)
-        self._arrive(client, self.backend_at(ip), now)
-
-    def _wait_for_backend(self, client: Client, now: float) -> None:
-        if client.user in self.waiting:
-            return
-        self.waiting[client.user] = client
-        deadline = (client.since or now) + self.scaled(LOGIN_PATIENCE)
-        self.at(max(deadline, now), lambda at: self._lose_patience(client, at))
-
-    def _lose_patience(self, client: Client, now: float) -> None:
-        since = client.since
-        if client.user in self.waiting and since is not None and now >= since + self.scaled(LOGIN_PATIENCE):
-            del self.waiting[client.user]
-            self._fail(client, now)
-
-    def wake_waiting(self, now: float) -> None:
-        """A backend may be usable again: everyone who waits for one tries at once."""
-        waiting, self.waiting = list(self.waiting.values()), {}
-        for client in waiting:
-            self._attempt(client, now)
-
-    def _arrive(self, client: Client, backend: Backend | None, now: float) -> None:
-        if backend is None or not backend.up or "imap-login" in backend.stopped:
-            self.at(now + self.scaled(CONNECT_STALL), lambda at: self._fail(client, at))
-        elif "imap" in backend.stopped:
-            self._fail(client, now)
-        else:
-            self._open_session(client, backend)
-
-    def _open_session(self, client: Client, backend: Backend) -> None:
-        session = Session(client.user, next(self._pids), client.director, backend)
-        client.session, client.since = session, None
-        backend.sessions[session.pid] = session
-        backend.auth_cache.add(client.user)
-        if client.director is not None:
-            client.director.sessions[session.pid] = session
-            self._proxied.setdefault(user_hash(client.user), {})[session.pid] = session
-        self.counters.logins += 1
-
-    def _fail(self, client: Client, now: float) -> None:
-        if client.session is None:
-            self.counters.failed_logins += 1
-            self._try_later(client, now)
-
-    def _try_later(self, client: Client, now: float) -> None:
-        client.since = None
-        self.at(now + self.relogin, lambda at: self._attempt(client, at))
-
     # -- sessions and mappings ----------------------------------------------------------------------------------
+
+    def open_session(self, user: str, director: Director | None, backend: Backend) -> Session:
+        """A login has succeeded."""
+        session = Session(user, next(self._pids), director, backend)
+        backend.sessions[session.pid] = session
+        backend.auth_cache.add(user)
+        if director is not None:
+            director.sessions[session.pid] = session
+            self._proxied.setdefault(user_hash(user), {})[session.pid] = session
+        return session
 
     def drop(self, session: Session, now: float) -> None:
         """Cut one session; its client will be back."""
@@ -234,12 +140,7 @@ class Fleet:
         if session.director is not None:
             session.director.sessions.pop(session.pid, None)
             self._unproxy(session, now)
-        self.counters.dropped += 1
-        client = self.clients.get(session.user)
-        if client is not None and client.session is session:
-            client.session = None
-            client.drops += 1
-            self._try_later(client, now)
+        self.clients.lost(session, now)
 
     def _unproxy(self, session: Session, now: float) -> None:
         place = user_hash(session.user)
@@ -253,6 +154,10 @@ class Fleet:
     def drop_all(self, host: Host, now: float) -> None:
         """Cut every session that goes through a host."""
         for session in list(host.sessions.values()):
+            self.drop(session, now)
+
+    def _drop_each(self, sessions: list[Session], now: float) -> None:
+        for session in sessions:
             self.drop(session, now)
 
     def proxied_sessions(self, place: int) -> list[Session]:
@@ -281,6 +186,7 @@ class Fleet:
         mapping.moved_at = now
         for session in self.proxied_sessions(place):
             self.drop(session, now)
+        self.clients.moved(user, now)
 
     def flush(self, director: Director, ip: str | None, parallel: int, now: float) -> float:
         """Move users off a host (or, without one, to where they hash); returns the seconds until the reply.
@@ -333,16 +239,19 @@ class Fleet:
 
     # -- hosts come and go --------------------------------------------------------------------------------------
 
-    def stop(self, host: Host, now: float) -> None:
-        """The master process ends: sessions are cut, a director leaves the ring."""
+    def stop(self, host: Host, now: float, *, linger: float = 0.0) -> None:
+        """The master process ends: sessions are cut, at once or after a while, a director leaves the ring."""
         if not host.up:
             return
         host.up = False
-        self.drop_all(host, now)
+        doomed = list(host.sessions.values())
+        if linger:
+            self.at(now + linger, lambda at: self._drop_each(doomed, at))
+        else:
+            self._drop_each(doomed, now)
         if isinstance(host, Director):
-            live = self.live_directors()
-            self.alone_since = now if len(live) == 1 and len(self.ring_members) > 1 else None
-            if not live:
+            host.failed_at = now + self.scaled(ALONE_DELAY)
+            if not self._watch_ring(now):
                 self.ring.forget_everything()
 
     def start(self, host: Host, now: float) -> None:
@@ -353,26 +262,31 @@ class Fleet:
         host.started_at = now
         host.stopped.clear()
         host.log.clear()
-        if isinstance(host, Director):
-            self.alone_since = None
-            if self.live_directors() == [host]:
-                self.ring.forget_everything()
-        self.wake_waiting(now)
+        if isinstance(host, Director) and self._watch_ring(now) == [host]:
+            self.ring.forget_everything()
+        self.clients.wake(now)
 
     def reload(self, host: Host, now: float) -> None:
         """Restart every service but the master: with shutdown_clients, the default, that cuts all sessions."""
         again = bool(host.reloads) and now - host.reloads[-1] < self.scaled(BYE_AFTER_RELOAD)
         host.reloads.append(now)
         host.stopped.clear()
-        self.wake_waiting(now)
+        self.clients.wake(now)
         if isinstance(host, Director):
             self.at(now + self.scaled(CUT_AFTER_RELOAD), lambda at: self.drop_all(host, at))
             if self.live_directors() == [host]:
+                self._watch_ring(now)
                 self.ring.forget_everything()
             return
         delay = BYE_AFTER_RELOAD_AGAIN if again else BYE_AFTER_RELOAD
         doomed = list(host.sessions.values())
-        self.at(now + self.scaled(delay), lambda at: [self.drop(session, at) for session in doomed] and None)
+        self.at(now + self.scaled(delay), lambda at: self._drop_each(doomed, at))
+
+    def _watch_ring(self, now: float) -> list[Director]:
+        """Note since when a director is the only one left of several."""
+        live = self.live_directors()
+        self.alone_since = now if len(live) == 1 and len(self.ring_members) > 1 else None
+        return live
 
     def ring_delay(self, now: float) -> float:
         """How long a change takes on a ring whose last director has not yet accepted being alone."""

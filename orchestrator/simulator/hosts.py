@@ -75,6 +75,7 @@ class Host:
 
     Attributes:
         up: Whether the master process runs; the API refuses connections otherwise.
+        failed_at: When the rest of the ring gave this director up.
         stopped: Services that `serviceStop` stopped; `reload` brings them back.
     """
 
@@ -85,6 +86,7 @@ class Host:
     up: bool = True
     stopped: set[str] = field(default_factory=set)
     started_at: float = 0.0
+    failed_at: float | None = None
     reloads: list[float] = field(default_factory=list)
     log: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LOG_KEPT))
     sessions: dict[int, Session] = field(default_factory=dict)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .answers import BadPayload, Died
+from orchestrator.simulator.answers import BadPayload, Died
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _INTEGER = re.compile(r"-?\d+\Z")
 _UPPER = re.compile(r"(?<=[a-z0-9])([A-Z])")

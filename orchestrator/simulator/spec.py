@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,7 @@ class FleetSpec:
             raise ValueError("time_scale and relogin must be greater than zero")
         unknown = {self.version, *self.backend_versions.values()} - {"2.3", "2.4"}
         if unknown:
-            raise ValueError(f"unknown Dovecot version {sorted(unknown)[0]!r}; the simulator knows 2.3 and 2.4")
+            raise ValueError(f"unknown Dovecot version {min(unknown)!r}; the simulator knows 2.3 and 2.4")
 
     def version_of(self, host: str) -> str:
         """The version that the host `host` runs; a director is always a 2.3."""

@@ -1,0 +1,151 @@
+"""What the verbs share: the fleet, the state directory, playbooks by name, options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator.config import Config
+    from orchestrator.inventory import Inventory
+    from orchestrator.journal.store import Store
+    from orchestrator.playbook import Source
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SHIPPED = (Path(__file__).parent.parent / "playbooks", Path(__file__).parent.parent.parent / "playbooks")
+
+
+@dataclass
+class App:
+    """The global options."""
+
+    config_option: str | None
+    state_option: str | None
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration; its warnings go to stderr once."""
+        from orchestrator.config import find_config, load_config
+
+        config = load_config(find_config(self.config_option))
+        return config
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """The fleet."""
+        from orchestrator.inventory import build_inventory
+
+        inventory = build_inventory(self.config)
+        for warning in sorted(set(_warnings(inventory))):
+            message(f"warning: {warning}")
+        return inventory
+
+    @cached_property
+    def store(self) -> Store:
+        """The state directory; a configuration that cannot be read does not hide it."""
+        from orchestrator.errors import OrchestratorError
+        from orchestrator.journal.store import Store, state_dir
+
+        try:
+            configured = self.config.file.state_dir
+        except OrchestratorError:
+            configured = None
+        return Store(state_dir(self.state_option, configured))
+
+
+def _warnings(inventory: Inventory) -> Iterator[str]:
+    for host in inventory.hosts.values():
+        if warning := host.endpoint.secret.warning():
+            yield warning
+        if host.endpoint.scheme == "https" and not host.endpoint.tls.verify:
+            yield "tls verify is false: any certificate is accepted, so anyone in between can read the secret"
+
+
+def message(text: str) -> None:
+    """A line for the operator, on stderr."""
+    click.echo(text, err=True)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """A JSON line on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def find_playbook(name: str) -> Path:
+    """A playbook's file: a path, or the name of a shipped one.
+
+    Raises:
+        InputError: neither.
+    """
+    from orchestrator.document import nearest
+    from orchestrator.errors import InputError
+
+    path = Path(name)
+    if path.exists() or "/" in name or name.endswith((".yaml", ".yml")):
+        return path
+    shipped = {file.stem: file for folder in SHIPPED for file in sorted(folder.glob("*.yaml"))}
+    if name in shipped:
+        return shipped[name]
+    raise InputError.at(
+        f"there is no file {name!r}, and no shipped playbook of that name",
+        "playbook",
+        suggestion=nearest(name, shipped),
+        hint=f"shipped: {', '.join(sorted(shipped))}",
+    )
+
+
+def load_source(name: str) -> Source:
+    """A playbook by path or name."""
+    from orchestrator.playbook import load_playbook
+
+    return load_playbook(find_playbook(name))
+
+
+def parse_given(pairs: tuple[str, ...]) -> dict[str, str]:
+    """`-e name=value` as a mapping.
+
+    Raises:
+        click.UsageError: not name=value, or a name twice.
+    """
+    given: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise click.UsageError(f"-e {pair!r} is not name=value")
+        if name in given:
+            raise click.UsageError(f"-e {name} is given twice")
+        given[name] = value
+    return given
+
+
+FORMAT = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="json: JSON lines alone on stdout."
+)
+VERBOSE = click.option("-v", "--verbose", count=True, help="Show more; twice shows every attempt.")
+GIVEN = click.option("-e", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the playbook.")
+LIMIT = click.option("--limit", metavar="SELECTION", help="Only these of the playbook's hosts.")
+YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def limits(function: F) -> F:
+    """The options that limit a run."""
+    for option in (
+        click.option("--max-failed", metavar="N|P%", help="How many operations of a step may fail before all stops."),
+        click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests a second in the whole run."),
+        click.option("--in-flight", type=click.IntRange(min=1, max=10_000), help="Operations under way at a time."),
+    ):
+        function = option(function)
+    return function
+
+
+def is_terminal() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()

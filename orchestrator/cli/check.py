@@ -1,0 +1,113 @@
+"""check."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import anyio
+import click
+
+from orchestrator.cli import exit_codes
+from orchestrator.cli.app import FORMAT, App, print_json
+
+if TYPE_CHECKING:
+    from orchestrator.dovecot.client import Client
+    from orchestrator.dovecot.listing import Listing
+    from orchestrator.inventory import Host
+
+TIMEOUT = 15.0  # seconds for a host
+AT_A_TIME = 50
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a host is, or why it cannot be said."""
+
+    host: str
+    url: str
+    seconds: float
+    about: str
+    commands: int
+    problem: str
+    remedy: str
+
+
+@click.command("check", short_help="Reach every host, authenticate, and say what it is.")
+@click.argument("selection", default="all")
+@FORMAT
+@click.pass_obj
+def check(app: App, selection: str, form: str) -> int:
+    """Reach each host of SELECTION, authenticate, read its command list, and say what it is. Changes nothing.
+
+    \b
+    Examples:
+      orchestrator check
+      orchestrator check backends
+    """
+    hosts = app.inventory.select(selection)
+    width = max(len(host.name) for host in hosts)
+    findings: list[Finding] = []
+
+    def found(finding: Finding) -> None:
+        findings.append(finding)
+        if form == "json":
+            print_json({"event": "host", "ok": not finding.problem, **finding.__dict__})
+        elif finding.problem:
+            click.echo(f"✗ {finding.host:<{width}}  {finding.url}  {finding.problem}\n  {'':<{width}}  → {finding.remedy}")
+        else:
+            took = f"{finding.seconds * 1000:.0f} ms"
+            click.echo(f"✓ {finding.host:<{width}}  {finding.url}  {finding.about}, {finding.commands} commands, {took}")
+
+    anyio.run(_check_all, hosts, found)
+    bad = sum(1 for finding in findings if finding.problem)
+    if form == "text":
+        click.echo(f"{len(findings) - bad} of {len(findings)} hosts are well" + (f"; {bad} are not" if bad else ""))
+    return exit_codes.FAILED if bad else exit_codes.DONE
+
+
+async def _check_all(hosts: list[Host], found) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+    from orchestrator.dovecot.client import Client
+
+    limiter = anyio.CapacityLimiter(AT_A_TIME)
+
+    async def one(client: Client, host: Host) -> None:
+        async with limiter:
+            found(await _check(client, host))
+
+    async with Client(host.endpoint for host in hosts) as client, anyio.create_task_group() as group:
+        for host in hosts:
+            group.start_soon(one, client, host)
+
+
+async def _check(client: Client, host: Host) -> Finding:
+    from orchestrator.dovecot.listing import read_listing, trouble
+
+    started = time.monotonic()
+    exchange = await client.command_list(host.name, min(TIMEOUT, host.endpoint.request_timeout))
+    seconds = time.monotonic() - started
+    listing = read_listing(exchange)
+    url = host.endpoint.url
+    if listing is None:
+        problem, remedy = trouble(exchange, url)
+        return Finding(host.name, url, seconds, "", 0, client.redact(host.name, problem), remedy)
+    about = f"Dovecot {listing.version}"
+    if listing.version == "2.3" and await _is_director(client, host, listing):
+        about += " with director"
+    return Finding(host.name, url, seconds, about, len(listing.commands), "", "")
+
+
+async def _is_director(client: Client, host: Host, listing: Listing) -> bool:
+    """Every 2.3 host lists the director's commands; only where a director runs do they get an answer."""
+    from orchestrator.dovecot.classify import classify
+    from orchestrator.dovecot.command import request_body
+    from orchestrator.outcome import Kind
+
+    if "directorStatus" not in listing.commands:
+        return False
+    exchange = await client.post(host.name, request_body("directorStatus", "{}", "check"), TIMEOUT)
+    return classify(exchange, None, "check").kind is Kind.DONE
+
+
+COMMANDS = {"check": check}

@@ -1,0 +1,115 @@
+"""commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import anyio
+import click
+
+from orchestrator.cli import exit_codes
+from orchestrator.cli.app import FORMAT, App, print_json
+
+if TYPE_CHECKING:
+    from orchestrator.dovecot.catalog import Command
+    from orchestrator.dovecot.listing import Listing
+
+
+@click.command("commands", short_help="What the doveadm HTTP API can do.")
+@click.argument("command", required=False)
+@click.option("--host", metavar="HOST", help="What this host itself lists.")
+@FORMAT
+@click.pass_obj
+def commands(app: App, command: str | None, host: str | None, form: str) -> int:
+    """List the commands of the catalogue, describe COMMAND, or list what a host has.
+
+    \b
+    Examples:
+      orchestrator commands
+      orchestrator commands directorFlush
+      orchestrator commands --host b1
+    """
+    from orchestrator.dovecot import catalog
+    from orchestrator.errors import InputError
+
+    if host is not None:
+        return _of_host(app, host, form)
+    if command is None:
+        for name in catalog.names():
+            entry = catalog.find(name)
+            if entry and form == "json":
+                print_json({"command": name, **entry.model_dump(by_alias=True)})
+            elif entry:
+                click.echo(f"{name:<24} {entry.class_:<13} {entry.summary}")
+        return exit_codes.DONE
+    entry = catalog.find(command)
+    if entry is None:
+        suggestion = catalog.suggest(command)
+        raise InputError.at(f"the catalogue has no command {command!r}", "commands", suggestion=suggestion)
+    if form == "json":
+        print_json({"command": command, **entry.model_dump(by_alias=True)})
+    else:
+        for line in manual(command, entry):
+            click.echo(line)
+    return exit_codes.DONE
+
+
+def manual(name: str, entry: Command) -> Iterator[str]:
+    """A command's manual page."""
+    yield f"{name}: {entry.summary}"
+    yield f"  {entry.class_}; Dovecot {', '.join(entry.versions)}; {'any host' if entry.where == 'any' else entry.where}"
+    if entry.disrupts:
+        yield f"  disturbs: {entry.disrupts}"
+    if entry.parameters:
+        yield "  parameters:"
+    for parameter, spec in entry.parameters.items():
+        kinds = "/".join(sorted(spec.types()))
+        only = f" [{', '.join(spec.versions)}]" if spec.versions and spec.versions != entry.versions else ""
+        must = ", required" if spec.required else ""
+        yield f"    {parameter} ({kinds}{must}){only}  {spec.help}"
+    if entry.exit_codes:
+        yield "  exit codes:"
+    for code, meaning in entry.exit_codes.items():
+        only = f" [{', '.join(meaning.versions)}]" if meaning.versions else ""
+        yield f"    {code} {meaning.outcome}: {meaning.means}{only}"
+    if entry.verify:
+        yield f"  effect shown by: {entry.verify}"
+    if entry.inverse:
+        yield f"  taken back by: {entry.inverse.command} {entry.inverse.note}".rstrip()
+    for note in entry.notes:
+        yield f"  - {note}"
+
+
+def _of_host(app: App, host: str, form: str) -> int:
+    from orchestrator.dovecot.catalog import find
+
+    listing = anyio.run(_listing, app, host)
+    for name, parameters in sorted(listing.commands.items()):
+        if form == "json":
+            print_json({"command": name, "parameters": dict(parameters)})
+            continue
+        words = " ".join(f"{parameter}:{kind}" for parameter, kind in parameters.items())
+        click.echo(f"{name:<24} {words}{'' if find(name) else '   (not in the catalogue)'}")
+    return exit_codes.DONE
+
+
+async def _listing(app: App, name: str) -> Listing:
+    from orchestrator.dovecot.client import Client
+    from orchestrator.dovecot.listing import read_listing, trouble
+    from orchestrator.errors import InputError, RefusedError
+
+    hosts = app.inventory.select(name)
+    if len(hosts) != 1:
+        raise InputError.at(f"{name!r} names {len(hosts)} hosts, not one", "--host")
+    endpoint = hosts[0].endpoint
+    async with Client([endpoint]) as client:
+        exchange = await client.command_list(endpoint.name, endpoint.request_timeout)
+    listing = read_listing(exchange)
+    if listing is None:
+        problem, remedy = trouble(exchange, endpoint.url)
+        raise RefusedError(f"{endpoint.url}: {problem}", hint=remedy)
+    return listing
+
+
+COMMANDS = {"commands": commands}

@@ -1,0 +1,279 @@
+"""Planning into a run file, and working on a run file: what run, apply, exec, resume, retry and demo share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from orchestrator.cli import exit_codes
+from orchestrator.cli.app import App, is_terminal, message, print_json
+from orchestrator.config import Limits
+from orchestrator.document import parse
+from orchestrator.errors import RefusedError
+from orchestrator.inventory import Inventory
+from orchestrator.journal.create import Header, create
+from orchestrator.journal.lock import RunLock
+from orchestrator.journal.run_file import RunFile
+from orchestrator.plan import Plan, build_plan
+from orchestrator.playbook import Source
+from orchestrator.report import Report, make_report
+from orchestrator.units import Share, parse_share
+from orchestrator.values import given_values
+from orchestrator.views.watch import View
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is shown and limited."""
+
+    form: str = "text"
+    verbose: int = 0
+    in_flight: int | None = None
+    rate: float | None = None
+    max_failed: str | None = None
+    quiet: bool = field(default=False)
+
+    def share(self) -> Share | None:
+        """--max-failed as a value."""
+        if self.max_failed is None:
+            return None
+        try:
+            return parse_share(self.max_failed)
+        except ValueError as error:
+            raise click.UsageError(f"--max-failed: {error}") from None
+
+
+def make_plan(app: App, source: Source, given: Mapping[str, str], limit: str | None = None) -> tuple[Plan, Header]:
+    """A plan, and what its run file will say of it."""
+    inventory = app.inventory
+    values = given_values(source, given, inventory)
+    plan = build_plan(source, inventory, values, limit=limit)
+    kept = {name: _kept(source, name, text, values[name]) for name, text in given.items()}
+    run_id = app.store.new_id(source.playbook.name)
+    return plan, Header(run_id, time.time_ns() // 1_000_000, kept, str(app.config.path), limit or "")
+
+
+def _kept(source: Source, name: str, text: str, value: Any) -> str:
+    """A parameter's text as it can be read again from another directory."""
+    return str(value) if source.playbook.parameters[name].type == "file" else text
+
+
+@contextmanager
+def scratch_run(plan: Plan, header: Header) -> Iterator[RunFile]:
+    """A run file that is only looked at."""
+    folder = Path(tempfile.mkdtemp(prefix="orchestrator-"))
+    try:
+        create(folder / "plan.run", plan, header)
+        with RunFile(folder / "plan.run") as file:
+            yield file
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def plan_again(app: App, file: RunFile) -> Plan:
+    """The plan of a run file, from the text that it keeps and the fleet as it is now.
+
+    Raises:
+        RefusedError: the fleet's hosts or groups are not those that the plan was made for.
+    """
+    text, source_name, folder = (file.meta[f"playbook_{part}"] for part in ("text", "source", "folder"))
+    source = Source(parse(text, source=source_name, folder=Path(folder)))
+    if app.config_option is None:
+        app.config_option = file.meta["config_path"]
+    inventory = app.inventory
+    differences = list(_differences(file, inventory))
+    if differences:
+        raise RefusedError(
+            f"the fleet has changed since run {file.run_id} was planned: {'; '.join(differences[:5])}",
+            hint="plan again, or give the configuration that it was planned with (-c)",
+        )
+    values = given_values(source, file.given, inventory)
+    return build_plan(source, inventory, values, limit=file.meta["limit"] or None)
+
+
+def _differences(file: RunFile, inventory: Inventory) -> Iterator[str]:
+    now = {host.name: host.endpoint.url for host in inventory.hosts.values()}
+    for name, url in file.urls().items():
+        if name not in now:
+            yield f"the host {name} is gone"
+        elif now[name] != url:
+            yield f"{name} was {url} and is {now[name]}"
+    yield from (f"the host {name} is new" for name in now if name not in file.host_numbers)
+    for group, members in file.groups().items():
+        if members != list(inventory.groups.get(group, ())):
+            yield f"the group {group} has other members"
+
+
+def confirm(plan: Plan, file: RunFile, *, yes: bool) -> None:
+    """Ask before anything is changed.
+
+    Raises:
+        RefusedError: the answer is no, or nobody can be asked.
+    """
+    if yes or not plan.changes_anything:
+        return
+    if not is_terminal():
+        raise RefusedError(
+            "this would change something, and there is no terminal to ask on",
+            hint="look at `orchestrator plan`, then give --yes",
+        )
+    disturbing = [step for step in plan.of("step") if step.disturbs]
+    about = f"; {len(disturbing)} step{'s' if len(disturbing) != 1 else ''} disturb users" if disturbing else ""
+    if not click.confirm(f"Run this plan (digest {file.meta['digest']}{about})?", err=True):
+        raise RefusedError("not confirmed; nothing was sent")
+
+
+def work(app: App, path: Path, options: Options, *, prepare: Sequence[str] = ()) -> int:
+    """Work on a run file until it is done or stopped; returns the exit code.
+
+    Args:
+        app: the global options.
+        path: the run file.
+        options: how it is shown and limited.
+        prepare: statements that are run first, under the lock (`retry`).
+    """
+    with RunLock(path), RunFile(path) as file:
+        plan = plan_again(app, file)
+        for statement in prepare:
+            _execute(path, statement)
+        caught = anyio.run(_session, app, plan, file, options, backend_options={"use_uvloop": _has_uvloop()})
+        report = make_report(file)
+    _show_end(report, options)
+    code = exit_codes.of_status(report.status)
+    return 128 + caught if caught and code == exit_codes.INTERRUPTED else code
+
+
+def _execute(path: Path, statement: str) -> None:
+    from orchestrator.journal.schema import connect
+
+    connection = connect(path, write=True)
+    connection.execute(statement)
+    connection.close()
+
+
+def _has_uvloop() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("uvloop") is not None
+
+
+async def _session(app: App, plan: Plan, file: RunFile, options: Options) -> int:
+    """Run with the signals attended to; returns the signal that stopped it, or 0."""
+    from orchestrator.dovecot.client import Client
+    from orchestrator.runner import Runner
+
+    limits = app.config.file.limits
+    changes = {"in_flight": options.in_flight, "rate": options.rate}
+    limits = limits.model_copy(update={name: value for name, value in changes.items() if value is not None})
+    views = views_for(options)
+    caught: list[int] = []
+    try:
+        async with Client(host.endpoint for host in plan.inventory.hosts.values()) as client:
+            runner = Runner(plan, file, client, views, limits, app.config.file.retry, max_failed=options.share())
+            async with anyio.create_task_group() as group:
+                await group.start(_attend, runner, caught, views)
+                await runner.run()
+                group.cancel_scope.cancel()
+    finally:
+        for view in views:
+            view.close()
+    return caught[0] if caught else 0
+
+
+async def _attend(
+    runner: Any, caught: list[int], views: Sequence[View], *, task_status: anyio.abc.TaskStatus[None]
+) -> None:
+    """First signal: send nothing more. Second: wait for no answer. Third: die; the run file is valid all the same."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        task_status.started()
+        async for number in signals:
+            if number == signal.SIGHUP:  # the terminal is gone; the work goes on
+                continue
+            caught.append(number)
+            if len(caught) == 1:
+                text = "stopping: nothing more is sent; waiting for answers (once more: do not wait for them)"
+                runner.interrupt(f"stopped by {signal.Signals(number).name}")
+            elif len(caught) == 2:
+                text = "not waiting for answers any more (once more: exit at once)"
+                runner.cancel()
+            else:
+                os._exit(128 + number)
+            for view in views:
+                view.note(text)
+
+
+def views_for(options: Options) -> list[View]:
+    """Who watches: JSON lines on stdout, or a display on stderr."""
+    if options.form == "json":
+        from orchestrator.views.jsonl import JsonLines
+
+        return [JsonLines(click.echo)]
+    if options.quiet:
+        return []
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal and not options.verbose and not os.environ.get("TERM", "") == "dumb":
+        from orchestrator.views.live import Live
+
+        return [Live(console)]
+    from orchestrator.views.lines import Lines
+
+    return [Lines(message, verbose=options.verbose)]
+
+
+def _show_end(report: Report, options: Options) -> None:
+    from orchestrator.views.report_text import summary_lines
+
+    if options.form == "json":
+        print_json({"event": "report", **report_object(report)})
+        return
+    if options.quiet:
+        return
+    for line in summary_lines(report):
+        click.echo(line)
+
+
+def report_object(report: Report) -> dict[str, Any]:
+    """A report as plain values."""
+    return {
+        "run": report.run_id,
+        "playbook": report.playbook,
+        "status": report.status,
+        "reason": report.reason,
+        "digest": report.digest,
+        "parameters": dict(report.given),
+        "planned": report.planned,
+        "counts": {state.word: number for state, number in report.counts.items()},
+        "attempts": report.attempts,
+        "retries": report.retries,
+        "started_at": report.started,
+        "finished_at": report.finished,
+        "steps": [
+            {
+                "step": step.key,
+                "name": step.name,
+                "command": step.command,
+                "state": step.state,
+                "reason": step.reason,
+                "counts": {state.word: number for state, number in step.counts.items()},
+            }
+            for step in report.steps
+        ],
+        "causes": [
+            {"step": c.step, "state": c.state.word, "error": c.error, "count": c.count, "host": c.host}
+            for c in report.causes
+        ],
+        "next": report.next_command,
+    }

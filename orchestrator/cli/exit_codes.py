@@ -1,0 +1,54 @@
+"""The one table from how something ended to the exit code."""
+
+from __future__ import annotations
+
+from orchestrator.errors import InputError, JournalError, OrchestratorError, RefusedError, RunNotFoundError, SecretError
+
+DONE = 0
+FAILED = 1
+BAD_INPUT = 2
+STOPPED = 3
+IN_DOUBT = 4
+REFUSED = 5
+BUG = 70
+INTERRUPTED = 130  # SIGINT; SIGTERM is 143
+
+MEANINGS = {
+    DONE: "everything done",
+    FAILED: "finished, some operations failed or were unreachable",
+    BAD_INPUT: "bad usage, playbook, configuration or inventory",
+    STOPPED: "stopped with work left; the message names the command that goes on",
+    IN_DOUBT: "operations in doubt wait for a decision",
+    REFUSED: "refused: a `require` failed, locked, not confirmed, stale plan",
+    BUG: "a bug in this program",
+    INTERRUPTED: "stopped by SIGINT, cleanly; resumable (143 for SIGTERM)",
+}
+
+_OF_ERRORS: list[tuple[type[OrchestratorError], int]] = [
+    (RefusedError, REFUSED),
+    (JournalError, STOPPED),
+    (InputError, BAD_INPUT),
+    (RunNotFoundError, BAD_INPUT),
+    (SecretError, BAD_INPUT),
+    (OrchestratorError, BAD_INPUT),
+]
+
+_OF_STATUS = {
+    "done": DONE,
+    "failed": FAILED,
+    "undone": FAILED,
+    "stopped": STOPPED,
+    "in doubt": IN_DOUBT,
+    "refused": REFUSED,
+    "interrupted": INTERRUPTED,
+}
+
+
+def of_error(error: OrchestratorError) -> int:
+    """The exit code of an error."""
+    return next(code for kind, code in _OF_ERRORS if isinstance(error, kind))
+
+
+def of_status(status: str) -> int:
+    """The exit code of a report's status."""
+    return _OF_STATUS.get(status, STOPPED)

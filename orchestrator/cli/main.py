@@ -1,0 +1,150 @@
+"""Parse, dispatch, and turn whatever happens into one clear message and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from orchestrator import __version__
+from orchestrator.cli import exit_codes
+from orchestrator.cli.app import App
+from orchestrator.errors import OrchestratorError
+
+# verb -> module; the order is that of `--help`
+VERBS = {
+    "demo": "demo",
+    "check": "check",
+    "commands": "commands",
+    "validate": "validate",
+    "schema": "validate",
+    "plan": "plan",
+    "apply": "apply",
+    "run": "run",
+    "exec": "exec",
+    "resume": "resume",
+    "retry": "resume",
+    "runs": "runs",
+    "show": "show",
+    "report": "show",
+    "export": "export",
+    "simulate": "simulate",
+}
+
+_SUMMARIES = {
+    "demo": "Drain a backend of a simulated fleet, to see how it works.",
+    "check": "Reach every host, authenticate, and say what it is.",
+    "commands": "What the doveadm HTTP API can do.",
+    "validate": "Check playbooks without a fleet.",
+    "schema": "Print the JSON Schema of playbooks or of the configuration.",
+    "plan": "Show all that a playbook would do. Sends nothing.",
+    "apply": "Run a saved plan, exactly.",
+    "run": "Plan a playbook, ask, and run it.",
+    "exec": "Send one command to hosts.",
+    "resume": "Go on with a run that was interrupted.",
+    "retry": "Send once more what failed in a run.",
+    "runs": "List runs.",
+    "show": "Show a run, or one of its operations.",
+    "report": "Print the report of a run.",
+    "export": "Write a run's operations as JSON lines or CSV.",
+    "simulate": "Start a simulated fleet to practise on.",
+}
+
+_EPILOG = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
+
+
+class _Verbs(click.Group):
+    """Imports a verb's module when it is called, so that `--help` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"orchestrator.cli.{VERBS[cmd_name]}")
+        command: click.Command = module.COMMANDS[cmd_name]
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_SUMMARIES.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(
+            "\nExamples:\n"
+            "  orchestrator demo\n"
+            "  orchestrator check backends\n"
+            "  orchestrator plan drain-backend -e backend=b1\n"
+            "  orchestrator run drain-backend -e backend=b1\n"
+            "  orchestrator exec backends who\n"
+            "  orchestrator resume\n"
+            f"\nExit codes:\n{_EPILOG}\n"
+        )
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="orchestrator")
+@click.option("-c", "--config", metavar="FILE", help="The fleet (default: ORCHESTRATOR_CONFIG, ./config.yaml, ...).")
+@click.option("--state-dir", metavar="DIR", help="Where runs are kept (default: ORCHESTRATOR_STATE_DIR, ...).")
+@click.pass_context
+def cli(context: click.Context, config: str | None, state_dir: str | None) -> None:
+    """Bulk operations on Dovecot fleets: plan them, run them, and go on where they stopped."""
+    context.obj = App(config, state_dir)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        result = cli.main(args=list(arguments), prog_name="orchestrator", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return exit_codes.BAD_INPUT
+    except click.ClickException as error:
+        _say(error.format_message(), _usage_hint(error), exit_codes.BAD_INPUT, arguments)
+        return exit_codes.BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return exit_codes.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return exit_codes.DONE
+    except OrchestratorError as error:
+        code = exit_codes.of_error(error)
+        _say(error.message, error.hint, code, arguments)
+        return code
+    except Exception as error:  # noqa: BLE001 - the last resort: anything else is a bug of ours
+        return _bug(error, arguments)
+    return result if isinstance(result, int) else exit_codes.DONE
+
+
+def _usage_hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"`{context.command_path} --help` explains" if context else ""
+
+
+def _say(message: str, hint: str, code: int, arguments: Sequence[str]) -> None:
+    if "json" in arguments:
+        click.echo(json.dumps({"event": "error", "message": message, "hint": hint, "exit_code": code}))
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(hint if "\n" in hint else f"hint: {hint}", err=True)
+
+
+def _bug(error: Exception, arguments: Sequence[str]) -> int:
+    causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+    for cause in causes:
+        if isinstance(cause, OrchestratorError):  # the task group wraps what its tasks raise
+            code = exit_codes.of_error(cause)
+            _say(cause.message, cause.hint, code, arguments)
+            return code
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    words = f"a bug in this program: {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+    _say(words, "what was recorded of a run is safe; `-vv` shows the traceback; please report it", exit_codes.BUG, arguments)
+    if "-vv" in arguments:
+        traceback.print_exception(error)
+    return exit_codes.BUG

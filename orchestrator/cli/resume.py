@@ -1,0 +1,124 @@
+"""resume, retry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.app import FORMAT, VERBOSE, App, limits, message
+
+
+@click.command("resume", short_help="Go on with a run that was interrupted.")
+@click.argument("run", required=False)
+@limits
+@VERBOSE
+@FORMAT
+@click.pass_obj
+def resume(
+    app: App,
+    run: str | None,
+    *,
+    in_flight: int | None,
+    rate: float | None,
+    max_failed: str | None,
+    verbose: int,
+    form: str,
+) -> int:
+    """Go on with RUN (default: the newest unfinished one) exactly where it stopped.
+
+    What was recorded as done is not repeated.
+
+    \b
+    Examples:
+      orchestrator resume
+      orchestrator resume 20261123-021503-drain-a-backend
+    """
+    from orchestrator.cli.execute import Options, work
+    from orchestrator.errors import RefusedError
+
+    options = Options(form, verbose, in_flight, rate, max_failed)
+    options.share()
+    path = app.store.find(run) if run else _unfinished(app)
+    report = _report(path)
+    if not report.resumable and not report.holder:
+        following = f"`{report.next_command}`" if report.next_command else "plan again to do it once more"
+        raise RefusedError(f"run {report.run_id} is {report.status}; there is nothing to resume", hint=following)
+    if form == "text":
+        message(f"resuming {report.run_id}: {report.conservation}")
+    return work(app, path, options)
+
+
+@click.command("retry", short_help="Send once more what failed in a run.")
+@click.argument("run", required=False)
+@limits
+@VERBOSE
+@FORMAT
+@click.pass_obj
+def retry(
+    app: App,
+    run: str | None,
+    *,
+    in_flight: int | None,
+    rate: float | None,
+    max_failed: str | None,
+    verbose: int,
+    form: str,
+) -> int:
+    """Send once more what failed or was unreachable in RUN (default: the newest), and go on.
+
+    \b
+    Examples:
+      orchestrator retry
+    """
+    from orchestrator.cli.execute import Options, work
+    from orchestrator.errors import RefusedError
+    from orchestrator.outcome import State
+
+    options = Options(form, verbose, in_flight, rate, max_failed)
+    options.share()
+    path = app.store.find(run)
+    report = _report(path)
+    bad = report.counts.get(State.FAILED, 0) + report.counts.get(State.UNREACHABLE, 0)
+    if not bad or report.status in {"undone", "refused"}:
+        raise RefusedError(f"run {report.run_id} is {report.status}; it has nothing that can be sent once more")
+    if form == "text":
+        message(f"{report.run_id}: sending {bad} operations once more")
+    failed, unreachable = int(State.FAILED), int(State.UNREACHABLE)
+    return work(
+        app,
+        path,
+        options,
+        prepare=(
+            f"UPDATE step SET state = 'running' WHERE number IN (SELECT step FROM operation WHERE state IN ({failed}, {unreachable}))",  # noqa: S608, E501
+            f"DELETE FROM remark WHERE operation IN (SELECT seq FROM operation WHERE state IN ({failed}, {unreachable}))",  # noqa: S608
+            f"UPDATE operation SET state = 0 WHERE state IN ({failed}, {unreachable})",  # noqa: S608
+        ),
+    )
+
+
+def _report(path: Path):  # type: ignore[no-untyped-def] # noqa: ANN202
+    from orchestrator.journal.lock import holder
+    from orchestrator.journal.run_file import RunFile
+    from orchestrator.report import make_report
+
+    with RunFile(path) as file:
+        return make_report(file, holder(path))
+
+
+def _unfinished(app: App) -> Path:
+    """The newest run that can be resumed."""
+    from orchestrator.errors import OrchestratorError, RunNotFoundError
+
+    paths = sorted(map(app.store.path, app.store.ids()), key=lambda path: -path.stat().st_mtime_ns)
+    for path in paths:
+        try:
+            report = _report(path)
+        except OrchestratorError:
+            continue
+        if report.resumable and report.status != "planned":
+            return path
+    raise RunNotFoundError(f"no run in {app.store.folder} is unfinished", hint="`orchestrator runs` lists all")
+
+
+COMMANDS = {"resume": resume, "retry": retry}

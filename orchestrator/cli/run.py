@@ -1,0 +1,65 @@
+"""run."""
+
+from __future__ import annotations
+
+import click
+
+from orchestrator.cli.app import FORMAT, GIVEN, LIMIT, VERBOSE, YES, App, limits, load_source, message, parse_given
+
+
+@click.command("run", short_help="Plan a playbook, ask, and run it.")
+@click.argument("playbook")
+@GIVEN
+@LIMIT
+@YES
+@limits
+@VERBOSE
+@FORMAT
+@click.pass_obj
+def run(
+    app: App,
+    playbook: str,
+    given: tuple[str, ...],
+    limit: str | None,
+    *,
+    yes: bool,
+    in_flight: int | None,
+    rate: float | None,
+    max_failed: str | None,
+    verbose: int,
+    form: str,
+) -> int:
+    """Plan PLAYBOOK, show the plan, ask, and run it.
+
+    Ctrl-C stops sending and waits for answers; the run can be resumed. After a crash too.
+
+    \b
+    Examples:
+      orchestrator run drain-backend -e backend=b1
+      orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
+    """
+    from orchestrator.cli.execute import Options, confirm, make_plan, work
+    from orchestrator.journal.create import create
+    from orchestrator.journal.run_file import RunFile
+    from orchestrator.views.plan_text import plan_lines
+
+    options = Options(form, verbose, in_flight, rate, max_failed)
+    options.share()
+    source = load_source(playbook)
+    planned, header = make_plan(app, source, parse_given(given), limit)
+    app.store.prepare()
+    path = app.store.path(header.run_id)
+    create(path, planned, header)
+    try:
+        with RunFile(path) as file:
+            if form == "text" and not yes:
+                for line in plan_lines(planned, file, verbose=False):
+                    message(line)
+            confirm(planned, file, yes=yes)
+    except BaseException:
+        path.unlink()  # nothing was sent, so nothing is kept
+        raise
+    return work(app, path, options)
+
+
+COMMANDS = {"run": run}

@@ -1,0 +1,166 @@
+"""show, report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli import exit_codes
+from orchestrator.cli.app import FORMAT, App, print_json
+
+if TYPE_CHECKING:
+    from orchestrator.journal.run_file import OperationRecord, RunFile
+    from orchestrator.outcome import State
+
+LISTED = 50
+
+
+@click.command("show", short_help="Show a run, or one of its operations.")
+@click.argument("run", required=False)
+@click.argument("operation", required=False)
+@click.option("--failed", is_flag=True, help="List what failed or was unreachable.")
+@click.option("--in-doubt", is_flag=True, help="List what is in doubt.")
+@click.option("--all", "everything", is_flag=True, help="List all operations.")
+@FORMAT
+@click.pass_obj
+def show(
+    app: App,
+    run: str | None,
+    operation: str | None,
+    *,
+    failed: bool,
+    in_doubt: bool,
+    everything: bool,
+    form: str,
+) -> int:
+    """Show RUN (default: the newest): its steps, failures and what to do next.
+
+    With an OPERATION, such as 5.17: its request, every attempt with time and code, and its answer.
+
+    \b
+    Examples:
+      orchestrator show
+      orchestrator show last --failed
+      orchestrator show last 5.17
+    """
+    from orchestrator.cli.execute import report_object
+    from orchestrator.journal.lock import holder
+    from orchestrator.journal.run_file import RunFile
+    from orchestrator.outcome import State
+    from orchestrator.report import make_report
+    from orchestrator.views.report_text import report_lines
+
+    path = app.store.find(run)
+    with RunFile(path) as file:
+        if operation is not None:
+            return _operation(file, operation, form)
+        chosen: tuple[State, ...] = tuple(State) if everything else ()
+        chosen += (State.FAILED, State.UNREACHABLE) if failed else ()
+        chosen += (State.IN_DOUBT,) if in_doubt else ()
+        if chosen:
+            _list(file, chosen, form)
+            return exit_codes.DONE
+        report = make_report(file, holder(path))
+        if form == "json":
+            print_json(report_object(report))
+            return exit_codes.DONE
+        for line in report_lines(report):
+            click.echo(line)
+        if report.holder:
+            click.echo(f"being worked on by {report.holder}")
+    return exit_codes.DONE
+
+
+@click.command("report", short_help="Print the report of a run.")
+@click.argument("run", required=False)
+@FORMAT
+@click.pass_context
+def report(context: click.Context, run: str | None, form: str) -> int:
+    """Print the report of RUN (default: the newest).
+
+    \b
+    Examples:
+      orchestrator report
+      orchestrator report last --format json
+    """
+    result: int = context.invoke(
+        show, run=run, operation=None, failed=False, in_doubt=False, everything=False, form=form
+    )
+    return result
+
+
+def _list(file: RunFile, states: tuple[State, ...], form: str) -> None:
+    from orchestrator.views.words import safe
+
+    for number, record in enumerate(file.operations(states)):
+        if form == "json":
+            print_json(operation_record(record))
+            continue
+        if number == LISTED:
+            click.echo("… and more; `orchestrator export` writes all of them")
+            return
+        error = f": {safe(record.error)}" if record.error else ""
+        parameters = safe(json.dumps(dict(record.parameters), ensure_ascii=False), 160)
+        click.echo(f"{record.id:<10} {record.state.word:<11} {record.command} on {record.host} {parameters}{error}")
+
+
+def operation_record(record: OperationRecord) -> dict[str, object]:
+    """An operation as exports write it."""
+    return {
+        "id": record.id,
+        "step": record.step,
+        "host": record.host,
+        "command": record.command,
+        "parameters": dict(record.parameters),
+        "state": record.state.word,
+        "exit_code": record.exit_code,
+        "error": record.error,
+        "attempts": record.attempts,
+        "changed": record.changed,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+    }
+
+
+def _operation(file: RunFile, operation: str, form: str) -> int:
+    from orchestrator.errors import RunNotFoundError
+
+    seq = file.seq_of(operation)
+    record = next((r for r in file.operations() if r.id == operation), None) if seq is not None else None
+    if seq is None or record is None:
+        raise RunNotFoundError(f"run {file.run_id} has no operation {operation!r}", hint="--all lists them")
+    attempts = [attempt._asdict() for attempt in file.attempts(seq)]
+    rows, left_out = file.answer_rows(seq)
+    if form == "json":
+        print_json({**operation_record(record), "attempt_list": attempts, "rows": rows, "rows_left_out": left_out})
+        return exit_codes.DONE
+    for line in _operation_lines(file, record, seq):
+        click.echo(line)
+    return exit_codes.DONE
+
+
+def _operation_lines(file: RunFile, record: OperationRecord, seq: int) -> Iterator[str]:
+    from orchestrator.dovecot import catalog
+    from orchestrator.dovecot.command import command_line, encode_parameters, request_body
+    from orchestrator.views.words import clock, safe
+
+    yield f"{record.id}  {record.command} on {record.host}: {record.state.word}"
+    body = request_body(record.command, encode_parameters(dict(record.parameters)), record.id).decode()
+    yield f"  {safe(body, 2000)}"
+    yield f"  = {safe(command_line(record.command, catalog.find(record.command), record.parameters), 2000)}"
+    for attempt in file.attempts(seq):
+        code = f", exit code {attempt.exit_code}" if attempt.exit_code is not None else ""
+        took = f", {attempt.finished - attempt.started} ms" if attempt.finished else ""
+        error = f": {safe(attempt.error)}" if attempt.error else ""
+        yield f"  attempt {attempt.number} at {clock(attempt.started)}{took}: {attempt.kind}{code}{error}"
+    rows, left_out = file.answer_rows(seq)
+    for row in rows:
+        yield "  " + safe("  ".join(f"{key}={value}" for key, value in row.items()), 400)
+    if left_out:
+        yield f"  … and {left_out} more rows, which were not kept"
+
+
+COMMANDS = {"show": show, "report": report}

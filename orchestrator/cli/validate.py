@@ -1,0 +1,65 @@
+"""validate, schema."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from orchestrator.cli import exit_codes
+from orchestrator.cli.app import FORMAT, find_playbook, message, print_json
+
+
+@click.command("validate", short_help="Check playbooks without a fleet.")
+@click.argument("playbooks", nargs=-1, required=True)
+@FORMAT
+def validate(playbooks: tuple[str, ...], form: str) -> int:
+    """Check PLAYBOOKS: keys, types, expressions, commands and their parameters. No fleet is needed.
+
+    \b
+    Examples:
+      orchestrator validate playbooks/*.yaml
+      orchestrator validate drain-backend
+    """
+    from orchestrator.errors import InputError
+    from orchestrator.playbook import load_playbook
+
+    bad = 0
+    for name in playbooks:
+        try:
+            source = load_playbook(find_playbook(name))
+        except InputError as error:
+            bad += 1
+            problems = [str(problem) for problem in error.problems]
+            if form == "json":
+                print_json({"playbook": name, "valid": False, "problems": problems})
+            else:
+                for problem in problems:
+                    message(problem)
+            continue
+        if form == "json":
+            print_json({"playbook": name, "valid": True, "problems": []})
+        else:
+            click.echo(f"{source.document.source}: valid ({source.playbook.name})")
+    return exit_codes.BAD_INPUT if bad else exit_codes.DONE
+
+
+@click.command("schema", short_help="Print the JSON Schema of playbooks or of the configuration.")
+@click.argument("subject", type=click.Choice(["playbook", "config"]), default="playbook")
+def schema(subject: str) -> int:
+    """Print the JSON Schema of playbooks, or of the configuration, for editors.
+
+    \b
+    Examples:
+      orchestrator schema > playbook.schema.json
+      orchestrator schema config > config.schema.json
+    """
+    from orchestrator.config import ConfigFile
+    from orchestrator.playbook import Playbook
+
+    model = Playbook if subject == "playbook" else ConfigFile
+    click.echo(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}, indent=2))
+    return exit_codes.DONE
+
+
+COMMANDS = {"validate": validate, "schema": schema}

@@ -1,0 +1,72 @@
+"""What a host itself says it can do: `GET /doveadm/v1`, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.dovecot.exchange import Answered, Exchange, NotSent
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The commands that a host has.
+
+    Attributes:
+        commands: command -> parameter -> type.
+    """
+
+    commands: Mapping[str, Mapping[str, str]]
+
+    @property
+    def version(self) -> str:
+        """The version family: "2.4" has lost the director's commands (seen in the lists of 2.3.19.1 and 2.4.1)."""
+        if "directorStatus" in self.commands or "replicatorStatus" in self.commands:
+            return "2.3"
+        return "2.4" if "indexerAdd" in self.commands or "mailDictGet" in self.commands else "unknown"
+
+
+def read_listing(exchange: Exchange) -> Listing | None:
+    """The list in an answer, or None when there is none."""
+    if not isinstance(exchange, Answered) or exchange.status != 200:
+        return None
+    try:
+        entries = json.loads(exchange.body)
+        commands = {
+            str(entry["command"]): {str(p["name"]): str(p["type"]) for p in entry["parameters"]} for entry in entries
+        }
+    except (ValueError, KeyError, TypeError):
+        return None
+    return Listing(commands)
+
+
+def trouble(exchange: Exchange, url: str) -> tuple[str, str]:
+    """Why there is no list, and what to do about it."""
+    if isinstance(exchange, NotSent):
+        return exchange.reason, _remedy_unsent(exchange.reason, url)
+    if not isinstance(exchange, Answered):
+        hint = "a listener that is not named http speaks the native doveadm protocol (2.3)"
+        if url.startswith("http:"):
+            hint += ", and a TLS port closes on plain http: then say scheme: https"
+        return exchange.reason, hint
+    remedies = {
+        401: f"the secret is wrong, or of the wrong kind: the host offers {' or '.join(exchange.offered) or 'nothing'}",
+        404: "not a doveadm HTTP API: check the port; on 2.3 the inet_listener must be named http",
+        500: "set doveadm_password or doveadm_api_key on the host",
+    }
+    if exchange.status == 200:
+        return "the answer is not a list of commands", "something else listens here: check address and port"
+    return f"HTTP {exchange.status}", remedies.get(exchange.status, "check address and port")
+
+
+def _remedy_unsent(reason: str, url: str) -> str:
+    if "refused" in reason:
+        return "nothing listens there: is Dovecot running, and does service doveadm have an inet_listener http?"
+    if "certificate" in reason:
+        return "name the CA in tls: {ca_file: ...}; server_name if the certificate has another name"
+    if "TLS" in reason:
+        return "the port speaks plain http: say scheme: http, or give the TLS port" if url.startswith("https") else ""
+    if "name" in reason:
+        return "check the address in the configuration"
+    return "check network, firewall and address"

@@ -1,0 +1,153 @@
+"""One session of work on a run: what the runner asks of the journal, awaited where it must be durable."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from orchestrator.errors import JournalError
+from orchestrator.journal.create import insert_operations
+from orchestrator.journal.run_file import RunFile
+from orchestrator.journal.writer import Finished, Intent, Writer, intend
+from orchestrator.outcome import State
+from orchestrator.plan import Plan, PlannedStep, Scope
+
+T = TypeVar("T")
+
+
+def now_ms() -> int:
+    """The wall clock, in milliseconds since the epoch; for the record only, never for decisions."""
+    return time.time_ns() // 1_000_000
+
+
+class Session:
+    """The writing side of a run, inside an event loop. The caller holds the run's lock.
+
+    Attributes:
+        failure: why nothing can be written any more, or None.
+        recorded: called with the number of attempts that became durable.
+        failed: called when writing failed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.failure: JournalError | None = None
+        self.recorded: Callable[[int], None] = lambda _count: None
+        self.failed: Callable[[], None] = lambda: None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._writer = Writer(self._path, self._durable, self._write_failed)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    # attempts
+
+    def record(self, finished: Finished) -> None:
+        """Queue an attempt's end; `recorded` tells when it is durable."""
+        if self.failure is None:
+            self._writer.record(finished)
+
+    async def intend(self, intents: Sequence[Intent]) -> None:
+        """Make durable that unrepeatable operations are about to be sent."""
+        await self._call(lambda connection: intend(connection, intents))
+
+    async def give_up(self, step: int, host: int, error: str) -> int:
+        """Record all pending operations of a step on a host as unreachable; returns how many."""
+
+        def job(connection: sqlite3.Connection) -> int:
+            connection.execute(
+                "INSERT OR REPLACE INTO remark SELECT seq, 'unreachable', ? FROM operation"
+                " WHERE step = ? AND host = ? AND state = 0",
+                (error, step, host),
+            )
+            changed = connection.execute(
+                "UPDATE operation SET state = ? WHERE step = ? AND host = ? AND state = 0",
+                (int(State.UNREACHABLE), step, host),
+            )
+            return changed.rowcount
+
+        return await self._call(job)
+
+    # steps
+
+    async def expand(self, step: PlannedStep, plan: Plan, scope: Scope, file: RunFile) -> int:
+        """Write a step's operations in one transaction; returns how many."""
+        return await self._call(lambda c: insert_operations(c, step, plan, scope, file.host_numbers))
+
+    async def mark(self, step: int, state: str, reason: str = "", *, ended: bool = True) -> None:
+        """Record where a step stands."""
+        moment = now_ms()
+        await self._execute(
+            "UPDATE step SET state = ?, reason = ?, started = coalesce(started, ?), finished = ? WHERE number = ?",
+            (state, reason, None if state == "skipped" else moment, moment if ended else None, step),
+        )
+
+    async def reopen(self, step: int) -> None:
+        """Have a step's operations sent once more."""
+        await self._execute("UPDATE operation SET state = 0 WHERE step = ? AND state != ?", (step, int(State.SKIPPED)))
+
+    # the run
+
+    async def event(self, kind: str, text: str) -> None:
+        """Record something that happened to the run as a whole."""
+        await self._execute("INSERT INTO event VALUES (?, ?, ?)", (now_ms(), kind, text))
+
+    async def recover(self) -> int:
+        """Settle what an earlier session left: unrepeatable operations on the wire are in doubt; returns how many."""
+
+        def job(connection: sqlite3.Connection) -> int:
+            connection.execute(
+                "INSERT OR REPLACE INTO remark SELECT seq, 'unknown', 'it was being sent when the program ended'"
+                " FROM operation WHERE state = ?",
+                (int(State.RUNNING),),
+            )
+            changed = connection.execute(
+                "UPDATE operation SET state = ?, finished = started WHERE state = ?",
+                (int(State.IN_DOUBT), int(State.RUNNING)),
+            )
+            return changed.rowcount
+
+        return await self._call(job)
+
+    async def skip_rest(self, reason: str) -> None:
+        """A run that is over leaves nothing pending."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE operation SET state = ? WHERE state = 0", (int(State.SKIPPED),))
+            connection.execute(
+                "UPDATE step SET state = 'skipped', reason = CASE role WHEN 'undo' THEN 'not needed' ELSE ? END"
+                " WHERE state = 'pending'",
+                (reason,),
+            )
+
+        await self._call(job)
+
+    # inside
+
+    async def _execute(self, statement: str, values: tuple[object, ...]) -> None:
+        await self._call(lambda connection: connection.execute(statement, values).rowcount)
+
+    async def _call(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.wrap_future(self._writer.call(job))
+
+    def _durable(self, records: Sequence[Finished]) -> None:
+        """Called in the writer's thread."""
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: self.recorded(len(records)))
+
+    def _write_failed(self, failure: JournalError) -> None:
+        """Called in the writer's thread."""
+        self.failure = failure
+        if self._loop and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: self.failed())

@@ -1,0 +1,152 @@
+"""A run file becomes a report: values that every view of a run is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.journal.run_file import RunFile, StepRecord
+from orchestrator.outcome import BAD_STATES, OPEN_STATES, State
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Operations that failed for the same reason."""
+
+    step: str
+    state: State
+    error: str
+    count: int
+    host: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a run stands.
+
+    Attributes:
+        status: planned, running, done, failed, stopped, in doubt, interrupted, refused, undone, or crashed.
+        reason: why, when it is not done.
+        counts: operations by state; their sum is `planned`.
+        planned: all operations that the run file has.
+        unexpanded: steps whose operations were not known when the run ended.
+        attempts, retries: in all.
+        started, finished: milliseconds since the epoch, or None.
+        next_command: what to type next, or empty.
+    """
+
+    run_id: str
+    playbook: str
+    given: Mapping[str, str]
+    digest: str
+    config_path: str
+    status: str
+    reason: str
+    steps: list[StepRecord]
+    counts: Mapping[State, int]
+    planned: int
+    unexpanded: int
+    attempts: int
+    retries: int
+    started: int | None
+    finished: int | None
+    causes: list[Cause]
+    holder: str
+    next_command: str
+
+    @property
+    def conservation(self) -> str:
+        """Planned = the sum of all states, written out; a run file that breaks it is damaged."""
+        shown = [(state, self.counts.get(state, 0)) for state in State]
+        parts = [f"{count} {state.word.replace('_', ' ')}" for state, count in shown if count or state is State.DONE]
+        return f"{self.planned} planned = {' + '.join(parts)}"
+
+    @property
+    def resumable(self) -> bool:
+        """Whether `resume` has something to do."""
+        return self.status in {"planned", "stopped", "interrupted", "crashed", "in doubt"}
+
+
+_STATUS = {
+    "done": "done",
+    "finished with failures": "failed",
+    "failed, and undone": "undone",
+    "stopped with work left": "stopped",
+    "stopped with operations in doubt": "in doubt",
+    "refused": "refused",
+    "interrupted": "interrupted",
+}
+
+
+def make_report(file: RunFile, holder: str = "") -> Report:
+    """Read a report out of a run file.
+
+    Args:
+        file: open.
+        holder: who works on it now, or empty.
+
+    Raises:
+        AssertionError: the operations do not add up.
+    """
+    steps = file.steps()
+    counts: dict[State, int] = {}
+    for step in steps:
+        for state, count in step.counts.items():
+            counts[state] = counts.get(state, 0) + count
+    planned = sum(step.operations or 0 for step in steps)
+    if planned != sum(counts.values()):
+        raise AssertionError(f"{planned} operations were planned, but {sum(counts.values())} are there")
+    status, reason = _status(file, holder)
+    attempts, retries, _, finished = file.totals()
+    events = file.events()
+    report = Report(
+        run_id=file.run_id,
+        playbook=file.meta["playbook"],
+        given=file.given,
+        digest=file.meta["digest"],
+        config_path=file.meta["config_path"],
+        status=status,
+        reason=reason,
+        steps=steps,
+        counts=counts,
+        planned=planned,
+        unexpanded=sum(1 for s in steps if s.operations is None and s.command != "require" and s.state == "pending"),
+        attempts=attempts,
+        retries=retries,
+        started=next((event.at for event in events if event.kind == "started"), None),
+        finished=max([finished or 0, *(event.at for event in events)]) or None,
+        causes=[Cause(*cause) for cause in file.causes()],
+        holder=holder,
+        next_command="",
+    )
+    return _with_next(report)
+
+
+def _status(file: RunFile, holder: str) -> tuple[str, str]:
+    if holder:
+        return "running", ""
+    events = file.events()
+    if not events:
+        return "planned", ""
+    last = events[-1]
+    if last.kind != "ended":
+        return "crashed", "the program ended without a word; nothing that was recorded is lost"
+    words, _, reason = last.text.partition(": ")
+    return _STATUS.get(words, words), reason
+
+
+def _with_next(report: Report) -> Report:
+    bad = sum(report.counts.get(state, 0) for state in BAD_STATES)
+    left = sum(report.counts.get(state, 0) for state in OPEN_STATES)
+    command = ""
+    if report.status == "planned":
+        command = f"orchestrator apply {report.run_id}"
+    elif report.status == "in doubt":
+        command = f"orchestrator show {report.run_id} --in-doubt"
+    elif report.status in {"interrupted", "crashed"} or (report.status == "stopped" and not bad):
+        command = f"orchestrator resume {report.run_id}"
+    elif report.status in {"stopped", "failed"} and bad:
+        command = f"orchestrator retry {report.run_id}"
+    elif left:
+        command = f"orchestrator resume {report.run_id}"
+    return Report(**{**{name: getattr(report, name) for name in report.__dataclass_fields__}, "next_command": command})

@@ -1,0 +1,381 @@
+"""Runs a plan from its run file: step after step, then what is to be undone, then `finally`.
+
+A run that was interrupted is run by the very same code: what is done is done, what is pending is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import anyio
+
+from orchestrator.answers import Answer
+from orchestrator.config import Limits, Retry
+from orchestrator.dovecot.client import Client
+from orchestrator.errors import ExpressionError, InputError
+from orchestrator.expression import compile_value, names_in, truth
+from orchestrator.inventory import fold
+from orchestrator.journal.run_file import RunFile
+from orchestrator.journal.session import Session
+from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
+from orchestrator.plan import Plan, PlannedStep, Scope
+from orchestrator.playbook import Action, OnFailure
+from orchestrator.retry import policy
+from orchestrator.scheduler import Polling, Rules, Scheduler
+from orchestrator.sending import Edge, Sending
+from orchestrator.units import Share, parse_duration
+from orchestrator.views.watch import Progress, View
+
+RATE_OVER = 10.0  # seconds over which the shown rate is taken
+
+
+class End(Enum):
+    """How a session of a run ended."""
+
+    DONE = "done"
+    FAILED = "finished with failures"
+    UNDONE = "failed, and undone"
+    STOPPED = "stopped with work left"
+    IN_DOUBT = "stopped with operations in doubt"
+    REFUSED = "refused"
+    INTERRUPTED = "interrupted"
+
+
+OVER = (End.DONE, End.FAILED, End.UNDONE, End.REFUSED)  # nothing is left to resume
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end and, when it was not a good one, the reason."""
+
+    end: End
+    reason: str = ""
+
+
+class _Stop(Exception):  # noqa: N818 - how a step ends the steps after it, inside this file
+    """The run goes no further."""
+
+    def __init__(self, end: End, reason: str, step: PlannedStep | None = None) -> None:
+        super().__init__(reason)
+        self.ending = Ending(end, reason)
+        self.step = step  # whose `on_failure` decides what follows
+
+
+class Runner:
+    """One session of a run. The caller holds the run's lock.
+
+    Args:
+        plan: the run's plan, made again from what the run file keeps.
+        file: the run file.
+        client: open.
+        views: who watches.
+        limits, retry: of the command line and the configuration.
+        max_failed: the operator's word, which goes before that of playbook and step.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        file: RunFile,
+        client: Client,
+        views: Sequence[View],
+        limits: Limits,
+        retry: Retry,
+        *,
+        max_failed: Share | None = None,
+    ) -> None:
+        self._plan = plan
+        self._file = file
+        self._client = client
+        self._views = views
+        self._limits = limits
+        self._retry = retry
+        self._max_failed = max_failed
+        self._registered = {step.register_name: step for step in plan.steps if step.register_name}
+        self._answers: dict[str, Answer] = {}
+        self._interrupted = ""
+        self._sending: Sending | None = None
+        self._meter = _Meter(len(plan.of("step", "verify")))
+
+    # asked from outside
+
+    def interrupt(self, why: str) -> None:
+        """Send nothing more, let answers come, run `finally`, end."""
+        self._interrupted = self._interrupted or why
+        if self._sending:
+            self._sending.stop(why)
+
+    def cancel(self) -> None:
+        """Wait for no answer any more."""
+        if self._sending:
+            self._sending.cancel()
+
+    # the run
+
+    async def run(self) -> Ending:
+        """Work through the plan until it is done, stopped or interrupted.
+
+        Raises:
+            JournalError: the run file could not be written; what was recorded until then is true.
+        """
+        async with Session(self._file.path) as self._session, anyio.create_task_group() as group:
+            group.start_soon(self._tick)
+            if doubtful := await self._session.recover():
+                self._tell(lambda view: view.note(f"{doubtful} operations were being sent when the last session ended"))
+            await self._session.event("started", "")
+            ending = await self._finally(await self._main())
+            await self._session.event("ended", ": ".join(filter(None, (ending.end.value, ending.reason))))
+            group.cancel_scope.cancel()
+        return ending
+
+    async def _main(self) -> Ending:
+        try:
+            for step in self._plan.of("step", "verify"):
+                await self._step(step)
+        except _Stop as stop:
+            if stop.step is not None and self._on_failure(stop.step) == "undo":
+                return await self._undo(stop.ending)
+            return stop.ending
+        failed = any(record.counts.get(state) for record in self._file.steps() for state in BAD_STATES)
+        return Ending(End.FAILED if failed else End.DONE)
+
+    async def _undo(self, ending: Ending) -> Ending:
+        """Take back, last first, what was begun."""
+        self._tell(lambda view: view.note(f"{ending.reason}; undoing what was done"))
+        begun = {record.key for record in self._file.steps() if record.role == "step" and record.started is not None}
+        for step in self._plan.of("undo"):
+            if step.key.removesuffix(".undo") not in begun:
+                await self._session.mark(step.index, "skipped", "its step was not begun")
+                continue
+            try:
+                await self._step(step)
+            except _Stop as stop:
+                return Ending(stop.ending.end, f"{ending.reason}; and the undo stopped: {stop.ending.reason}")
+        return Ending(End.REFUSED if ending.end is End.REFUSED else End.UNDONE, ending.reason)
+
+    async def _finally(self, ending: Ending) -> Ending:
+        for step in self._plan.of("finally"):
+            try:
+                await self._step(step, final=True)
+            except _Stop as stop:
+                if ending.end is End.DONE:
+                    ending = stop.ending
+        if ending.end in OVER:
+            await self._session.skip_rest("the run ended before it")
+        return ending
+
+    # one step
+
+    async def _step(self, step: PlannedStep, *, final: bool = False) -> None:
+        if self._interrupted and not final:
+            raise _Stop(End.INTERRUPTED, self._interrupted)
+        state, first, total = self._file.step(step.index)
+        again = final and state == "done" and step.effect is not Repeatability.UNREPEATABLE
+        if state in {"done", "skipped"} and not again:
+            return
+        try:
+            if not self._wanted(step):
+                await self._end(step, "skipped", "its condition does not hold")
+                return
+            if step.action is None:
+                self._tell(lambda view: view.step_started(step.key, step.name, "", "", 0))
+                self._require(step)
+                await self._end(step, "done")
+                return
+            if first is None:
+                total = await self._session.expand(step, self._plan, self._scope(frozenset(step.needs)), self._file)
+                first = self._file.step(step.index)[1]
+            elif again:
+                await self._session.reopen(step.index)
+            scheduler = self._scheduler(step, total or 0)
+            timeout = self._seconds(step.action.timeout)
+            scope = self._scope(names_in(getattr(step.action, "until", None)))
+        except (ExpressionError, InputError) as error:
+            await self._end(step, "failed", error.message)
+            raise _Stop(End.REFUSED, f"step {step.key} ({step.name}): {error.message}", step) from None
+        if scheduler.failed > scheduler.rules.allowed_failures:
+            raise _Stop(End.STOPPED, f"step {step.key} ({step.name}) failed in an earlier session")
+        await self._send(step, scheduler, first=first or 0, scope=scope, timeout=timeout, final=final)
+
+    def _wanted(self, step: PlannedStep) -> bool:
+        """Whether the step's `when` holds; a verify goes with its step."""
+        if step.role == "verify":
+            owner = step.key.removesuffix(".verify")
+            return not any(record.key == owner and record.state == "skipped" for record in self._file.steps())
+        when = step.step.when
+        if when is None or step.per_item_condition or step.role == "undo":
+            return True
+        return truth(compile_value(when)(self._scope(names_in(when))))
+
+    def _require(self, step: PlannedStep) -> None:
+        for requirement in step.step.require:
+            scope = self._scope(names_in([requirement.that, requirement.message]))
+            if not truth(compile_value(requirement.that)(scope)):
+                raise ExpressionError(str(compile_value(requirement.message)(scope)))
+
+    async def _send(
+        self, step: PlannedStep, scheduler: Scheduler, *, first: int, scope: Scope, timeout: float | None, final: bool
+    ) -> None:
+        hosts = dict(self._plan.inventory.hosts)
+        edge = Edge(file=self._file, session=self._session, client=self._client, hosts=hosts, views=self._views)
+        sending = Sending(edge, step, scheduler, first=first, scope=scope, timeout=timeout)
+        counts = self._file.counts(step.index)
+        await self._session.mark(step.index, "running", ended=False)
+        where = fold(self._file.hosts_of(step.index))
+        self._tell(lambda view: view.step_started(step.key, step.name, step.command, where, sum(counts.values())))
+        begun = time.monotonic()
+        if self._interrupted and not final:
+            scheduler.stop(self._interrupted)
+        self._meter.begin(step, scheduler, counts)
+        self._sending = sending
+        await sending.run()
+        self._sending = None
+        self._meter.end()
+        if self._session.failure:
+            raise self._session.failure
+        await self._conclude(step, scheduler, time.monotonic() - begun)
+
+    async def _conclude(self, step: PlannedStep, scheduler: Scheduler, seconds: float) -> None:
+        counts = self._file.counts(step.index)
+        left = sum(counts.get(state, 0) for state in OPEN_STATES)
+        over = scheduler.failed > scheduler.rules.allowed_failures
+        reason = scheduler.stopped if over or left else ""
+        await self._end(step, "failed" if over else "running" if left else "done", reason, seconds, ended=not left)
+        where = f"step {step.key} ({step.name})"
+        if counts.get(State.IN_DOUBT):
+            raise _Stop(End.IN_DOUBT, f"{where}: {counts[State.IN_DOUBT]} in doubt")
+        if over:
+            raise _Stop(End.STOPPED, f"{where}: {reason}", step)
+        if left:
+            raise _Stop(End.INTERRUPTED if self._interrupted else End.STOPPED, self._interrupted or reason)
+
+    async def _end(
+        self, step: PlannedStep, state: str, reason: str = "", seconds: float = 0.0, *, ended: bool = True
+    ) -> None:
+        await self._session.mark(step.index, state, reason, ended=ended)
+        if step.register_name:
+            self._answers.pop(step.register_name, None)
+        counts = self._file.counts(step.index)
+        self._tell(lambda view: view.step_ended(step.key, step.name, state, reason, counts, seconds))
+
+    # rules
+
+    def _on_failure(self, step: PlannedStep) -> OnFailure:
+        return step.step.on_failure or self._plan.source.playbook.on_failure
+
+    def _scheduler(self, step: PlannedStep, total: int) -> Scheduler:
+        assert step.action is not None  # noqa: S101
+        counts = self._file.counts(step.index)
+        failed = sum(counts.get(state, 0) for state in BAD_STATES)
+        return Scheduler(self._rules(step, step.action, total), self._file.open_counts(step.index), failed=failed)
+
+    def _rules(self, step: PlannedStep, action: Action, total: int) -> Rules:
+        """Limits: the least of configuration, playbook and step; the failures allowed: the most particular word."""
+        playbook = self._plan.source.playbook
+        own = [playbook.limits, step.step.limits]
+        layers = [self._limits, *own]
+        ceiling = min([limit.per_host for limit in own if limit.per_host] or [1000])
+        said = [self._max_failed, *(limit.max_failed for limit in reversed(layers))]
+        allowed: Share = next((share for share in said if share is not None), Share(0))
+        if step.role in {"undo", "finally"} or self._on_failure(step) == "continue":
+            allowed = Share(100, percent=True)
+        return Rules(
+            in_flight=min([limit.in_flight for limit in layers if limit.in_flight] or [100]),
+            per_host=min([limit.per_host for limit in layers if limit.per_host] or [4]),
+            host_limits={h.name: min(h.per_host, ceiling) for h in self._plan.inventory.hosts.values() if h.per_host},
+            rate=min([limit.rate for limit in layers if limit.rate], default=None),
+            allowed_failures=allowed.of(total),
+            retry=policy(action.retry, playbook.retry, self._retry),
+            effect=step.effect,
+            polling=self._polling(action),
+        )
+
+    def _polling(self, action: Any) -> Polling | None:
+        if getattr(action, "until", None) is None:
+            return None
+        return Polling(
+            every=action.every if action.every is not None else 1.0,
+            within=self._seconds(action.within) or 60.0,
+            stall=self._seconds(action.stall),
+        )
+
+    def _seconds(self, value: Any) -> float | None:
+        return None if value is None else parse_duration(compile_value(value)(self._scope(names_in(value))))
+
+    # values
+
+    def _scope(self, names: frozenset[str]) -> Scope:
+        """What expressions may read: what was known at planning, and the answers among `names`."""
+        scope = self._plan.scope()
+        if "run" in names:
+            scope["run"] = {"id": self._file.run_id, "started": self._file.started_ms() // 1000}
+        for name in names & set(self._registered):
+            if name not in self._answers:
+                self._answers[name] = self._file.answer(self._registered[name].index)
+            scope[name] = self._answers[name]
+        return scope
+
+    # views
+
+    def _tell(self, say: Callable[[View], None]) -> None:
+        for view in self._views:
+            say(view)
+
+    async def _tick(self) -> None:
+        interval = min((view.interval for view in self._views), default=1.0)
+        while True:
+            await anyio.sleep(interval)
+            if progress := self._meter.read():
+                for view in self._views:
+                    view.progress(progress)
+
+
+class _Meter:
+    """How the current step stands, for displays."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._begun = time.monotonic()
+        self._step: PlannedStep | None = None
+        self._marks: deque[tuple[float, int]] = deque()
+
+    def begin(self, step: PlannedStep, scheduler: Scheduler, counts: dict[State, int]) -> None:
+        self._step, self._scheduler, self._counts = step, scheduler, counts
+        self._total = sum(counts.values())
+        self._marks = deque([(time.monotonic(), self._ended())])
+
+    def end(self) -> None:
+        self._step = None
+
+    def _ended(self) -> int:
+        return self._total - self._scheduler.left - self._counts.get(State.SKIPPED, 0)
+
+    def read(self) -> Progress | None:
+        if self._step is None:
+            return None
+        now, ended, scheduler = time.monotonic(), self._ended(), self._scheduler
+        self._marks.append((now, ended))
+        while now - self._marks[0][0] > RATE_OVER and len(self._marks) > 2:
+            self._marks.popleft()
+        then, before = self._marks[0]
+        rate = (ended - before) / (now - then) if now > then else 0.0
+        return Progress(
+            step=min(self._step.index + 1, self._steps),
+            steps=self._steps,
+            name=self._step.name,
+            total=self._total,
+            done=ended - scheduler.failed,
+            failed=scheduler.failed,
+            skipped=self._counts.get(State.SKIPPED, 0),
+            in_flight=scheduler.in_flight,
+            waiting=scheduler.waiting,
+            rate=rate,
+            left=scheduler.left / rate if rate > 0 and scheduler.left else None,
+            elapsed=now - self._begun,
+            reason=scheduler.wait(now).reason,
+        )

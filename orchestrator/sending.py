@@ -1,0 +1,231 @@
+"""Sends the operations of one step. Tasks exist only for requests on the wire; what comes next the scheduler says."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+from anyio import get_cancelled_exc_class
+from anyio.abc import TaskGroup
+
+from orchestrator.answers import HostAnswer
+from orchestrator.dovecot import catalog
+from orchestrator.dovecot.classify import classify
+from orchestrator.dovecot.client import Client
+from orchestrator.dovecot.command import request_body
+from orchestrator.dovecot.exchange import Exchange, NotSent
+from orchestrator.errors import ExpressionError
+from orchestrator.expression import compile_value, truth
+from orchestrator.inventory import Host
+from orchestrator.journal.run_file import RunFile, operation_id
+from orchestrator.journal.session import Session, now_ms
+from orchestrator.journal.writer import Finished, Intent
+from orchestrator.outcome import Kind, Outcome, Repeatability, State
+from orchestrator.plan import PlannedStep, Scope
+from orchestrator.scheduler import Operation, Scheduler
+from orchestrator.views.watch import Ended, View
+
+GRACE = 30.0  # seconds that answers may still take after a stop was asked for
+KEPT = 64 * 1024  # characters kept of an answer that nobody registered
+KEPT_REGISTERED = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """All that one step's sending touches."""
+
+    file: RunFile
+    session: Session
+    client: Client
+    hosts: dict[str, Host]
+    views: Sequence[View]
+
+
+class Sending:
+    """One step's operations, from the run file to the hosts and back.
+
+    Args:
+        edge: run file, client, views.
+        step: a step with a command.
+        scheduler: of this step.
+        first: the step's first operation.
+        scope: names for the step's `until`.
+        timeout: seconds for each answer, or None for each host's own.
+    """
+
+    def __init__(
+        self, edge: Edge, step: PlannedStep, scheduler: Scheduler, *, first: int, scope: Scope, timeout: float | None
+    ) -> None:
+        assert step.action is not None and step.action.command is not None  # noqa: S101, PT018
+        self._edge = edge
+        self._step = step
+        self._scheduler = scheduler
+        self._first = first
+        self._scope = scope
+        self._timeout = timeout
+        self._command = step.action.command
+        self._entry = catalog.find(self._command)
+        self._accept = frozenset(step.action.accept)
+        until = getattr(step.action, "until", None)
+        self._until = compile_value(until) if until is not None else None
+        self._careful = scheduler.rules.effect is Repeatability.UNREPEATABLE
+        self._wake = anyio.Event()
+        self._cancel = anyio.CancelScope()
+
+    # asked from outside
+
+    def stop(self, reason: str) -> None:
+        """Send nothing more; answers may still come for a while."""
+        self._scheduler.stop(reason)
+        self._wake.set()
+
+    def cancel(self) -> None:
+        """Wait for no answer any more."""
+        self._cancel.cancel()
+
+    async def run(self) -> None:
+        """Until nothing is left, or the scheduler was stopped, and all is heard and recorded."""
+        session = self._edge.session
+        session.recorded, session.failed = self._recorded, self._write_failed
+        with self._cancel:
+            async with anyio.create_task_group() as group:
+                await self._drive(group)
+        while self._scheduler.unrecorded > 0 and session.failure is None:  # also what was cancelled is recorded
+            self._wake = anyio.Event()
+            await self._wake.wait()
+
+    async def _drive(self, group: TaskGroup) -> None:
+        scheduler = self._scheduler
+        while not scheduler.done:
+            self._wake = anyio.Event()
+            self._feed()
+            await self._start(group)
+            if scheduler.stopped and self._cancel.deadline == float("inf"):
+                self._cancel.deadline = anyio.current_time() + GRACE
+            if not scheduler.done:
+                await self._pause(self._wake)
+
+    async def _pause(self, wake: anyio.Event) -> None:
+        until = self._scheduler.wait(time.monotonic()).until
+        with anyio.move_on_after(None if until is None else max(0.0, until - time.monotonic())):
+            await wake.wait()
+
+    def _feed(self) -> None:
+        for host, after, asked in self._scheduler.hungry():
+            operations = self._edge.file.pending(self._step.index, host, after, asked)
+            self._scheduler.feed(host, operations, asked=asked)
+
+    async def _start(self, group: TaskGroup) -> None:
+        """Start all that may be started now; the intents of unrepeatable operations first, in one commit."""
+        now = time.monotonic()
+        batch = []
+        while (operation := self._scheduler.next(now)) is not None:
+            if self._careful:
+                batch.append(operation)
+            else:
+                group.start_soon(self._chain, operation)
+        if batch:
+            moment = now_ms()
+            await self._edge.session.intend([Intent(op.seq, op.attempts + 1, moment) for op in batch])
+            for operation in batch:
+                group.start_soon(self._attempt, operation)
+
+    async def _chain(self, operation: Operation | None) -> None:
+        """Send an operation, and then whatever the scheduler says is next: one task serves many operations."""
+        while operation is not None:
+            await self._attempt(operation)
+            operation = self._scheduler.next(time.monotonic())
+            self._feed()
+        self._wake.set()
+
+    # one attempt
+
+    async def _attempt(self, operation: Operation) -> None:
+        host = operation.host
+        tag = operation_id(self._step.key, operation.seq, self._first)
+        body = request_body(self._command, operation.parameters, tag)
+        timeout = self._timeout or self._edge.hosts[host].endpoint.request_timeout
+        started, moment = time.monotonic(), now_ms()
+        try:
+            exchange = await self._edge.client.post(host, body, timeout)
+        except get_cancelled_exc_class():
+            self._heard(operation, tag, Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped"), started, moment)
+            raise
+        outcome = self._outcome(exchange, host, tag)
+        given_up = self._heard(operation, tag, outcome, started, moment)
+        if given_up:
+            await self._give_up(host)
+        if self._careful:
+            self._wake.set()
+
+    def _outcome(self, exchange: Exchange, host: str, tag: str) -> Outcome:
+        if isinstance(exchange, NotSent) and exchange.local:
+            self._scheduler.stop(exchange.reason)
+        outcome = classify(exchange, self._entry, tag, self._accept)
+        if outcome.error:
+            return replace(outcome, error=self._edge.client.redact(host, outcome.error))
+        return self._judged(outcome, host) if self._until is not None else outcome
+
+    def _judged(self, outcome: Outcome, host: str) -> Outcome:
+        """Whether the step's `until` holds for this host's answer."""
+        assert self._until is not None  # noqa: S101
+        rows: list[Any] = list(outcome.rows)
+        answer = HostAnswer(ok=True, rows=rows, exit_code=outcome.exit_code, error="")
+        try:
+            holds = truth(self._until({**self._scope, "rows": rows, "answer": answer, "host": self._edge.hosts[host]}))
+        except ExpressionError as error:
+            return replace(outcome, kind=Kind.FAILED, error=error.message)
+        if holds:
+            return outcome
+        return replace(outcome, kind=Kind.NOT_YET, error="the host answers, but the condition does not hold")
+
+    def _heard(self, operation: Operation, tag: str, outcome: Outcome, started: float, moment: int) -> bool:
+        """Tell scheduler, journal and views; returns whether the host's other operations are given up."""
+        now = time.monotonic()
+        decision = self._scheduler.heard(operation, outcome, started, now)
+        attempt = operation.attempts + 1
+        limit = KEPT_REGISTERED if self._step.register_name else KEPT
+        self._edge.session.record(
+            Finished(operation.seq, attempt, moment, now_ms(), outcome, decision.state, limit)
+        )
+        ended = Ended(
+            id=tag,
+            step=self._step.key,
+            host=operation.host,
+            command=self._command,
+            parameters=operation.parameters,
+            attempt=attempt,
+            outcome=outcome,
+            state=decision.state,
+            pause=decision.pause,
+            seconds=now - started,
+        )
+        for view in self._edge.views:
+            view.attempt_ended(ended)
+        return decision.given_up
+
+    async def _give_up(self, host: str) -> None:
+        """Record the rest of a silent host's operations as unreachable, together."""
+        file, session = self._edge.file, self._edge.session
+        count = await session.give_up(self._step.index, file.host_numbers[host], "given up: the host was silent for too long")
+        self._scheduler.gave_up(host, count)
+        for view in self._edge.views:
+            view.note(f"{host} does not answer; its remaining {count} operations are given up as unreachable")
+        self._wake.set()
+
+    # the journal
+
+    def _recorded(self, count: int) -> None:
+        self._scheduler.recorded(count)
+        self._wake.set()
+
+    def _write_failed(self) -> None:
+        self._scheduler.stop("the run file cannot be written")
+        self._scheduler.unrecorded = 0  # nothing will be recorded any more
+        self._wake.set()
+
+
+__all__ = ["Edge", "Sending", "State"]

@@ -1,0 +1,1 @@
+"""The doveadm commands that the simulator answers, by family."""

@@ -1,0 +1,156 @@
+"""Who is connected, and being rid of them: who, kick, proxyList, proxyKick, penalty."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, ip_address, ip_network
+
+from orchestrator.simulator.answers import Reply, Row, failed
+from orchestrator.simulator.commands.call import Call, pattern
+from orchestrator.simulator.hosts import Backend, Director, Session
+
+USAGE, NOT_FOUND = 64, 68
+IMAP_PORT = "1143"
+
+
+def who(call: Call) -> Reply:
+    """`who`: this host's own sessions; nothing on a director, whose sessions are proxied."""
+    call.check_socket()
+    chosen = _filtered(call)
+    if chosen is None:
+        return failed(USAGE)
+    if call.flag("separateConnections"):
+        return Reply([_connection(call, session) for session in chosen])
+    return Reply(_grouped(chosen), misnested=call.version == "2.3")
+
+
+def _connection(call: Call, session: Session) -> Row:
+    row: Row = {"username": session.user, "service": session.service, "pid": str(session.pid), "ip": session.ip}
+    if call.version == "2.4":
+        row["dest_ip"] = ""
+    return row
+
+
+def _grouped(sessions: list[Session]) -> list[Row]:
+    groups: dict[tuple[str, str], list[Session]] = {}
+    for session in sessions:
+        groups.setdefault((session.user, session.service), []).append(session)
+    return [
+        {
+            "username": user,
+            "connections": str(len(members)),
+            "service": service,
+            "pids": f"({' '.join(str(member.pid) for member in members)})",
+            "ips": f"({' '.join(dict.fromkeys(member.ip for member in members))})",
+        }
+        for (user, service), members in groups.items()
+    ]
+
+
+def _own(call: Call) -> list[Session]:
+    return list(call.host.sessions.values()) if isinstance(call.host, Backend) else []
+
+
+def _filtered(call: Call) -> list[Session] | None:
+    """Sessions by mask: at most one user pattern and one address or network; None for two of a kind."""
+    masks = call.names("mask") or []
+    nets = [net for net in map(_network, masks) if net is not None]
+    users = [mask for mask in masks if _network(mask) is None]
+    if len(nets) > 1 or len(users) > 1:
+        return None
+    chosen = _own(call)
+    if users:
+        matches = pattern(users[0])
+        chosen = [session for session in chosen if matches.match(session.user)]
+    if nets:
+        chosen = [session for session in chosen if ip_address(session.ip) in nets[0]]
+    return chosen
+
+
+def _network(mask: str) -> IPv4Network | None:
+    try:
+        network = ip_network(mask, strict=False)
+    except ValueError:
+        return None
+    return network if isinstance(network, IPv4Network) else None
+
+
+def kick(call: Call) -> Reply:
+    """`kick`: rows of users and exit code 68 on 2.3, a count on 2.4."""
+    call.check_socket()
+    return _kick_24(call) if call.version == "2.4" else _kick_23(call)
+
+
+def _kick_23(call: Call) -> Reply:
+    masks = call.names("mask")
+    if masks is None:
+        return failed(USAGE)
+    chosen = _filtered(call) if masks else []
+    if chosen is None:
+        return failed(USAGE)
+    if not chosen:
+        return failed(NOT_FOUND)
+    for session in chosen:
+        call.fleet.drop(session, call.now)
+    return Reply([{"result": user} for user in dict.fromkeys(session.user for session in chosen)])
+
+
+def _kick_24(call: Call) -> Reply:
+    masks, destination = call.names("mask"), call.text("destHost")
+    if not masks and destination is None:
+        raise call.usage()
+    chosen = _filtered(call)
+    if chosen is None:
+        raise call.usage()
+    if destination is not None or call.text("passdbField") is not None:
+        chosen = []  # neither is known of these sessions
+    for session in chosen:
+        call.fleet.drop(session, call.now)
+    return Reply([{"count": str(len(chosen))}])
+
+
+def proxy_list(call: Call) -> Reply:
+    """`proxyList`: this director's sessions on 2.3; on 2.4 the same as `who`."""
+    if call.version == "2.4":
+        return who(call)
+    rows: list[Row] = []
+    if isinstance(call.host, Director):
+        many = call.fleet.login_service_count == 1
+        for session in call.host.sessions.values():
+            row: Row = {
+                "username": session.user,
+                "service": session.service,
+                "src-ip": session.ip,
+                "dest-ip": session.backend.address,
+                "dest-port": IMAP_PORT,
+            }
+            if many and rows:  # every login process but the first prints its header as a row
+                rows.append({name: name for name in row})
+            rows.append(row)
+    return Reply(rows)
+
+
+def proxy_kick(call: Call) -> Reply:
+    """`proxyKick`: exact names or a whole destination on 2.3, this director only; on 2.4 the same as `kick`."""
+    if call.version == "2.4":
+        return _kick_24(call)
+    users, host = call.names("user"), call.text("host")
+    if users is None and host is None:
+        raise call.usage()
+    chosen = [
+        session
+        for session in (call.host.sessions.values() if isinstance(call.host, Director) else ())
+        if (host is not None and session.backend.address == host) or (users is not None and session.user in users)
+    ]
+    for session in chosen:
+        call.fleet.drop(session, call.now)
+    count = len(chosen)
+    if count and call.fleet.login_service_count == 1:
+        count = 1  # several login processes, and only one of their counts arrives
+    return Reply([{"count": str(count)}])
+
+
+def penalty(call: Call) -> Reply:
+    """`penalty`: nobody has one here."""
+    call.check_socket()
+    mask = call.text("netmask")
+    return failed(USAGE) if mask is not None and _network(mask) is None else Reply([])

@@ -1,0 +1,148 @@
+"""A look at the fleet for a plan: sends the plan's read-only commands once, and says what follows from the answers.
+
+What a step after a change would answer cannot be known; its answer of now is used, and is called so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import anyio
+
+from orchestrator.answers import Answer, Recorded, collect
+from orchestrator.dovecot import catalog
+from orchestrator.dovecot.classify import classify
+from orchestrator.dovecot.client import Client
+from orchestrator.dovecot.command import request_body
+from orchestrator.errors import ExpressionError, InputError
+from orchestrator.expression import compile_value, names_in, truth
+from orchestrator.outcome import Kind, Outcome, Repeatability, State
+from orchestrator.plan import Draft, Plan, PlannedStep, Scope, expand, known_now
+
+MOST = 1000  # requests of a step; a survey is a look, not a run
+AT_A_TIME = 32
+
+
+@dataclass
+class Survey:
+    """What was seen.
+
+    Attributes:
+        notes: step index -> sentences for the plan.
+        drafts: step index -> requests that are known thanks to the answers.
+        sent: how many read-only requests were sent.
+    """
+
+    notes: dict[int, list[str]] = field(default_factory=dict)
+    drafts: dict[int, list[Draft]] = field(default_factory=dict)
+    sent: int = 0
+
+    def note(self, step: PlannedStep, text: str) -> None:
+        """Add a sentence about a step."""
+        self.notes.setdefault(step.index, []).append(text)
+
+    def objects(self, plan: Plan) -> Iterator[dict[str, Any]]:
+        """The survey as JSON objects."""
+        for step in plan.steps:
+            for text in self.notes.get(step.index, ()):
+                yield {"event": "seen", "step": step.key, "text": text}
+            for draft in self.drafts.get(step.index, ()):
+                yield {"event": "request_as_of_now", "step": step.key, "host": draft.host, "parameters": draft.parameters}
+
+
+async def survey(plan: Plan, client: Client) -> Survey:
+    """Send the plan's read-only commands, each once, and follow their answers as far as they lead."""
+    seen = Survey()
+    scope = plan.scope()
+    changed = ""
+    for step in plan.of("step", "verify", "finally"):
+        if _decide(step, scope, seen) and step.action is not None and known_now(step, scope):
+            drafts = _drafts(step, plan, scope, seen)
+            if step.effect is Repeatability.READ:
+                answer = await _ask(step, plan, client, drafts, seen)
+                _register(step, scope, answer, seen, changed)
+        if step.effect is not Repeatability.READ and not changed:
+            changed = step.key
+    return seen
+
+
+def _decide(step: PlannedStep, scope: Scope, seen: Survey) -> bool:
+    """Note what conditions say; returns whether the step would be run."""
+    for requirement in step.step.require if step.action is None else ():
+        if names_in(requirement.that) <= set(scope):
+            holds = _holds(requirement.that, scope)
+            message = compile_value(requirement.message)(scope) if holds is False else ""
+            seen.note(step, f"{_WORDS[holds]}: {requirement.that}" + (f" - {message}" if message else ""))
+    when = step.step.when
+    if when is None or step.per_item_condition or step.role == "verify" or not names_in(when) <= set(scope):
+        return True
+    holds = _holds(when, scope)
+    seen.note(step, f"{_WORDS[holds]}: {when}")
+    return holds is not False
+
+
+_WORDS = {True: "holds now", False: "does NOT hold now", None: "cannot be said now"}
+
+
+def _holds(condition: Any, scope: Scope) -> bool | None:
+    try:
+        return truth(compile_value(condition)(scope))
+    except ExpressionError:
+        return None
+
+
+def _drafts(step: PlannedStep, plan: Plan, scope: Scope, seen: Survey) -> list[Draft]:
+    try:
+        drafts = list(islice(expand(step, plan, scope), MOST + 1))
+    except (ExpressionError, InputError) as error:
+        seen.note(step, f"cannot be laid out now: {error.message}")
+        return []
+    if len(drafts) > MOST:
+        seen.note(step, f"more than {MOST} requests; not asked")
+        return []
+    if step.needs:
+        seen.drafts[step.index] = drafts
+    return drafts
+
+
+async def _ask(step: PlannedStep, plan: Plan, client: Client, drafts: list[Draft], seen: Survey) -> Answer:
+    records: dict[int, Recorded] = {}
+    limiter = anyio.CapacityLimiter(AT_A_TIME)
+
+    async def one(number: int, draft: Draft) -> None:
+        async with limiter:
+            endpoint = plan.inventory.hosts[draft.host].endpoint
+            tag = f"{step.key}.{number}"
+            body = request_body(step.command, draft.parameters, tag)
+            exchange = await client.post(draft.host, body, endpoint.request_timeout)
+            accept = step.action.accept if step.action else ()
+            outcome = classify(exchange, catalog.find(step.command), tag, accept)
+            records[number] = _record(draft, outcome)
+            seen.sent += 1
+
+    async with anyio.create_task_group() as group:
+        for number, draft in enumerate(drafts):
+            if not draft.skipped:
+                group.start_soon(one, number, draft)
+    for record in records.values():
+        if record.error:
+            seen.note(step, f"{record.host}: {client.redact(record.host, record.error)}")
+    return collect(records[number] for number in sorted(records))
+
+
+def _record(draft: Draft, outcome: Outcome) -> Recorded:
+    state = State.DONE if outcome.kind in {Kind.DONE, Kind.UNCHANGED} else State.FAILED
+    return Recorded(draft.host, state, outcome.exit_code, outcome.error, list(outcome.rows))
+
+
+def _register(step: PlannedStep, scope: dict[str, Any], answer: Answer, seen: Survey, changed: str) -> None:
+    rows = len(answer.rows)
+    seen.note(step, f"answers {rows} row{'' if rows == 1 else 's'} now" + (f" (before step {changed})" if changed else ""))
+    if step.register_name:
+        scope[step.register_name] = answer
+
+
+__all__ = ["Mapping", "Survey", "survey"]

@@ -1,0 +1,76 @@
+"""A report for people: what was done, what was not, why, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.outcome import BAD_STATES
+from orchestrator.report import Report
+from orchestrator.units import format_duration
+from orchestrator.views.words import count, moment, safe, states
+
+
+def report_lines(report: Report) -> Iterator[str]:
+    """The whole report."""
+    yield f"Run {report.run_id}: {report.playbook}"
+    yield f"  {report.status}{': ' + safe(report.reason) if report.reason else ''}"
+    if report.given:
+        yield "  " + "  ".join(f"{name}={safe(value, 100)}" for name, value in report.given.items())
+    yield f"  {_times(report)}"
+    yield ""
+    for step in report.steps:
+        if step.state == "pending" and step.role == "undo":
+            continue
+        about = states(dict(step.counts))
+        took = ""
+        if step.started and step.finished and step.counts:
+            took = f", {format_duration((step.finished - step.started) / 1000)}"
+        shown = f"  ({about}{took})" if about else ""
+        reason = f": {safe(step.reason)}" if step.reason else ""
+        yield f"  {step.key:<9} {step.state:<8} {safe(step.name, 80)}{shown}{reason}"
+    yield ""
+    yield from _causes(report)
+    yield f"  {report.conservation}"
+    if report.unexpanded:
+        yield f"  {count(report.unexpanded, 'step')} not begun, whose requests were not known yet"
+    if report.retries:
+        yield f"  {count(report.attempts, 'attempt')}, {report.retries} of them further attempts"
+    yield from next_lines(report)
+
+
+def summary_lines(report: Report) -> Iterator[str]:
+    """The end of a run in a few lines."""
+    yield f"{report.status}{': ' + safe(report.reason) if report.reason else ''}"
+    yield from _causes(report)
+    retries = f"; {count(report.retries, 'further attempt')}" if report.retries else ""
+    yield f"{report.conservation}{retries}; {_duration(report)}"
+    yield f"run {report.run_id}; `orchestrator report {report.run_id}` shows all of it"
+    yield from next_lines(report)
+
+
+def next_lines(report: Report) -> Iterator[str]:
+    """What to type next."""
+    if report.next_command:
+        yield f"next: {report.next_command}"
+
+
+def _causes(report: Report) -> Iterator[str]:
+    for cause in report.causes:
+        where = f"on {cause.host}" if cause.count == 1 else f"first on {cause.host}"
+        yield f"  {cause.count} {cause.state.word.replace('_', ' ')} in step {cause.step} ({where}): {safe(cause.error)}"
+    shown = sum(cause.count for cause in report.causes)
+    more = sum(report.counts.get(state, 0) for state in BAD_STATES) - shown
+    if more > 0:
+        yield f"  and {more} more, for other reasons"
+
+
+def _times(report: Report) -> str:
+    if report.started is None:
+        return f"planned; digest {report.digest}; nothing was sent"
+    return f"started {moment(report.started)}, {_duration(report)}; digest {report.digest}"
+
+
+def _duration(report: Report) -> str:
+    if report.started is None or report.finished is None:
+        return "not started"
+    return f"took {format_duration((report.finished - report.started) / 1000)}"

@@ -1,0 +1,40 @@
+"""Small words that all views share: times, counts, what a host says made safe for a terminal."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from orchestrator.outcome import State
+
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def safe(text: str, limit: int = 400) -> str:
+    """Text from elsewhere for one line of a terminal: control characters shown as \\x1b, line ends as blanks."""
+    text = text.replace("\n", " ").replace("\t", " ")
+    text = _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def count(number: int, word: str) -> str:
+    """ "1 request", "17 requests", "12 000 operations"."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}".replace(",", "\u2009")
+
+
+def states(counts: dict[State, int] | None) -> str:
+    """ "2 done, 1 failed"."""
+    shown = [f"{number} {state.word.replace('_', ' ')}" for state, number in sorted((counts or {}).items()) if number]
+    return ", ".join(shown)
+
+
+def moment(milliseconds: int | None) -> str:
+    """A time of the record in local time."""
+    if milliseconds is None:
+        return "-"
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds / 1000))
+
+
+def clock(milliseconds: int) -> str:
+    """A time of day with milliseconds, for attempts."""
+    return time.strftime("%H:%M:%S", time.localtime(milliseconds / 1000)) + f".{milliseconds % 1000:03d}"
