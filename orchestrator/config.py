@@ -29,7 +29,9 @@ class SecretSpec(Strict):
     @classmethod
     def _no_literal(cls, value: Any) -> Any:
         if isinstance(value, str | int | float):
-            raise Suggested("a secret is never written here; refer to it: {env: NAME}, {file: PATH} or {command: [...]}")
+            raise Suggested(
+                "a secret is never written here; refer to it: {env: NAME}, {file: PATH} or {command: [...]}"
+            )
         return value
 
     @model_validator(mode="after")

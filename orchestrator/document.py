@@ -40,7 +40,9 @@ _FLOAT = re.compile(r"[-+]?[0-9]+\.[0-9]+([eE][-+]?[0-9]+)?\Z")
 class Strict(BaseModel):
     """Base of all that is written in YAML: unknown keys are errors, values never change, `yes` is not `true`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True, use_attribute_docstrings=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, populate_by_name=True, use_attribute_docstrings=False
+    )
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,9 @@ class _Reader:
         if id(node) in self._open:
             raise InputError.at("an alias refers to a value that contains it", self.document._at(*mark))
         self._open.add(id(node))
-        value = self._mapping(node, path, depth) if isinstance(node, yaml.MappingNode) else self._list(node, path, depth)
+        value = (
+            self._mapping(node, path, depth) if isinstance(node, yaml.MappingNode) else self._list(node, path, depth)
+        )
         self._open.discard(id(node))
         return value
 
@@ -201,14 +205,18 @@ class _Reader:
             if text in {"true", "false"}:
                 return text == "true"
             truth = str(text.lower() in {"yes", "on", "true", "y"}).lower()
-            self._problem(f"{text} is a boolean in YAML: write {truth}, or '{text}' in quotes if the word is meant", mark)
+            self._problem(
+                f"{text} is a boolean in YAML: write {truth}, or '{text}' in quotes if the word is meant", mark
+            )
             return truth == "true"
         if kind == "int" and _INTEGER.match(text):
             return int(text) if len(text) < 30 else text
         if kind == "float" and _FLOAT.match(text):
             return float(text)
         if kind in {"int", "float", "timestamp"}:
-            self._problem(f"{text} means something else in YAML ({kind}): put it in quotes, or write a plain number", mark)
+            self._problem(
+                f"{text} means something else in YAML ({kind}): put it in quotes, or write a plain number", mark
+            )
             return text
         self._problem(f"the tag !{kind} is not supported", mark)
         return text
@@ -294,7 +302,7 @@ def _words(found: Any) -> tuple[str, str, bool]:
     return words.replace("Input should", "should"), "", False
 
 
-class Suggested(ValueError):
+class Suggested(ValueError):  # noqa: N818 - reads as what it is where it is raised
     """A wrong word and the nearest valid one, for validators."""
 
     def __init__(self, message: str, suggestion: str = "") -> None:

@@ -46,7 +46,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             return obj[attribute]
         return super().getattr(obj, attribute)
 
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ARG002 - Jinja's signature
         return not attr.startswith("_") and not callable(value)
 
 
@@ -164,7 +164,7 @@ def _compile_expression(text: str) -> Callable[[Scope], Any]:
 
 def _compile_text(text: str) -> Callable[[Scope], Any]:
     compiled = _ENV.from_string(text)
-    return lambda scope: compiled.render(scope)
+    return compiled.render
 
 
 def _plain_name(node: nodes.Node) -> Callable[[Scope], Any] | None:

@@ -135,7 +135,9 @@ class _Builder:
             raise InputError(self.problems)
         groups = {name: tuple(members) for name, members in self.members.items()}
         inventory = Inventory(hosts, groups)
-        protected = {host.name for selection in self.config.file.protect for host in self._protected(inventory, selection)}
+        protected = {
+            host.name for selection in self.config.file.protect for host in self._protected(inventory, selection)
+        }
         hosts = {n: h if n not in protected else _protect(h) for n, h in hosts.items()}
         if self.problems:
             raise InputError(self.problems)
@@ -182,7 +184,9 @@ class _Builder:
                     self._problem(f"{name!r} is both a host and a group", "groups", group, "hosts", name)
                 if name not in self.specs:
                     near = nearest(name, self.specs)
-                    self._problem(f"the host {name!r} has no address anywhere", "groups", group, "hosts", name, suggestion=near)
+                    self._problem(
+                        f"the host {name!r} has no address anywhere", "groups", group, "hosts", name, suggestion=near
+                    )
 
     def _protected(self, inventory: Inventory, selection: str) -> list[Host]:
         try:
@@ -298,7 +302,9 @@ def fold(names: Iterable[str]) -> str:
 def _fold_numbers(numbers: list[str]) -> str:
     parts = []
     ordered = sorted(set(numbers), key=lambda n: (len(n) if n.startswith("0") else 0, int(n)))
-    for _, run in groupby(enumerate(ordered), key=lambda pair: (int(pair[1]) - pair[0], len(pair[1]) * pair[1].startswith("0"))):
+    for _, run in groupby(
+        enumerate(ordered), key=lambda pair: (int(pair[1]) - pair[0], len(pair[1]) * pair[1].startswith("0"))
+    ):
         members = [number for _, number in run]
         parts.append(members[0] if len(members) == 1 else f"{members[0]}-{members[-1]}")
     return ",".join(parts)

@@ -69,7 +69,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, line in enumerate(file, 1):  # noqa: B007 - the number is for the error below
+            for number, line in enumerate(file, 1):
                 yield number, line
     except UnicodeDecodeError:
         raise InputError.at("not UTF-8 text", Place(str(path), number + 1)) from None

@@ -342,7 +342,7 @@ def skipped_now(step: PlannedStep, scope: Scope) -> bool:
     when = step.step.when
     if when is None or step.per_item_condition or not set(step.condition_needs) <= set(scope):
         return False
-    if step.role in {"undo"}:
+    if step.role == "undo":
         return False
     return not truth(compile_value(when)(scope))
 

@@ -209,7 +209,9 @@ class Step(Polled):
     on_failure: OnFailure | None = Field(
         None, description="When more fail than max_failed allows: stop (default), continue, or undo what was done."
     )
-    undo: Undo | None = Field(None, description="Takes this step back if it or a later one fails with on_failure: undo.")
+    undo: Undo | None = Field(
+        None, description="Takes this step back if it or a later one fails with on_failure: undo."
+    )
 
     @model_validator(mode="after")
     def _one_subject(self) -> Step:
@@ -303,7 +305,9 @@ class _Checker:
             if spec.required and spec.default is not None:
                 yield self.document.problem((*path, "default"), "a required parameter has no default")
             if not spec.required and spec.default is None and spec.type not in {"list", "hosts"}:
-                yield self.document.problem(path, f"the parameter {name!r} needs a default, or required: true", key=True)
+                yield self.document.problem(
+                    path, f"the parameter {name!r} needs a default, or required: true", key=True
+                )
 
     def _step(self, path: tuple[str | int, ...], step: Step, known: set[str]) -> Iterator[Problem]:
         yield from self._names(path, step, known, {"when": {"item", "host"} if step.for_each is not None else set()})
@@ -324,7 +328,9 @@ class _Checker:
     def _names(self, path: Any, step: Step, known: set[str], extra: dict[str, set[str]]) -> Iterator[Problem]:
         yield from self._expressions((*path, "when"), step.when, known | extra["when"])
         for index, requirement in enumerate(step.require):
-            where = (*path, "require", index) if isinstance(self._raw(path).get("require"), list) else (*path, "require")
+            where = (
+                (*path, "require", index) if isinstance(self._raw(path).get("require"), list) else (*path, "require")
+            )
             yield from self._expressions((*where, "that"), requirement.that, known)
             yield from self._expressions((*where, "message"), requirement.message, known)
         source = step.for_each
@@ -369,9 +375,9 @@ class _Checker:
             yield self.document.problem(
                 (*path, "parameters", error.parameter), str(error), suggestion=error.suggestion, key=True
             )
-        if isinstance(action, Polled) and action.until is not None:
-            if repeatability(action, action.parameters) is Repeatability.UNREPEATABLE:
-                yield self.document.problem((*path, "until"), f"{name} must not be repeated, so it cannot be polled")
+        polled = isinstance(action, Polled) and action.until is not None
+        if polled and repeatability(action, action.parameters) is Repeatability.UNREPEATABLE:
+            yield self.document.problem((*path, "until"), f"{name} must not be repeated, so it cannot be polled")
 
     def _expressions(self, path: Any, value: Any, known: set[str]) -> Iterator[Problem]:
         if isinstance(value, dict):

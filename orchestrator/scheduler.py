@@ -218,9 +218,9 @@ class Scheduler:
         if self.stopped:
             return Wait(None, f"stopping: {self.stopped}")
         until = self._timers[0][0] if self._timers else None
-        if self._ready and self.unrecorded < self.rules.in_flight and self.rules.rate is not None:
-            if now < self._next_slot:
-                return Wait(self._next_slot, f"limited to {self.rules.rate:g} requests a second")
+        rate = self.rules.rate
+        if rate is not None and now < self._next_slot and self._ready and self.unrecorded < self.rules.in_flight:
+            return Wait(self._next_slot, f"limited to {rate:g} requests a second")
         return Wait(until, self._reason(now))
 
     def _reason(self, now: float) -> str:
@@ -241,7 +241,8 @@ class Scheduler:
         Args:
             operation: as `next` gave it.
             outcome: of this attempt.
-            started, now: when the attempt began and ended.
+            started: when the attempt began.
+            now: when it ended.
         """
         lane = self._lanes[operation.host]
         lane.in_flight -= 1
@@ -312,7 +313,9 @@ class Scheduler:
         """Seconds until the next attempt, or None when there is none."""
         if not follow(outcome.kind, self.rules.effect).again:
             return None
-        first, tries = self._tried.get(operation.seq, (started, 0))  # of this session: a resumed run begins to count anew
+        first, tries = self._tried.get(
+            operation.seq, (started, 0)
+        )  # of this session: a resumed run begins to count anew
         self._tried[operation.seq] = first, tries + 1
         polling = self.rules.polling
         if polling is None:
@@ -332,7 +335,9 @@ class Scheduler:
         return now - since >= polling.stall
 
     def _note_trouble(self, lane: Lane, kind: Kind, now: float) -> None:
-        if kind not in {Kind.UNREACHABLE, Kind.UNKNOWN} or self.rules.polling:  # a poll may wait for a host to come back
+        if (
+            kind not in {Kind.UNREACHABLE, Kind.UNKNOWN} or self.rules.polling
+        ):  # a poll may wait for a host to come back
             lane.trouble, lane.pause, lane.open_until = 0, FIRST_PAUSE, 0.0
             return
         if not lane.trouble:

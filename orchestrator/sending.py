@@ -152,7 +152,9 @@ class Sending:
         try:
             exchange = await self._edge.client.post(host, body, timeout)
         except get_cancelled_exc_class():
-            self._heard(operation, tag, Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped"), started, moment)
+            self._heard(
+                operation, tag, Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped"), started, moment
+            )
             raise
         outcome = self._outcome(exchange, host, tag)
         given_up = self._heard(operation, tag, outcome, started, moment)
@@ -188,9 +190,7 @@ class Sending:
         decision = self._scheduler.heard(operation, outcome, started, now)
         attempt = operation.attempts + 1
         limit = KEPT_REGISTERED if self._step.register_name else KEPT
-        self._edge.session.record(
-            Finished(operation.seq, attempt, moment, now_ms(), outcome, decision.state, limit)
-        )
+        self._edge.session.record(Finished(operation.seq, attempt, moment, now_ms(), outcome, decision.state, limit))
         ended = Ended(
             id=tag,
             step=self._step.key,
@@ -210,7 +210,9 @@ class Sending:
     async def _give_up(self, host: str) -> None:
         """Record the rest of a silent host's operations as unreachable, together."""
         file, session = self._edge.file, self._edge.session
-        count = await session.give_up(self._step.index, file.host_numbers[host], "given up: the host was silent for too long")
+        count = await session.give_up(
+            self._step.index, file.host_numbers[host], "given up: the host was silent for too long"
+        )
         self._scheduler.gave_up(host, count)
         for view in self._edge.views:
             view.note(f"{host} does not answer; its remaining {count} operations are given up as unreachable")

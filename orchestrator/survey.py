@@ -50,7 +50,12 @@ class Survey:
             for text in self.notes.get(step.index, ()):
                 yield {"event": "seen", "step": step.key, "text": text}
             for draft in self.drafts.get(step.index, ()):
-                yield {"event": "request_as_of_now", "step": step.key, "host": draft.host, "parameters": draft.parameters}
+                yield {
+                    "event": "request_as_of_now",
+                    "step": step.key,
+                    "host": draft.host,
+                    "parameters": draft.parameters,
+                }
 
 
 async def survey(plan: Plan, client: Client) -> Survey:
@@ -140,7 +145,9 @@ def _record(draft: Draft, outcome: Outcome) -> Recorded:
 
 def _register(step: PlannedStep, scope: dict[str, Any], answer: Answer, seen: Survey, changed: str) -> None:
     rows = len(answer.rows)
-    seen.note(step, f"answers {rows} row{'' if rows == 1 else 's'} now" + (f" (before step {changed})" if changed else ""))
+    seen.note(
+        step, f"answers {rows} row{'' if rows == 1 else 's'} now" + (f" (before step {changed})" if changed else "")
+    )
     if step.register_name:
         scope[step.register_name] = answer
 

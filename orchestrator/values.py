@@ -35,7 +35,9 @@ def given_values(source: Source, given: Mapping[str, str], inventory: Inventory)
         try:
             values[name] = _value(spec, given.get(name), inventory, source.document.folder)
         except _MissingError:
-            problems.append(Problem(f"-e {name}=... is missing: {spec.help or spec.type}", Place(source.document.source)))
+            problems.append(
+                Problem(f"-e {name}=... is missing: {spec.help or spec.type}", Place(source.document.source))
+            )
         except (ValueError, InputError) as error:
             words = error.problems[0].message if isinstance(error, InputError) else str(error)
             suggestion = error.problems[0].suggestion if isinstance(error, InputError) else ""

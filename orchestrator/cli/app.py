@@ -35,8 +35,7 @@ class App:
         """The configuration; its warnings go to stderr once."""
         from orchestrator.config import find_config, load_config
 
-        config = load_config(find_config(self.config_option))
-        return config
+        return load_config(find_config(self.config_option))
 
     @cached_property
     def inventory(self) -> Inventory:

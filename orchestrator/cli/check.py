@@ -39,7 +39,7 @@ class Finding:
 @FORMAT
 @click.pass_obj
 def check(app: App, selection: str, form: str) -> int:
-    """Reach each host of SELECTION, authenticate, read its command list, and say what it is. Changes nothing.
+    r"""Reach each host of SELECTION, authenticate, read its command list, and say what it is. Changes nothing.
 
     \b
     Examples:
@@ -55,10 +55,14 @@ def check(app: App, selection: str, form: str) -> int:
         if form == "json":
             print_json({"event": "host", "ok": not finding.problem, **finding.__dict__})
         elif finding.problem:
-            click.echo(f"✗ {finding.host:<{width}}  {finding.url}  {finding.problem}\n  {'':<{width}}  → {finding.remedy}")
+            click.echo(
+                f"✗ {finding.host:<{width}}  {finding.url}  {finding.problem}\n  {'':<{width}}  → {finding.remedy}"
+            )
         else:
             took = f"{finding.seconds * 1000:.0f} ms"
-            click.echo(f"✓ {finding.host:<{width}}  {finding.url}  {finding.about}, {finding.commands} commands, {took}")
+            click.echo(
+                f"✓ {finding.host:<{width}}  {finding.url}  {finding.about}, {finding.commands} commands, {took}"
+            )
 
     anyio.run(_check_all, hosts, found)
     bad = sum(1 for finding in findings if finding.problem)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @FORMAT
 @click.pass_obj
 def commands(app: App, command: str | None, host: str | None, form: str) -> int:
-    """List the commands of the catalogue, describe COMMAND, or list what a host has.
+    r"""List the commands of the catalogue, describe COMMAND, or list what a host has.
 
     \b
     Examples:

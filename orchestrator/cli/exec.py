@@ -43,7 +43,7 @@ def exec_(
     verbose: int,
     form: str,
 ) -> int:
-    """Send COMMAND with PARAMETERS (name=value; a list is name=a name=b) to each host of SELECTION.
+    r"""Send COMMAND with PARAMETERS (name=value; a list is name=a name=b) to each host of SELECTION.
 
     It is a run of one step: limits, retries, run file and exit codes are those of `run`.
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ import click
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App, is_terminal, message, print_json
-from orchestrator.config import Limits
 from orchestrator.document import parse
 from orchestrator.errors import RefusedError
 from orchestrator.inventory import Inventory
@@ -42,7 +41,8 @@ class Options:
     in_flight: int | None = None
     rate: float | None = None
     max_failed: str | None = None
-    quiet: bool = field(default=False)
+    quiet: bool = False
+    quiet_end: bool = False
 
     def share(self) -> Share | None:
         """--max-failed as a value."""
@@ -140,7 +140,7 @@ def work(app: App, path: Path, options: Options, *, prepare: Sequence[str] = ())
     Args:
         app: the global options.
         path: the run file.
-        options: how it is shown and limited.
+        options: how it is shown and limited; `quiet` shows nothing, `quiet_end` leaves the end to the caller.
         prepare: statements that are run first, under the lock (`retry`).
     """
     with RunLock(path), RunFile(path) as file:
@@ -224,7 +224,7 @@ def views_for(options: Options) -> list[View]:
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
-    if console.is_terminal and not options.verbose and not os.environ.get("TERM", "") == "dumb":
+    if console.is_terminal and not options.verbose and os.environ.get("TERM") != "dumb":
         from orchestrator.views.live import Live
 
         return [Live(console)]
@@ -239,7 +239,7 @@ def _show_end(report: Report, options: Options) -> None:
     if options.form == "json":
         print_json({"event": "report", **report_object(report)})
         return
-    if options.quiet:
+    if options.quiet or options.quiet_end:
         return
     for line in summary_lines(report):
         click.echo(line)

@@ -102,7 +102,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = cli.main(args=list(arguments), prog_name="orchestrator", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        click.echo(error.format_message(), err=True)
         return exit_codes.BAD_INPUT
     except click.ClickException as error:
         _say(error.format_message(), _usage_hint(error), exit_codes.BAD_INPUT, arguments)
@@ -144,7 +144,12 @@ def _bug(error: Exception, arguments: Sequence[str]) -> int:
             return code
     frame = traceback.extract_tb(error.__traceback__)[-1]
     words = f"a bug in this program: {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
-    _say(words, "what was recorded of a run is safe; `-vv` shows the traceback; please report it", exit_codes.BUG, arguments)
+    _say(
+        words,
+        "what was recorded of a run is safe; `-vv` shows the traceback; please report it",
+        exit_codes.BUG,
+        arguments,
+    )
     if "-vv" in arguments:
         traceback.print_exception(error)
     return exit_codes.BUG

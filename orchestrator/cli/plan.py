@@ -36,7 +36,7 @@ def plan(
     verbose: int,
     form: str,
 ) -> int:
-    """Show all that PLAYBOOK would do: steps, hosts, requests, who is disturbed. Sends nothing.
+    r"""Show all that PLAYBOOK would do: steps, hosts, requests, who is disturbed. Sends nothing.
 
     With --live, read-only commands alone are sent, and what follows from their answers is shown too.
     With -o the plan is saved; `orchestrator apply FILE` runs exactly it.
@@ -59,7 +59,9 @@ def plan(
         try:
             create(output, planned, header)
         except FileExistsError:
-            raise RefusedError(f"{output} exists", hint="a saved plan is never overwritten; give another name") from None
+            raise RefusedError(
+                f"{output} exists", hint="a saved plan is never overwritten; give another name"
+            ) from None
         file = RunFile(output)
     with scratch_run(planned, header) if output is None else file as opened:
         seen = anyio.run(_look, planned) if live else None

@@ -25,7 +25,7 @@ def resume(
     verbose: int,
     form: str,
 ) -> int:
-    """Go on with RUN (default: the newest unfinished one) exactly where it stopped.
+    r"""Go on with RUN (default: the newest unfinished one) exactly where it stopped.
 
     What was recorded as done is not repeated.
 
@@ -65,7 +65,7 @@ def retry(
     verbose: int,
     form: str,
 ) -> int:
-    """Send once more what failed or was unreachable in RUN (default: the newest), and go on.
+    r"""Send once more what failed or was unreachable in RUN (default: the newest), and go on.
 
     \b
     Examples:

@@ -29,7 +29,7 @@ def run(
     verbose: int,
     form: str,
 ) -> int:
-    """Plan PLAYBOOK, show the plan, ask, and run it.
+    r"""Plan PLAYBOOK, show the plan, ask, and run it.
 
     Ctrl-C stops sending and waits for answers; the run can be resumed. After a crash too.
 

@@ -38,7 +38,9 @@ def _of_reply(reply: Reply, command: Command, accept: Collection[int]) -> Outcom
     if not reply.error:
         return Outcome(Kind.DONE, reply.rows, changed=command.changes(reply.rows))
     if reply.error != "exitCode":
-        return Outcome(Kind.FAILED, error=_REFUSALS.get(reply.error, f"the host answered the error {reply.error[:40]!r}"))
+        return Outcome(
+            Kind.FAILED, error=_REFUSALS.get(reply.error, f"the host answered the error {reply.error[:40]!r}")
+        )
     code = reply.exit_code
     if code is None:
         return Outcome(Kind.FAILED, error="the host answered an error without an exit code")

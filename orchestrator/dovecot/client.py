@@ -162,7 +162,9 @@ def _context(tls: Tls) -> ssl.SSLContext:
         if tls.cert_file:
             context.load_cert_chain(tls.cert_file, tls.key_file)
     except (OSError, ssl.SSLError) as error:
-        raise InputError.at(f"cannot load the TLS files {tls.ca_file or ''} {tls.cert_file or ''}: {error}", "tls") from None
+        raise InputError.at(
+            f"cannot load the TLS files {tls.ca_file or ''} {tls.cert_file or ''}: {error}", "tls"
+        ) from None
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -99,7 +99,9 @@ def _reply(entry: Any) -> Reply:
         return Reply(tag, tuple(_rows(contents)))
     if word == "error" and isinstance(contents[0], dict):
         kind, code = str(contents[0].get("type", "")), contents[0].get("exitCode")
-        return Reply(tag, error=kind or "error", exit_code=code if kind == "exitCode" and isinstance(code, int) else None)
+        return Reply(
+            tag, error=kind or "error", exit_code=code if kind == "exitCode" and isinstance(code, int) else None
+        )
     raise ReplyError(f"an answer of the unknown type {word[:40]!r}")
 
 

@@ -99,7 +99,12 @@ def _steps(connection: sqlite3.Connection, plan: Plan) -> None:
 
 
 def _expand_now(
-    connection: sqlite3.Connection, plan: Plan, step: PlannedStep, scope: dict[str, Any], hosts: dict[str, int], digest: Digest
+    connection: sqlite3.Connection,
+    plan: Plan,
+    step: PlannedStep,
+    scope: dict[str, Any],
+    hosts: dict[str, int],
+    digest: Digest,
 ) -> None:
     if skipped_now(step, scope):
         connection.execute(

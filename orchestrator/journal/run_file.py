@@ -134,7 +134,9 @@ class RunFile:
 
     def step(self, number: int) -> tuple[str, int | None, int | None]:
         """A step's state, first operation and number of operations."""
-        state, first, operations = next(self._rows("SELECT state, first, operations FROM step WHERE number = ?", number))
+        state, first, operations = next(
+            self._rows("SELECT state, first, operations FROM step WHERE number = ?", number)
+        )
         return state, first, operations
 
     def open_counts(self, step: int) -> dict[str, int]:
@@ -179,44 +181,59 @@ class RunFile:
             for host, state, code, error, answer in rows
         )
 
-    def operations(self, states: tuple[State, ...] = tuple(State), *, step: int | None = None) -> Iterator[OperationRecord]:
+    def operations(
+        self, states: tuple[State, ...] = tuple(State), *, step: int | None = None
+    ) -> Iterator[OperationRecord]:
         """Operations in order, of some states, lazily."""
-        marks = ",".join("?" * len(states))
-        only = "AND o.step = ?" if step is not None else ""
         rows = self._rows(
             "SELECT o.seq, s.first, s.key, o.host, s.command, o.parameters, o.state, o.exit_code, coalesce(r.error, ''),"
             " o.attempts, o.changed, o.started, o.finished"
             " FROM operation o JOIN step s ON s.number = o.step LEFT JOIN remark r ON r.operation = o.seq"
-            f" WHERE o.state IN ({marks}) {only} ORDER BY o.seq",  # noqa: S608 - question marks alone are put in
-            *map(int, states),
-            *([step] if step is not None else []),
+            " WHERE o.state IN (SELECT value FROM json_each(?)) AND o.seq BETWEEN ? AND ? ORDER BY o.seq",
+            *(json.dumps([int(state) for state in states]), *self._span(step)),
         )
-        for seq, first, key, host, command, parameters, state, code, error, attempts, changed, started, finished in rows:
-            yield OperationRecord(
-                id=operation_id(key, seq, first),
-                step=key,
-                host=self._hosts[host],
-                command=command,
-                parameters=json.loads(parameters),
-                state=State(state),
-                exit_code=code,
-                error=error,
-                attempts=attempts,
-                changed=None if changed is None else bool(changed),
-                started_at=started,
-                finished_at=finished,
-            )
+        return map(self._operation, rows)
+
+    def _operation(self, row: Any) -> OperationRecord:
+        seq, first, key, host, command, parameters, state, exit_code, error, attempts, changed, started, finished = row
+        return OperationRecord(
+            id=operation_id(key, seq, first),
+            step=key,
+            host=self._hosts[host],
+            command=command,
+            parameters=json.loads(parameters),
+            state=State(state),
+            exit_code=exit_code,
+            error=error,
+            attempts=attempts,
+            changed=None if changed is None else bool(changed),
+            started_at=started,
+            finished_at=finished,
+        )
+
+    def _span(self, step: int | None) -> tuple[int, int]:
+        """The first and last operation of a step (they are contiguous), or of all."""
+        if step is None:
+            return 0, 2**62
+        _, first, operations = self.step(step)
+        return first or 0, (first or 0) + (operations or 0) - 1
 
     def attempts(self, seq: int) -> list[Attempt]:
         """All attempts of an operation, in order."""
-        earlier = [Attempt(*row) for row in self._rows(
-            "SELECT number, started, finished, kind, exit_code, error FROM attempt WHERE operation = ? ORDER BY number", seq
-        )]
-        last = list(self._rows(
-            "SELECT o.attempts, o.started, o.finished, coalesce(r.kind, ''), o.exit_code, coalesce(r.error, ''), o.state"
-            " FROM operation o LEFT JOIN remark r ON r.operation = o.seq WHERE o.seq = ? AND o.state > 0 AND o.attempts > 0",
-            seq,
-        ))
+        earlier = [
+            Attempt(*row)
+            for row in self._rows(
+                "SELECT number, started, finished, kind, exit_code, error FROM attempt WHERE operation = ? ORDER BY number",
+                seq,
+            )
+        ]
+        last = list(
+            self._rows(
+                "SELECT o.attempts, o.started, o.finished, coalesce(r.kind, ''), o.exit_code, coalesce(r.error, ''), o.state"
+                " FROM operation o LEFT JOIN remark r ON r.operation = o.seq WHERE o.seq = ? AND o.state > 0 AND o.attempts > 0",
+                seq,
+            )
+        )
         return earlier + [
             Attempt(number, started, finished, kind or State(state).word, code, error)
             for number, started, finished, kind, code, error, state in last
@@ -240,13 +257,11 @@ class RunFile:
 
     def causes(self, limit: int = 10) -> list[tuple[str, State, str, int, str]]:
         """Failures by cause: step key, state, error, how many, one host; the most frequent first."""
-        marks = ",".join("?" * len(BAD_STATES))
         rows = self._rows(
             "SELECT s.key, o.state, coalesce(r.error, ''), count(*), min(o.host) FROM operation o"
             " JOIN step s ON s.number = o.step LEFT JOIN remark r ON r.operation = o.seq"
-            f" WHERE o.state IN ({marks}) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT ?",  # noqa: S608
-            *map(int, BAD_STATES),
-            limit,
+            " WHERE o.state IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT ?",
+            *(json.dumps([int(state) for state in BAD_STATES]), limit),
         )
         return [(key, State(state), error, count, self._hosts[host]) for key, state, error, count, host in rows]
 

@@ -150,4 +150,4 @@ class Session:
         """Called in the writer's thread."""
         self.failure = failure
         if self._loop and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: self.failed())
+            self._loop.call_soon_threadsafe(self.failed)

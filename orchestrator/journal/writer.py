@@ -172,7 +172,10 @@ def intend(connection: sqlite3.Connection, intents: Sequence[Intent]) -> None:
 def _insert(connection: sqlite3.Connection, records: list[Finished]) -> None:
     connection.executemany(
         "UPDATE operation SET state = ?, attempts = ?, exit_code = ?, changed = ?, started = ?, finished = ? WHERE seq = ?",
-        [(int(r.state), r.attempt, r.outcome.exit_code, r.outcome.changed, r.started, r.finished, r.seq) for r in records],
+        [
+            (int(r.state), r.attempt, r.outcome.exit_code, r.outcome.changed, r.started, r.finished, r.seq)
+            for r in records
+        ],
     )
     again = [r for r in records if r.state is State.PENDING]
     if again:
@@ -183,7 +186,11 @@ def _insert(connection: sqlite3.Connection, records: list[Finished]) -> None:
                 for r in again
             ],
         )
-    remarks = [(r.seq, r.outcome.kind.value, r.outcome.error) for r in records if r.outcome.error and r.state is not State.PENDING]
+    remarks = [
+        (r.seq, r.outcome.kind.value, r.outcome.error)
+        for r in records
+        if r.outcome.error and r.state is not State.PENDING
+    ]
     if remarks:
         connection.executemany("INSERT OR REPLACE INTO remark VALUES (?, ?, ?)", remarks)
     answers = [(r.seq, *_kept(r)) for r in records if r.outcome.rows and r.state is not State.PENDING]

@@ -53,7 +53,9 @@ class JsonLines(View):
     ) -> None:
         """A step ended."""
         by_word = {which.word: number for which, number in counts.items()}
-        self._emit("step_ended", step=key, name=name, state=state, reason=reason, counts=by_word, seconds=round(seconds, 3))
+        self._emit(
+            "step_ended", step=key, name=name, state=state, reason=reason, counts=by_word, seconds=round(seconds, 3)
+        )
 
     def progress(self, progress: Progress) -> None:
         """How the step stands."""

@@ -60,7 +60,9 @@ class Lines(View):
         about = states(counts)
         took = f" in {format_duration(seconds)}" if seconds else ""
         why = f": {safe(reason)}" if reason else ""
-        self._line(f"     {key:<9} {'stopped' if state == 'running' else state}{why}{f'  ({about}{took})' if about else ''}")
+        self._line(
+            f"     {key:<9} {'stopped' if state == 'running' else state}{why}{f'  ({about}{took})' if about else ''}"
+        )
 
     def progress(self, progress: Progress) -> None:
         """A line about a long step."""

@@ -16,7 +16,7 @@ from orchestrator.views.lines import SHOWN_PER_STEP
 from orchestrator.views.watch import Ended, Progress, View
 from orchestrator.views.words import safe, states
 
-_MARKS = {"done": ("✓", "green"), "skipped": ("–", "dim"), "failed": ("✗", "red"), "running": ("…", "yellow")}
+_MARKS = {"done": ("✓", "green"), "skipped": ("-", "dim"), "failed": ("✗", "red"), "running": ("…", "yellow")}
 
 
 class Live(View):
@@ -94,7 +94,9 @@ class Live(View):
         if progress is None:
             return table
         row = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(1, progress.total), completed=progress.total and progress.done + progress.failed, width=32)
+        bar = ProgressBar(
+            total=max(1, progress.total), completed=progress.total and progress.done + progress.failed, width=32
+        )
         row.add_row("           ", bar, Text(self._numbers(progress)))
         table.add_row(row)
         if progress.reason:

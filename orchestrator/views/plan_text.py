@@ -106,7 +106,10 @@ def _known_later(expression: Any, needs: Any) -> str:
 
 
 def _givers(step: PlannedStep) -> str:
-    return ", ".join(f"`{name}` of {'step ' if key[0].isdigit() else ''}{key}" for name, key in step.needs.items()) or "its step"
+    return (
+        ", ".join(f"`{name}` of {'step ' if key[0].isdigit() else ''}{key}" for name, key in step.needs.items())
+        or "its step"
+    )
 
 
 def _where(plan: Plan, step: PlannedStep, record: StepRecord) -> str:

@@ -73,7 +73,9 @@ class View:
     def attempt_ended(self, ended: Ended) -> None:
         """An attempt ended. Called for each one, so it must be quick."""
 
-    def step_ended(self, key: str, name: str, state: str, reason: str, counts: dict[State, int], seconds: float) -> None:
+    def step_ended(
+        self, key: str, name: str, state: str, reason: str, counts: dict[State, int], seconds: float
+    ) -> None:
         """A step ended, was skipped, or stopped."""
 
     def progress(self, progress: Progress) -> None:

@@ -11,19 +11,19 @@ _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u206
 
 
 def safe(text: str, limit: int = 400) -> str:
-    """Text from elsewhere for one line of a terminal: control characters shown as \\x1b, line ends as blanks."""
+    """Text from elsewhere for one line of a terminal: control characters written out in hexadecimal, line ends as blanks."""
     text = text.replace("\n", " ").replace("\t", " ")
     text = _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def count(number: int, word: str) -> str:
-    """ "1 request", "17 requests", "12 000 operations"."""
+    """A number of things: 1 request, 17 requests."""
     return f"{number:,} {word}{'' if number == 1 else 's'}".replace(",", "\u2009")
 
 
 def states(counts: dict[State, int] | None) -> str:
-    """ "2 done, 1 failed"."""
+    """Operations by state: 2 done, 1 failed."""
     shown = [f"{number} {state.word.replace('_', ' ')}" for state, number in sorted((counts or {}).items()) if number]
     return ", ".join(shown)
 

@@ -1,0 +1,72 @@
+"""demo."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import click
+
+from orchestrator.cli import exit_codes
+from orchestrator.cli.app import VERBOSE, App, find_playbook, message
+
+USERS = 400
+
+
+@click.command("demo", short_help="Drain a backend of a simulated fleet, to see how it works.")
+@click.option("--users", type=click.IntRange(1, 20_000), default=USERS, show_default=True, help="Users with a session.")
+@click.option("--keep", is_flag=True, help="Keep the run file, and say where it is.")
+@VERBOSE
+def demo(users: int, *, keep: bool, verbose: int) -> int:
+    """Start a simulated fleet, drain one of its backends with the shipped playbook, and show the report.
+
+    Nothing outside this machine is contacted.
+    """
+    from orchestrator.cli.execute import Options, make_plan, work
+    from orchestrator.journal.create import create
+    from orchestrator.journal.run_file import RunFile
+    from orchestrator.playbook import load_playbook
+    from orchestrator.report import make_report
+    from orchestrator.simulator import BackgroundFleet, FleetSpec
+    from orchestrator.views.plan_text import plan_lines
+    from orchestrator.views.report_text import report_lines
+
+    folder = Path(tempfile.mkdtemp(prefix="orchestrator-demo-"))
+    spec = FleetSpec(directors=2, backends=4, users=users, accounts=users, time_scale=0.5, faults=(_FAULT,))
+    try:
+        with BackgroundFleet(spec) as fleet:
+            config = folder / "config.yaml"
+            config.write_text(fleet.config(folder), encoding="utf-8")
+            message(f"A simulated fleet of 2 directors and 4 backends; {users} users are logged in. Draining b1.\n")
+            app = App(str(config), str(folder / "runs"))
+            plan, header = make_plan(
+                app, load_playbook(find_playbook("drain-backend")), {"backend": "b1", "parallel": "20"}
+            )
+            app.store.prepare()
+            path = app.store.path(header.run_id)
+            create(path, plan, header)
+            with RunFile(path) as file:
+                for line in plan_lines(plan, file, verbose=False):
+                    message(line)
+            message("")
+            code = work(app, path, Options(verbose=verbose, quiet_end=True))
+            with RunFile(path) as file:
+                for line in report_lines(make_report(file)):
+                    click.echo(line)
+        if keep:
+            click.echo(f"the run file is {path}: orchestrator show {path}")
+        elif code == exit_codes.DONE:
+            click.echo(
+                "\nNext: README.md, “A first real run”; or `orchestrator simulate`, and try things on a fleet of your own."
+            )
+        return code
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+# A little weather, so that a retry is seen: the first two looks at who is connected are answered with exit code 75.
+_FAULT = "command=who,first=2,exit=75"
+
+COMMANDS = {"demo": demo}

@@ -1,0 +1,83 @@
+"""How a case of the contract is written down: requests, and what a real server answers.
+
+A request goes to a host by its name (``d1``, ``b1``); ``@b1@`` in a text stands for that host's address. A
+scenario's steps run in order and leave the servers as they found them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+OK = '[["doveadmResponse",[],"t"]]'
+
+
+@dataclass(frozen=True)
+class Step:
+    """One request and the one answer to it.
+
+    Attributes:
+        body: The expected body; None for no reply at all.
+        any_order: Rows may come in any order.
+    """
+
+    host: str
+    send: str | bytes
+    body: str | None
+    status: int = 200
+    any_order: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Steps that belong together."""
+
+    name: str
+    steps: tuple[Step, ...]
+
+
+def scenario(name: str, *steps: Step) -> Scenario:
+    return Scenario(name, steps)
+
+
+def _payload(command: str, parameters: dict[str, Any]) -> str:
+    return json.dumps([[command, parameters, "t"]])
+
+
+def ok(host: str, command: str, parameters: dict[str, Any] | None = None, rows: str = "", **more: Any) -> Step:
+    """The command succeeds with these rows."""
+    return Step(host, _payload(command, parameters or {}), f'[["doveadmResponse",[{rows}],"t"]]', **more)
+
+
+def fails(host: str, command: str, parameters: dict[str, Any], code: int) -> Step:
+    """The command ends with this exit code."""
+    expected = f'[["error",{{"type":"exitCode", "exitCode":{code}}},"t"]]'
+    return Step(host, _payload(command, parameters), expected)
+
+
+def dies(host: str, command: str, parameters: dict[str, Any] | None = None) -> Step:
+    """The server's process dies, and not a byte comes back."""
+    return Step(host, _payload(command, parameters or {}), None)
+
+
+def invalid(host: str, command: str, parameters: dict[str, Any]) -> Step:
+    """The command is not run for its parameters' sake."""
+    expected = '[["error",{"type":"invalidRequest", "exitCode":0},"t"]]'
+    return Step(host, _payload(command, parameters), expected)
+
+
+def unknown(host: str, command: str, parameters: dict[str, Any] | None = None) -> Step:
+    """The host knows no such command."""
+    expected = '[["error",{"type":"unknownMethod", "exitCode":0},"t"]]'
+    return Step(host, _payload(command, parameters or {}), expected)
+
+
+def raw(host: str, send: str | bytes, body: str | None, *, status: int = 200) -> Step:
+    """A body as it is."""
+    return Step(host, send, body, status)
+
+
+def bad(host: str, send: str | bytes, text: str) -> Step:
+    """A body that is no list of commands: HTTP 400 and a line of text."""
+    return Step(host, send, f"{text}\r\n", 400)

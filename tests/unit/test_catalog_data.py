@@ -1,0 +1,462 @@
+"""The command catalogue's data: its schema, and that it says what real hosts say of themselves.
+
+`tests/data/catalog-*.json` are answers of `GET /doveadm/v1`: a 2.3.19.1 backend with the quota and acl plugins, a
+2.3.19.1 director, and a 2.4.1 backend with quota and acl.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = ROOT / "orchestrator" / "dovecot" / "commands"
+DATA = ROOT / "tests" / "data"
+GENERAL = COMMANDS / "_exit_codes.yaml"
+FILES = sorted(COMMANDS.glob("[!_]*.yaml"))
+
+HOSTS = {
+    "catalog-2.3-backend.json": "2.3",
+    "catalog-2.3-director.json": "2.3",
+    "catalog-2.4.json": "2.4",
+}
+VERSIONS = ("2.2", "2.3", "2.4")
+CLASSES = {"read", "repeatable", "unrepeatable"}
+OUTCOMES = {"unchanged", "failed", "temporary"}
+TYPES = {"string", "integer", "boolean", "array"}
+GENERAL_CODES = {2, 64, 65, 67, 68, 73, 75, 77, 78}
+
+COMMAND_KEYS = {
+    "summary", "class", "class_when", "disrupts", "disrupts_unless", "versions", "where", "parameters", "exit_codes",
+    "verify", "inverse", "doveadm", "notes", "changed",
+}  # fmt: skip
+PARAMETER_KEYS = {"type", "required", "format", "versions", "option", "argument", "help"}
+
+# Commands and parameters that no catalogue in tests/data has, with the reason.
+NOT_LOADED = {
+    "ftsExpand": "fts plugin",
+    "ftsLookup": "fts plugin",
+    "ftsOptimize": "fts plugin",
+    "ftsRescan": "fts plugin",
+    "ftsTokenize": "fts plugin",
+    "ftsFlatcurveCheck": "fts_flatcurve plugin (2.4)",
+    "ftsFlatcurveRemove": "fts_flatcurve plugin (2.4)",
+    "ftsFlatcurveRotate": "fts_flatcurve plugin (2.4)",
+    "ftsFlatcurveStats": "fts_flatcurve plugin (2.4)",
+    "mailboxCryptokeyExport": "mail_crypt plugin",
+    "mailboxCryptokeyGenerate": "mail_crypt plugin",
+    "mailboxCryptokeyList": "mail_crypt plugin",
+    "mailboxCryptokeyPassword": "mail_crypt plugin",
+}
+ONLY_2_2 = {
+    "statsReset": "2.3 renamed the old statistics to oldstats",
+    "statsDump.type": "the old statistics' parameter",
+    "statsDump.filter": "the old statistics' parameter",
+}
+
+IMPORTANT = """
+serviceStop stop reload statsDump statsReset penalty kick who directorStatus directorMap directorAdd directorUpdate
+directorUp directorDown directorRemove directorMove directorKick directorFlush directorDump directorRingAdd
+directorRingRemove directorRingStatus proxyList proxyKick logErrors dictGet dictSet dictUnset dictInc dictIter fsGet
+fsPut fsCopy fsStat fsMetadata fsDelete fsIter fsIterDirs authCacheFlush forceResync quotaRecalc purge
+""".split()  # noqa: SIM905
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML takes the last of two equal keys; here they are an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        assert not twice, f"line {node.start_mark.line + 1}: given twice: {sorted(map(str, twice))}"
+        return super().construct_mapping(node, deep=deep)
+
+
+@cache
+def read(path: Path) -> dict[str, Any]:
+    """A file's value."""
+    text = path.read_text(encoding="utf-8")
+    strict = yaml.load(text, _Loader)
+    assert strict == yaml.safe_load(text)
+    return strict
+
+
+@cache
+def catalogue() -> dict[str, dict[str, Any]]:
+    """All commands of all families."""
+    return {name: entry for path in FILES for name, entry in read(path).items()}
+
+
+@cache
+def host(name: str) -> dict[str, dict[str, str]]:
+    """A host's own catalogue: command -> parameter -> type."""
+    listed = json.loads((DATA / name).read_text(encoding="utf-8"))
+    return {c["command"]: {p["name"]: p["type"] for p in c["parameters"]} for c in listed}
+
+
+def parameters_of(entry: dict[str, Any], version: str) -> dict[str, dict[str, Any]]:
+    """The parameters that an entry claims for a version."""
+    everything = entry.get("parameters", {})
+    return {name: spec for name, spec in everything.items() if version in spec.get("versions", entry["versions"])}
+
+
+def type_in(spec: dict[str, Any], version: str) -> str:
+    """A parameter's type in a version."""
+    kind = spec["type"]
+    return kind[version] if isinstance(kind, dict) else kind
+
+
+every_command = pytest.mark.parametrize("name", sorted(catalogue()))
+
+
+def is_sentence(text: Any) -> bool:
+    """A text on one line that ends like a sentence."""
+    return isinstance(text, str) and text == text.strip() and "\n" not in text and text.endswith(".")
+
+
+def check_versions(versions: Any) -> None:
+    """A list of known versions, each once, oldest first."""
+    assert isinstance(versions, list)
+    assert versions
+    assert versions == [version for version in VERSIONS if version in versions]
+
+
+# ---------------------------------------------------------------------------------------------------- the files
+
+
+@pytest.mark.parametrize("path", [*FILES, GENERAL], ids=lambda path: path.name)
+def test_files_are_plain_yaml(path: Path) -> None:
+    """No words that YAML reads otherwise than people do, no merge keys, few aliases, lines that fit."""
+    text = path.read_text(encoding="utf-8")
+    aliases = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        aliases += isinstance(event, yaml.AliasEvent)
+        if isinstance(event, yaml.ScalarEvent) and event.style is None:
+            assert event.value.lower() not in {"yes", "no", "on", "off", "y", "n", "null", "~", "<<"}, event.start_mark
+            assert not re.fullmatch(r"[0-9]+\.[0-9]+", event.value), event.start_mark
+    assert aliases <= 5000
+    assert max(map(len, text.splitlines())) <= 120
+    assert text.isascii()
+    assert "\t" not in text
+
+
+@pytest.mark.parametrize("path", [*COMMANDS.iterdir()], ids=lambda path: path.name)
+def test_files_name_nothing_of_our_own(path: Path) -> None:
+    """No paths of the machines it was measured on, no ticket numbers."""
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"/work/|/tmp/|dovelab|127\.0\.[0-9]|#[0-9]|NOTES", text)
+
+
+def test_families_are_apart() -> None:
+    """A command stands in one file, and every top-level key is a command."""
+    names = [name for path in FILES for name in read(path)]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-z][A-Za-z0-9]*", name) for name in names)
+
+
+def test_readme_is_short_and_names_every_key() -> None:
+    """An administrator finds all keys explained on one screen or two."""
+    text = (COMMANDS / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 40
+    for key in COMMAND_KEYS | PARAMETER_KEYS:
+        assert f"`{key}`" in text, key
+
+
+def test_general_exit_codes() -> None:
+    """Every code that doveadm uses has a name, a meaning and a remedy."""
+    codes = read(GENERAL)
+    assert set(codes) == GENERAL_CODES
+    for code, entry in codes.items():
+        assert set(entry) <= {"name", "means", "remedy", "outcome"}, code
+        assert {"name", "means", "remedy"} <= set(entry), code
+        assert entry.get("outcome", "failed") == ("temporary" if code == 75 else "failed"), code
+
+
+# ---------------------------------------------------------------------------------------------------- the schema
+
+
+@every_command
+def test_command(name: str) -> None:
+    """Known keys with values of the right form."""
+    entry = catalogue()[name]
+    assert set(entry) <= COMMAND_KEYS
+    assert {"summary", "class", "versions", "doveadm"} <= set(entry)
+    assert is_sentence(entry["summary"])
+    assert len(entry["summary"]) <= 120
+    assert entry["class"] in CLASSES
+    check_versions(entry["versions"])
+    assert entry.get("where", "any") in {"backend", "director", "any"}
+    assert is_sentence(entry.get("disrupts", "Nobody."))
+    notes = entry.get("notes", ["Nothing."])
+    assert isinstance(notes, list)
+    assert notes
+    assert all(is_sentence(note) for note in notes)
+    if "disrupts" in entry:
+        assert entry["class"] != "read"
+
+
+@every_command
+def test_doveadm_words_match_the_name(name: str) -> None:
+    """`director ring add` is directorRingAdd."""
+    words = re.split("[ -]", catalogue()[name]["doveadm"])
+    assert words[0] + "".join(word.capitalize() for word in words[1:]) == name
+
+
+@every_command
+def test_conditions_name_parameters(name: str) -> None:
+    """class_when and disrupts_unless speak of parameters that exist, and of values these can have."""
+    entry = catalogue()[name]
+    tests = list(entry.get("class_when", []))
+    for test in tests:
+        assert set(test) == {"parameter", "equals", "class"}
+        assert test["class"] in CLASSES
+        assert test["class"] != entry["class"]
+    if "disrupts_unless" in entry:
+        assert "disrupts" in entry
+        assert set(entry["disrupts_unless"]) == {"parameter", "equals"}
+        tests.append(entry["disrupts_unless"])
+    for test in tests:
+        assert test["parameter"] in entry["parameters"]
+        assert (entry["parameters"][test["parameter"]]["type"] == "boolean") == isinstance(test["equals"], bool)
+
+
+@every_command
+def test_references_name_commands(name: str) -> None:
+    """Verify names a reading command, inverse a writing one, and each exists in a version that this one has."""
+    entry = catalogue()[name]
+    if "verify" in entry:
+        assert entry["class"] != "read"
+        other = catalogue()[entry["verify"]]
+        assert other["class"] == "read"
+        assert set(entry["versions"]) & set(other["versions"])
+    if "inverse" in entry:
+        assert set(entry["inverse"]) <= {"command", "note"}
+        other = catalogue()[entry["inverse"]["command"]]
+        assert other["class"] != "read"
+        assert set(entry["versions"]) & set(other["versions"])
+
+
+@every_command
+def test_exit_codes(name: str) -> None:
+    """Known codes with a meaning; what counts as done is never said of a reading command."""
+    entry = catalogue()[name]
+    for code, meaning in entry.get("exit_codes", {}).items():
+        assert code in GENERAL_CODES
+        assert set(meaning) <= {"means", "outcome", "versions"}
+        assert isinstance(meaning["means"], str)
+        assert not meaning["means"].endswith(".")
+        assert meaning["outcome"] in OUTCOMES
+        assert meaning["outcome"] != "unchanged" or entry["class"] == "repeatable"
+        if "versions" in meaning:
+            check_versions(meaning["versions"])
+            assert set(meaning["versions"]) <= set(entry["versions"])
+
+
+@every_command
+def test_changed(name: str) -> None:
+    """How an answer shows a change."""
+    changed = catalogue()[name].get("changed", {"rows": True})
+    assert changed
+    assert set(changed) <= {"column", "rows", "count"}
+    assert changed.get("rows", True) is True
+    assert all(isinstance(changed.get(key, ""), str) for key in ("column", "count"))
+
+
+@every_command
+def test_parameters(name: str) -> None:
+    """Known keys, a type, a help text; required in all versions of the command or not at all."""
+    entry = catalogue()[name]
+    assert entry.get("parameters", True), "an empty mapping"
+    for word, spec in entry.get("parameters", {}).items():
+        assert re.fullmatch(r"[a-z][A-Za-z0-9]*", word), word
+        assert set(spec) <= PARAMETER_KEYS, word
+        assert {"type", "help"} <= set(spec), word
+        types = spec["type"]
+        if isinstance(types, dict):
+            assert set(types) == {"2.3", "2.4"}, word
+            assert len(set(types.values())) == 2, word
+        assert set(types.values() if isinstance(types, dict) else [types]) <= TYPES, word
+        check_versions(spec.get("versions", entry["versions"]))
+        assert set(spec.get("versions", entry["versions"])) & set(entry["versions"]), word
+        assert spec.get("required", True) is True, word
+        if "required" in spec:
+            assert set(entry["versions"]) <= set(spec.get("versions", entry["versions"])), word
+        assert spec.get("format", "address") in {"address", "user", "count", "file"}, word
+        if "format" in spec:
+            assert types in {"string", "array"}, word
+        assert is_sentence(spec["help"]), word
+        assert not ("option" in spec and "argument" in spec), word
+
+
+@every_command
+@pytest.mark.parametrize("version", VERSIONS)
+def test_command_line(name: str, version: str) -> None:
+    """Each flag and each place is used once in a version, and the places leave no gap."""
+    entry = catalogue()[name]
+    specs = parameters_of(entry, version).values()
+    options = [spec["option"] for spec in specs if "option" in spec]
+    assert all(re.fullmatch(r"-[A-Za-z0-9]|--[a-z-]+", option) for option in options)
+    assert len(options) == len(set(options))
+    places = [spec["argument"] for spec in specs if "argument" in spec]
+    assert len(places) == len(set(places))
+    everywhere = {spec["argument"] for spec in entry.get("parameters", {}).values() if "argument" in spec}
+    assert everywhere == set(range(len(everywhere)))
+    assert places == sorted(places)
+    arrays = [spec["argument"] for spec in specs if spec["type"] == "array" and "argument" in spec]
+    assert arrays in ([], [max(places, default=0)]), "a list of words comes last"
+
+
+# ---------------------------------------------------------------------------------------------------- the facts
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_has_what_hosts_have(name: str) -> None:
+    """Every command and every parameter of each host, with type and version, in the host's order."""
+    version = HOSTS[name]
+    for command, theirs in host(name).items():
+        assert command in catalogue(), command
+        entry = catalogue()[command]
+        assert version in entry["versions"], command
+        ours = {word: type_in(spec, version) for word, spec in parameters_of(entry, version).items()}
+        assert ours == theirs, command
+        assert list(ours) == list(theirs), command
+
+
+@every_command
+@pytest.mark.parametrize("version", ["2.3", "2.4"])
+def test_claims_nothing_that_hosts_lack(name: str, version: str) -> None:
+    """What is said to be in a version is in a host of that version, but for the exceptions above."""
+    entry = catalogue()[name]
+    if version not in entry["versions"] or name in NOT_LOADED:
+        return
+    hosts = [host(file) for file, of in HOSTS.items() if of == version]
+    found: dict[str, str] = {}
+    for commands in hosts:
+        found |= commands.get(name, {})
+    assert any(name in commands for commands in hosts)
+    assert set(parameters_of(entry, version)) == set(found)
+
+
+def test_exceptions_are_needed() -> None:
+    """The lists of exceptions hold nothing that a host has, and nothing that is not in the catalogue."""
+    of_hosts = {command for name in HOSTS for command in host(name)}
+    assert not of_hosts & set(NOT_LOADED)
+    assert set(NOT_LOADED) <= set(catalogue())
+    for exception in ONLY_2_2:
+        command, _, parameter = exception.partition(".")
+        entry = catalogue()[command]
+        assert (entry["parameters"][parameter] if parameter else entry)["versions"] == ["2.2"]
+
+
+def test_only_the_listed_are_2_2_only() -> None:
+    """Whatever exists in 2.2 alone is in the list of exceptions."""
+    found = {name for name, entry in catalogue().items() if entry["versions"] == ["2.2"]}
+    found |= {
+        f"{name}.{word}"
+        for name, entry in catalogue().items()
+        for word, spec in entry.get("parameters", {}).items()
+        if spec.get("versions") == ["2.2"]
+    }
+    assert found == set(ONLY_2_2)
+
+
+def test_mail_commands_share_their_parameters() -> None:
+    """The parameters that all mail commands have look alike within a family."""
+    for path in FILES:
+        seen: dict[str, Any] = {}
+        for name, entry in read(path).items():
+            parameters = entry.get("parameters", {})
+            if "transFlags" not in parameters:
+                continue
+            for word in ("allUsers", "socketPath", "user", "transFlags", "noUserdbLookup", "userFile"):
+                if word in parameters:
+                    assert seen.setdefault(word, parameters[word]) == parameters[word], (name, word)
+
+
+# ---------------------------------------------------------------------------------------------------- what matters
+
+
+@pytest.mark.parametrize("name", IMPORTANT)
+def test_important_commands_are_described(name: str) -> None:
+    """The commands that operators use every day have help for every parameter, and say what to beware of."""
+    entry = catalogue()[name]
+    assert all(len(spec["help"]) >= 9 for spec in entry.get("parameters", {}).values())
+    assert entry.get("notes") or entry.get("exit_codes")
+
+
+UNREPEATABLE = {
+    "batch", "copy", "dictInc", "dsyncServer", "import", "logTest", "mailDictInc", "mailboxCryptokeyPassword", "save",
+}  # fmt: skip
+
+
+def test_what_must_not_be_sent_twice() -> None:
+    """Only these commands do something else when they are sent again."""
+    assert {name for name, entry in catalogue().items() if entry["class"] == "unrepeatable"} == UNREPEATABLE
+    assert catalogue()["statsDump"]["class_when"] == [{"parameter": "reset", "equals": True, "class": "unrepeatable"}]
+
+
+def test_who_is_disturbed() -> None:
+    """Commands that end sessions or stop services say so."""
+    for name in (
+        "serviceStop", "stop", "reload", "kick", "proxyKick", "directorKick", "directorMove", "directorFlush",
+    ):  # fmt: skip
+        assert catalogue()[name]["disrupts"], name
+    assert catalogue()["directorFlush"]["disrupts_unless"] == {"parameter": "forceFlush", "equals": True}
+    for name in ("directorUpdate", "directorUp", "directorDown", "directorAdd", "directorRemove", "authCacheFlush"):
+        assert "disrupts" not in catalogue()[name], name
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "outcome"),
+    [
+        ("kick", 68, "unchanged"),
+        ("directorRemove", 68, "unchanged"),
+        ("directorRingRemove", 68, "unchanged"),
+        ("directorUp", 68, "failed"),
+        ("directorDown", 68, "failed"),
+        ("directorFlush", 68, "failed"),
+        ("directorMove", 68, "failed"),
+        ("directorMove", 75, "temporary"),
+        ("fsDelete", 68, "unchanged"),
+        ("dictInc", 68, "failed"),
+        ("mailboxCreate", 65, "failed"),
+        ("mailboxDelete", 68, "unchanged"),
+        ("mailboxRename", 68, "failed"),
+        ("replicatorRemove", 64, "unchanged"),
+        ("serviceStop", 68, "failed"),
+    ],
+)
+def test_codes_that_are_easily_misread(name: str, code: int, outcome: str) -> None:
+    """Codes whose meaning differs from one command to the next."""
+    assert catalogue()[name]["exit_codes"][code]["outcome"] == outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "required"),
+    [
+        ("serviceStop", {"service"}),
+        ("kick", {"mask"}),
+        ("directorUpdate", {"host", "vhostCount"}),
+        ("directorMove", {"user", "host"}),
+        ("directorFlush", {"host"}),
+        ("proxyKick", set()),
+        ("authCacheFlush", {"user"}),
+        ("dictSet", {"key", "value"}),
+        ("fsCopy", {"sourcePath", "destinationPath"}),
+        ("forceResync", {"mailboxMask"}),
+        ("quotaRecalc", set()),
+    ],
+)
+def test_what_must_be_given(name: str, required: set[str]) -> None:
+    """Parameters without which the host's process dies."""
+    specs = catalogue()[name].get("parameters", {})
+    assert {word for word, spec in specs.items() if spec.get("required")} == required
