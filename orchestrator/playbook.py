@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from orchestrator.config import Limits, Retry
-from orchestrator.document import Document, Strict, Suggested, build, load, nearest
+from orchestrator.document import Document, M, Strict, Suggested, build, load, nearest
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import problems_of_names
 from orchestrator.errors import ExpressionError, InputError, Problem
@@ -243,14 +244,51 @@ class Source:
     Attributes:
         document: text and places; the run file keeps the text.
         playbook: the values.
+
+    Raises:
+        InputError: every problem with its place: keys, types, names in expressions, commands, parameters.
     """
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.playbook = build(Playbook, document)
-        problems = list(_Checker(self).problems())
+        try:
+            self.playbook = build(Playbook, document)
+        except InputError as error:
+            raise InputError([*error.problems, *_problems_of_the_rest(document)]) from None
+        problems = list(_Checker(document, self.playbook.parameters, list(steps_of(self.playbook))).problems())
         if problems:
             raise InputError(problems)
+
+
+def _problems_of_the_rest(document: Document) -> Iterator[Problem]:
+    """What else is wrong with a playbook that has wrong keys or types: the steps that can be read are checked all the same."""
+    raw = document.value if isinstance(document.value, dict) else {}
+    parameters = _readable(Parameter, raw.get("parameters"))
+    steps: list[tuple[tuple[str | int, ...], Step]] = []
+    for part in ("steps", "finally"):
+        listed = raw.get(part)
+        found = _readable(Step, dict(enumerate(listed)) if isinstance(listed, list) else None)
+        steps += [((part, index), step) for index, step in found.items()]
+    names = {name for listed in (raw.get("steps"), raw.get("finally")) for name in _registered(listed)}
+    yield from _Checker(document, parameters, steps, names).problems()
+
+
+def _readable(model: type[M], values: Any) -> dict[Any, M]:
+    found = {}
+    for key, value in values.items() if isinstance(values, dict) else ():
+        with suppress(ValidationError):
+            found[key] = model.model_validate(value)
+    return found
+
+
+def _registered(value: Any) -> Iterator[str]:
+    """The names that raw steps register, wherever they do."""
+    if isinstance(value, dict):
+        if isinstance(value.get("register"), str):
+            yield value["register"]
+        value = list(value.values())
+    for part in value if isinstance(value, list) else ():
+        yield from _registered(part)
 
 
 def load_playbook(path: Path) -> Source:
@@ -280,17 +318,32 @@ def repeatability(action: Action, values: Mapping[str, Any]) -> Repeatability:
 
 
 class _Checker:
-    """Checks that need more than one key: names in expressions, commands, parameters."""
+    """Checks that need more than one key: names in expressions, commands, parameters.
 
-    def __init__(self, source: Source) -> None:
-        self.document = source.document
-        self.playbook = source.playbook
+    Args:
+        document: for places.
+        parameters: the playbook's.
+        steps: all steps, or those that could be read, with their paths.
+        names: what steps that could not be read register.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        parameters: Mapping[str, Parameter],
+        steps: list[tuple[tuple[str | int, ...], Step]],
+        names: Iterable[str] = (),
+    ) -> None:
+        self.document = document
+        self.parameters = parameters
+        self.steps = steps
+        self.names = set(names)
 
     def problems(self) -> Iterator[Problem]:
         yield from self._parameters()
-        known = {*self.playbook.parameters, *BUILTIN}
-        for path, step in steps_of(self.playbook):
-            yield from self._step(path, step, known)
+        known = {*self.parameters, *BUILTIN}
+        for path, step in self.steps:
+            yield from self._step(path, step, known | self.names)
             for action, where in ((step, path), (step.verify, (*path, "verify"))):
                 if action and action.register_:
                     if action.register_ in known:
@@ -298,7 +351,7 @@ class _Checker:
                     known = {*known, action.register_}
 
     def _parameters(self) -> Iterator[Problem]:
-        for name, spec in self.playbook.parameters.items():
+        for name, spec in self.parameters.items():
             path = ("parameters", name)
             if not _NAME.match(name) or name in RESERVED:
                 yield self.document.problem(path, f"{name!r} cannot be a parameter's name", key=True)

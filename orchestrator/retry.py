@@ -39,13 +39,20 @@ class RetryPolicy:
             attempt: how many were made.
             age: seconds since the first of them started.
         """
-        state = cast("Any", RetryCallState)(None, None, (), {})
-        state.attempt_number = attempt
-        if stop_after_attempt(self.attempts)(state):
+        if stop_after_attempt(self.attempts)(_after(attempt)):
             return None
-        longest = wait_exponential(multiplier=self.base, max=self.max)(state)
-        pause = longest * _fraction(operation, attempt)
+        pause = self.longest(attempt) * _fraction(operation, attempt)
         return pause if age + pause <= self.deadline else None
+
+    def longest(self, attempt: int) -> float:
+        """The longest wait after so many attempts, in seconds."""
+        return float(wait_exponential(multiplier=self.base, max=self.max)(_after(attempt)))
+
+
+def _after(attempt: int) -> RetryCallState:
+    state: RetryCallState = cast("Any", RetryCallState)(None, None, (), {})
+    state.attempt_number = attempt
+    return state
 
 
 def _fraction(operation: int, attempt: int) -> float:

@@ -20,8 +20,6 @@ WINDOW = 64  # operations of a host that are held in memory, at most
 LEAST_WINDOW = 8
 HELD = 8192  # operations of all hosts that are held in memory, about
 TROUBLE = 5  # attempts in a row without an answer after which a host gets one request at a time
-FIRST_PAUSE = 1.0  # seconds before the first of them
-LONGEST_PAUSE = 30.0
 
 
 class Operation(NamedTuple):
@@ -101,7 +99,7 @@ class Lane:
     """One host's operations."""
 
     __slots__ = (
-        "after", "exhausted", "given_up", "in_flight", "limit", "listed", "name", "open_until", "pause", "queue",
+        "after", "exhausted", "given_up", "in_flight", "limit", "listed", "name", "open_until", "queue",
         "trouble", "trouble_since", "waiting",
     )  # fmt: skip
 
@@ -116,7 +114,6 @@ class Lane:
         self.listed = False  # in the scheduler's list of lanes that have something to send
         self.trouble = 0  # attempts in a row without an answer
         self.trouble_since = 0.0
-        self.pause = FIRST_PAUSE
         self.open_until = 0.0  # nothing is sent before this
         self.given_up = False
 
@@ -338,20 +335,24 @@ class Scheduler:
         if (
             kind not in {Kind.UNREACHABLE, Kind.UNKNOWN} or self.rules.polling
         ):  # a poll may wait for a host to come back
-            lane.trouble, lane.pause, lane.open_until = 0, FIRST_PAUSE, 0.0
+            lane.trouble, lane.open_until = 0, 0.0
             return
         if not lane.trouble:
             lane.trouble_since = now
         lane.trouble += 1
         if lane.sends_singly:
-            lane.open_until = now + lane.pause
-            lane.pause = min(LONGEST_PAUSE, lane.pause * 2)
+            lane.open_until = now + self.rules.retry.longest(lane.trouble - TROUBLE + 1)
             self._timer(lane.open_until, lane, None)
 
     def _hopeless(self, lane: Lane, now: float) -> bool:
-        """Whether a host has been silent for so long that the rest of its operations is given up together."""
-        silent = now - lane.trouble_since
-        return lane.sends_singly and not lane.in_flight and not lane.given_up and silent > self.rules.retry.deadline
+        """Whether a host was silent so often, or for so long, that the rest of its operations is given up together.
+
+        A host that is asked singly gets as many tries, with the same pauses, as an operation does.
+        """
+        if not lane.sends_singly or lane.in_flight or lane.given_up:
+            return False
+        retry = self.rules.retry
+        return lane.trouble >= TROUBLE + retry.attempts or now - lane.trouble_since > retry.deadline
 
     def _timer(self, at: float, lane: Lane, operation: Operation | None) -> None:
         self._timer_count += 1

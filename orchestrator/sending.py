@@ -159,7 +159,7 @@ class Sending:
         outcome = self._outcome(exchange, host, tag)
         given_up = self._heard(operation, tag, outcome, started, moment)
         if given_up:
-            await self._give_up(host)
+            await self._give_up(host, outcome.error)
         if self._careful:
             self._wake.set()
 
@@ -207,7 +207,7 @@ class Sending:
             view.attempt_ended(ended)
         return decision.given_up
 
-    async def _give_up(self, host: str) -> None:
+    async def _give_up(self, host: str, reason: str) -> None:
         """Record the rest of a silent host's operations as unreachable, together."""
         file, session = self._edge.file, self._edge.session
         count = await session.give_up(

@@ -6,7 +6,7 @@ import importlib
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -135,15 +135,23 @@ def _say(message: str, hint: str, code: int, arguments: Sequence[str]) -> None:
         click.echo(hint if "\n" in hint else f"hint: {hint}", err=True)
 
 
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error
+
+
 def _bug(error: Exception, arguments: Sequence[str]) -> int:
-    causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
-    for cause in causes:
+    for cause in _leaves(error):
         if isinstance(cause, OrchestratorError):  # the task group wraps what its tasks raise
             code = exit_codes.of_error(cause)
             _say(cause.message, cause.hint, code, arguments)
             return code
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    words = f"a bug in this program: {type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+    first = next(_leaves(error))
+    frame = traceback.extract_tb(first.__traceback__)[-1]
+    words = f"a bug in this program: {type(first).__name__}: {first} ({frame.filename}:{frame.lineno})"
     _say(
         words,
         "what was recorded of a run is safe; `-vv` shows the traceback; please report it",

@@ -31,7 +31,7 @@ class Parameter(Strict):
     required: bool = False
     help: str = ""
     versions: list[Version] = Field(default_factory=list)
-    format: Literal["", "address", "user", "count"] = ""
+    format: Literal["", "address", "user", "count", "file"] = ""
     option: str = ""
     argument: int | None = None
 
@@ -70,11 +70,18 @@ class Inverse(Strict):
 
 
 class Changed(Strict):
-    """How an answer shows whether something was changed."""
+    """How an answer shows whether something was changed; what one version never answers does no harm to another."""
 
     rows: bool = False
     count: str = ""
     column: str = ""
+
+    def holds(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row of the answer says that something was changed."""
+        if self.rows or (self.column and self.column in row):
+            return True
+        number = str(row.get(self.count, ""))
+        return number.isdigit() and int(number) > 0
 
 
 class Command(Strict):
@@ -112,11 +119,7 @@ class Command(Strict):
         """Whether an answer says that something was changed; None when it does not say."""
         if not self.changed:
             return None
-        rows = list(rows)
-        if self.changed.count:
-            numbers = [str(row.get(self.changed.count, "")) for row in rows]
-            return any(number.isdigit() and int(number) > 0 for number in numbers)
-        return bool(rows)
+        return any(self.changed.holds(row) for row in rows)
 
 
 UNLISTED = Command.model_validate({"summary": "A command that the catalogue does not know.", "class": "unrepeatable"})

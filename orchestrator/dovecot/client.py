@@ -8,6 +8,7 @@ is taken from the environment.
 from __future__ import annotations
 
 import errno
+import os
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -183,7 +184,7 @@ def _translate(error: Exception) -> Exchange:
         number = error.os_error.errno
         if number in _LOCAL:
             return NotSent(f"this machine cannot open a connection: {error.os_error.strerror}", local=True)
-        return NotSent((error.os_error.strerror or str(error.os_error)).lower())
+        return NotSent(_words(error.os_error))
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return NotSent("no connection within the connect timeout")
     if isinstance(error, aiohttp.InvalidURL):
@@ -195,8 +196,13 @@ def _translate(error: Exception) -> Exchange:
     if isinstance(error, aiohttp.ClientResponseError):
         return NoAnswer("the answer is not HTTP")
     if isinstance(error, OSError):
-        return NoAnswer(f"the connection broke: {(error.strerror or type(error).__name__).lower()}")
+        return NoAnswer(f"the connection broke: {_words(error)}")
     return NoAnswer(f"the exchange failed: {type(error).__name__}")
+
+
+def _words(error: OSError) -> str:
+    """The system's words for an error ("connection refused"); asyncio has its own, which say less."""
+    return os.strerror(error.errno).lower() if error.errno else type(error).__name__
 
 
 def _tls_reason(error: Exception) -> str:

@@ -283,7 +283,8 @@ class RunFile:
 
     def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
         try:
-            yield from self._connection.execute(statement, values)
+            for row in self._connection.execute(statement, values):  # noqa: UP028 - `yield from` would close the cursor too
+                yield row
         except sqlite3.Error as error:
             raise explain(error, self.path) from None
 

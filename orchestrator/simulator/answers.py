@@ -50,6 +50,7 @@ class Reply:
         misnested: Rows after the first stand beside the list, as in 2.3's grouped `who`.
         stops: The host ends with this answer.
         linger: Seconds (scaled) that its sessions outlive it.
+        reason: What the log says of a failure.
     """
 
     rows: list[Row] | dict[str, object] | None = None
@@ -58,14 +59,15 @@ class Reply:
     misnested: bool = False
     stops: bool = False
     linger: float = 0.0
+    reason: str = ""
 
 
 OK = Reply()
 
 
-def failed(code: int) -> Reply:
-    """The answer of a command that ran and did not succeed."""
-    return Reply(code=code)
+def failed(code: int, reason: str = "") -> Reply:
+    """The answer of a command that ran and did not succeed; only the host's log knows the reason."""
+    return Reply(code=code, reason=reason)
 
 
 def to_json(value: object, version: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.simulator.answers import BadPayload, Died, Held, Reply, error, success
-from orchestrator.simulator.commands.call import Call
+from orchestrator.simulator.commands.call import Call, words
 from orchestrator.simulator.commands.registry import COMMANDS
 from orchestrator.simulator.parameters import Declared, InvalidRequest, Pairs, accept, canonical
 from orchestrator.simulator.payload import Element, elements
@@ -142,6 +142,9 @@ class _Run:
                 break
             except Held as wait:
                 yield wait.seconds
+        if reply.reason:
+            self.host.complain(now, reply.reason)
+            self.host.complain(now, f"Command {words(declared.name)} failed")
         record.executed = True
         record.outcome = f"exit {reply.code}" if reply.code else "ok"
         return reply

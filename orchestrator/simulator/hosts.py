@@ -9,32 +9,35 @@ from typing import ClassVar
 
 LOG_KEPT = 1000
 
-# name -> (process_limit, client_limit); an excerpt of what `serviceStatus` lists on 2.3.19.1
+# name -> (process_limit, client_limit), in the order of `serviceStatus` on 2.3.19.1
 SERVICES: dict[str, tuple[int, int]] = {
     "tcpwrap": (100, 1),
+    "health-check": (100, 1),
     "stats": (1, 5000),
     "replicator": (1, 1000),
+    "aggregator": (100, 1000),
+    "old-stats": (1, 1000),
     "log": (1, 1000),
-    "lmtp": (100, 1),
     "ipc": (1, 1000),
     "indexer-worker": (10, 1),
     "indexer": (1, 1000),
-    "imap": (2000, 1),
-    "imap-urlauth": (100, 1),
+    "imap": (1024, 1),
+    "imap-urlauth-worker": (1024, 1),
+    "imap-urlauth": (1024, 1),
+    "imap-urlauth-login": (100, 1),
     "imap-login": (100, 1000),
-    "imap-hibernate": (1, 1000),
-    "health-check": (100, 1),
+    "imap-hibernate": (100, 1000),
     "doveadm": (100, 1),
     "dns-client": (100, 1),
     "director": (1, 1000),
-    "dict-async": (100, 1000),
     "dict": (100, 1),
+    "dict-async": (100, 1000),
     "config": (100, 1000),
-    "auth-worker": (30, 1),
     "auth": (1, 5000),
+    "auth-worker": (100, 1),
     "anvil": (1, 5000),
-    "aggregator": (1, 1000),
 }
+STANDING = ("stats", "log", "ipc", "doveadm", "config", "anvil")  # run whether or not anyone asks
 
 
 @dataclass(slots=True)

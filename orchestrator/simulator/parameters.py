@@ -96,7 +96,9 @@ def _integer(name: str, value: Any, _version: str) -> int:
     raise InvalidRequest(name)
 
 
-def _string(name: str, value: Any, version: str) -> str:
+def _string(name: str, value: Any, version: str) -> str | None:
+    if value is None:  # 2.3 takes it for a parameter that was not given, 2.4 for a text
+        return "null" if version == "2.4" else None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -104,15 +106,13 @@ def _string(name: str, value: Any, version: str) -> str:
     if isinstance(value, Pairs) and version == "2.3":
         # the parser takes the object's key for the value, and its value for what follows the parameters
         raise BadPayload("Command ID must be a string")
-    if value is None and version == "2.4":
-        return "null"
     raise Died(f"Panic: parameter {name}: not a scalar")
 
 
 def _array(name: str, value: Any, _version: str) -> list[str]:
     if isinstance(value, str) and not isinstance(value, Number):
         return [value]
-    if not isinstance(value, list):
+    if not isinstance(value, list) or isinstance(value, Pairs):
         raise BadPayload(f"Parameter `{name}' must be string or array")
     if any(not isinstance(item, str) or isinstance(item, Number) or "\0" in item for item in value):
         raise BadPayload("Command parameter array can only containstring values")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LARGEST_BODY = 1024 * 1024
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Authentication required", 404: "Path Not Found"}
 _REASONS |= {413: "Payload Too Large", 500: "Internal Server Error", 503: "Service Unavailable"}
+_REASONS |= {505: "HTTP Version Not Supported"}
 _CORS = (
     "Access-Control-Allow-Origin: *",
     "Access-Control-Allow-Methods: GET, POST, OPTIONS",
@@ -71,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._open = open_connections
         self._buffer = bytearray()
         self._busy = False
+        self._deaf = False
         self._continued = False
         self._transport: asyncio.Transport | None = None
 
@@ -91,7 +93,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def eof_received(self) -> bool:
-        """A client that closes its half still gets its answer."""
+        """A client that closes its half is sent the answer, but who knows whether it is still there."""
+        self._deaf = True
         return self._busy
 
     def data_received(self, data: bytes) -> None:
@@ -110,20 +113,24 @@ class Connection(asyncio.Protocol):
     def _complete(self, head: bytes) -> Request | None:
         """The request, once all of it is here; None until then, or when it was answered on the spot."""
         line, *lines = head.decode("latin-1").split("\r\n")
-        words = line.split(" ")
         headers = {name.strip().lower(): value.strip() for name, _, value in (text.partition(":") for text in lines)}
-        if len(words) != 3 or (words[2] == "HTTP/1.1" and "host" not in headers):
+        garbage = _garbage(line, headers)
+        if garbage is not None:
             self._busy = True
-            self._send(_head(400, len(b"Bad Request\r\n"), TEXT, close=False) + b"Bad Request\r\n")
+            status, close = garbage
+            text = f"{_REASONS[status]}\r\n".encode()
+            self._send(_head(status, len(text), TEXT, close=close) + text)
+            if close and self._transport is not None:
+                self._transport.close()
             return None
-        rest = bytes(self._buffer[len(head) + 4 :])
-        if headers.get("expect", "").lower() == "100-continue" and not self._continued:
-            self._continued = True
-            self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        body = _body(headers, rest)
+        body = _body(headers, bytes(self._buffer[len(head) + 4 :]))
         if body is None:
+            if headers.get("expect", "").lower() == "100-continue" and not self._continued:
+                self._continued = True
+                self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
             return None
-        return Request(words[0], words[1].partition("?")[0], headers, head, body)
+        method, target, _ = line.split(" ")
+        return Request(method, _path(target), headers, head, body)
 
     # -- answering ----------------------------------------------------------------------------------------------
 
@@ -161,7 +168,7 @@ class Connection(asyncio.Protocol):
         """Send what the manner leaves of the reply, and write down what became of its commands."""
         transport, manner = self._transport, response.manner
         whole = manner in ("whole", "drip")
-        self._door.site.recorder.end(records, answered=whole and transport is not None)
+        self._door.site.recorder.end(records, answered=whole and transport is not None and not self._deaf)
         if transport is None or manner == "hang":
             return
         if manner == "reset":
@@ -197,12 +204,27 @@ def _head(status: int, length: int | None, kind: str, *, extra: tuple[str, ...] 
     return "\r\n".join((*lines, *extra, "", "")).encode()
 
 
+def _garbage(line: str, headers: dict[str, str]) -> tuple[int, bool] | None:
+    """The status of what is no HTTP, and whether the connection is closed then; None for what is."""
+    words = line.split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/") or not headers.get("content-length", "0").isdecimal():
+        return 400, True
+    if not words[2].startswith("HTTP/1."):
+        return 505, False
+    return (400, False) if words[2] == "HTTP/1.1" and "host" not in headers else None
+
+
+def _path(target: str) -> str:
+    """A request target's path; one with a host in it will do."""
+    path = target.partition("?")[0]
+    return "/" + path.split("/", 3)[3] if path.startswith(("http://", "https://")) and path.count("/") > 2 else path
+
+
 def _body(headers: dict[str, str], rest: bytes) -> bytes | None:
     """The request's body by its length or its chunks; None while some of it is missing."""
     if "chunked" in headers.get("transfer-encoding", "").lower():
         return _unchunked(rest)
-    length = headers.get("content-length", "0")
-    wanted = int(length) if length.isdecimal() else 0
+    wanted = int(headers.get("content-length", "0"))
     if wanted > LARGEST_BODY:
         return b" " * (LARGEST_BODY + 1)  # refused without being read
     return rest[:wanted] if len(rest) >= wanted else None

@@ -93,7 +93,7 @@ _TYPES = (
     dies("b1", "who", {"separateConnections": [True]}),
     dies("b1", "who", {"separateConnections": {}}),
     dies("d1", "directorStatus", {"user": ["a"]}),
-    dies("d1", "directorStatus", {"user": None}),
+    dies("d1", "directorUpdate", {"host": None, "vhostCount": "1"}),
     fails("b1", "mailboxList", {"user": 5}, 67),
     fails("b1", "mailboxList", {"user": True}, 67),
     dies("b1", "mailboxList", {"user": ["user001"]}),

@@ -14,6 +14,25 @@ if TYPE_CHECKING:
     from orchestrator.simulator.fleet import Fleet
 
 
+_SOCKET = "[-a <director socket path>]"
+# What 2.3.19.1 logs when one of these gets too few parameters
+_USAGE = {
+    "directorUpdate": f"{_SOCKET} <host> <vhost count>",
+    "directorUp": f"{_SOCKET} <host>",
+    "directorDown": f"{_SOCKET} <host>",
+    "directorAdd": f"{_SOCKET} [-t <tag>] <host> [<vhost count>]",
+    "directorRemove": f"{_SOCKET} <host>",
+    "directorMove": f"{_SOCKET} <user> <host>",
+    "directorKick": f"{_SOCKET} [-f <passdb field>] <user>",
+    "directorFlush": f"{_SOCKET} [-F] [--max-parallel <n>] <host>|all",
+    "directorMap": f"{_SOCKET} [-f <users file>] [-h | -u] [<host>]",
+    "directorRingAdd": f"{_SOCKET} <ip> [<port>]",
+    "directorRingRemove": f"{_SOCKET} <ip> [<port>]",
+    "proxyKick": "[-a <ipc socket path>] [-f <passdb field>] [-h <host> [...] | <user> [...]]",
+    "mailboxStatus": "[-u <user>|-A] [-S <socket_path>] <fields> <mailbox> [...]",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A command with accepted parameters, on a host, at a time."""
@@ -52,8 +71,9 @@ class Call:
 
     def usage(self) -> Died:
         """What ends a process that got too few parameters."""
-        words = re.sub(r"([A-Z])", lambda found: " " + found[1].lower(), self.command)
-        return Died(f"Client sent invalid command. Usage: {words}")
+        return Died(
+            f"Client sent invalid command. Usage: {words(self.command)} {_USAGE.get(self.command, '')}".rstrip()
+        )
 
     def director(self) -> Director:
         """The host as a director; elsewhere the process waits for one and gives up (5 s, 2.3.19.1)."""
@@ -67,6 +87,11 @@ class Call:
         path = self.text("socketPath")
         if path is not None:
             raise Died(f"net_connect_unix({path}) failed: No such file or directory")
+
+
+def words(command: str) -> str:
+    """A command as it is typed: ``directorUpdate`` is ``director update``."""
+    return re.sub(r"([A-Z])", lambda found: " " + found[1].lower(), command)
 
 
 @lru_cache(maxsize=1000)

@@ -22,11 +22,14 @@ def _store(call: Call) -> dict[str, str] | None:
 
 
 def _key(call: Call, name: str = "key") -> str | None:
-    """The full key; a private one belongs to a user. None when it is neither private nor shared."""
+    """The key, None when it is neither private nor shared or the store's name is missing.
+
+    A private key is not a user's own in a file dictionary (2.3.19.1).
+    """
     key = call.text(name) or ""
-    if key.startswith("shared/"):
-        return key
-    return f"{call.text('user') or ''}\0{key}" if key.startswith("priv/") else None
+    if call.version == "2.3" and call.text("dictUri") is None:
+        return None
+    return key if key.startswith(("shared/", "priv/")) else None
 
 
 def get(call: Call) -> Reply:
@@ -87,10 +90,8 @@ def iterate(call: Call) -> Reply:
         return failed(USAGE)
     if store is None:
         return failed(TEMPFAIL)
-    rows: list[Row] = []
-    for key in [key for key in store if _below(key, prefix, call)]:
-        shown = key.rpartition("\0")[2]
-        rows.append({"key": shown} if call.flag("noValue") else {"key": shown, "value": store[key]})
+    keys = [key for key in store if _below(key, prefix, call)]
+    rows: list[Row] = [{"key": key} if call.flag("noValue") else {"key": key, "value": store[key]} for key in keys]
     return Reply(rows)
 
 

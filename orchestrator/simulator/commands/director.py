@@ -113,8 +113,8 @@ def directory(call: Call) -> Reply:
         return _directory_rows(call, None, int(host) if host.isdecimal() else user_hash(host))
     try:
         return _directory_rows(call, None if host is None else _address(host), None)
-    except Unresolvable:
-        return failed(TEMPFAIL)
+    except Unresolvable as error:
+        return failed(TEMPFAIL, f"gethostname({error}) failed: Name or service not known")
 
 
 def _directory_rows(call: Call, ip: str | None, place: int | None) -> Reply:
@@ -159,11 +159,13 @@ def add(call: Call) -> Reply:
     _ready(call)
     try:
         ip = _address(text)
-    except Unresolvable:
-        return failed(TEMPFAIL)
+    except Unresolvable as error:
+        return failed(TEMPFAIL, f"gethostname({error}) failed: Name or service not known")
     host = call.fleet.ring.hosts.get(ip)
-    if (count or 0) > MAX_VHOSTS or (host is not None and call.text("tag") not in (None, host.tag)):
-        return failed(TEMPFAIL)
+    if (count or 0) > MAX_VHOSTS:
+        return failed(TEMPFAIL, f"{ip}: vhost count too large")
+    if host is not None and call.text("tag") not in (None, host.tag):
+        return failed(TEMPFAIL, f"{ip}: host tag can't be changed")
     host = host or call.fleet.ring.add(ip)
     host.tag = call.text("tag") or host.tag
     if count is not None:
@@ -180,10 +182,12 @@ def update(call: Call) -> Reply:
     _ready(call)
     try:
         host = _host(call)
-    except Unresolvable:
-        return failed(TEMPFAIL)
-    if host is None or vhosts > MAX_VHOSTS:
-        return failed(TEMPFAIL)
+    except Unresolvable as error:
+        return failed(TEMPFAIL, f"gethostname({error}) failed: Name or service not known")
+    if vhosts > MAX_VHOSTS:
+        return failed(TEMPFAIL, f"{_address(text)}: vhost count too large")
+    if host is None:
+        return failed(TEMPFAIL, f"{_address(text)}: doesn't exist")
     host.vhosts = vhosts
     return _changed(call)
 
@@ -204,10 +208,10 @@ def _set_down(call: Call, *, down: bool) -> Reply:
     _ready(call)
     try:
         host = _host(call)
-    except Unresolvable:
-        return failed(TEMPFAIL)
+    except Unresolvable as error:
+        return failed(TEMPFAIL, f"gethostname({error}) failed: Name or service not known")
     if host is None:
-        return failed(NOT_FOUND)
+        return failed(NOT_FOUND, f"{_address(call.required('host'))}: doesn't exist")
     if host.down is not down:
         host.down, host.changed = down, call.now
     return _changed(call)
@@ -220,10 +224,10 @@ def remove(call: Call) -> Reply:
     _ready(call)
     try:
         host = _host(call)
-    except Unresolvable:
-        return failed(TEMPFAIL)
+    except Unresolvable as error:
+        return failed(TEMPFAIL, f"gethostname({error}) failed: Name or service not known")
     if host is None:
-        return failed(NOT_FOUND)
+        return failed(NOT_FOUND, f"{_address(call.required('host'))}: doesn't exist")
     call.fleet.ring.remove(host.ip)
     return _changed(call)
 
@@ -234,10 +238,10 @@ def flush(call: Call) -> Reply:
     text = call.required("host")
     try:
         ip = None if text == "all" else _address(text)
-    except Unresolvable:
-        return failed(TEMPFAIL)
+    except Unresolvable as error:
+        return failed(TEMPFAIL, f"gethostname({error}) failed: Name or service not known")
     if ip is not None and ip not in call.fleet.ring.hosts:
-        return failed(NOT_FOUND)
+        return failed(NOT_FOUND, f"{ip}: doesn't exist")
     if call.flag("forceFlush"):
         call.fleet.force_flush(ip)
         return OK
@@ -255,14 +259,14 @@ def move(call: Call) -> Reply:
     user, fleet = call.required("user"), call.fleet
     try:
         host = _host(call)
-    except Unresolvable:
-        return failed(TEMPFAIL)
+    except Unresolvable as error:
+        return failed(TEMPFAIL, f"gethostname({error}) failed: Name or service not known")
     if host is None:
-        return failed(NOT_FOUND)
+        return failed(NOT_FOUND, f"Host '{_address(call.required('host'))}' doesn't exist")
     place = user_hash(user)
     mapping = fleet.ring.mappings.get(place)
     if mapping is not None and fleet.is_moving(mapping, call.now):
-        return failed(TEMPFAIL)
+        return failed(TEMPFAIL, "User is already being moved, wait a while for it to be finished")
     if mapping is None or mapping.ip != host.ip:
         fleet.move(place, user, host.ip, call.now)
     return OK

@@ -76,7 +76,7 @@ def metadata(call: Call) -> Reply:
 def delete(call: Call) -> Reply:
     """`fsDelete`: a missing name is 68, and the others are gone all the same."""
     files, paths = _files(call), call.names("path")
-    if not paths:
+    if paths is None:
         raise call.usage()
     code = 0
     for path in paths:

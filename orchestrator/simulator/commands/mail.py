@@ -11,7 +11,7 @@ from orchestrator.simulator.hosts import Account, Director
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-USAGE, NO_USER, TEMPFAIL = 64, 67, 75
+USAGE, NO_USER, NOT_FOUND, TEMPFAIL = 64, 67, 68, 75
 _FIELDS = ("messages", "recent", "uidnext", "uidvalidity", "unseen", "highestmodseq", "vsize", "guid", "firstsaved")
 _STORAGE_LIMIT = "1048576"
 
@@ -45,7 +45,7 @@ def _users(call: Call) -> tuple[list[Account], bool]:
 
 
 def _account(call: Call, name: str) -> Account:
-    account = call.fleet.accounts.get(name)
+    account = call.fleet.accounts.get(name.lower())
     if account is None:
         call.host.complain(call.now, "User doesn't exist", user=name)
         raise _Failed(NO_USER)
@@ -82,6 +82,7 @@ def mailbox_status(call: Call) -> Reply:
     fields, masks = call.names("field"), call.names("mailboxMask")
     if not fields or not masks:
         raise call.usage()
+    fields = " ".join(fields).split()  # one text with blanks does as well
     wanted = _FIELDS if "all" in fields else tuple(field for field in _FIELDS if field in fields)
     if set(fields) - {"all", *_FIELDS}:
         raise Died(f"Unknown status field: {fields[0]}")
@@ -90,6 +91,8 @@ def mailbox_status(call: Call) -> Reply:
         if not _readable(call, account):
             raise _Failed(TEMPFAIL)
         names = _matching(account, masks)
+        if len(masks) == 1 and not names and not is_pattern(masks[0]):
+            raise _Failed(NOT_FOUND)  # two names that are not there are no mistake (2.3.19.1)
         if call.flag("totalSum"):
             total = sum(account.mailboxes[name] for name in names)
             return [{field: _status(account, field, total) for field in wanted}]
@@ -197,24 +200,26 @@ def user(call: Call) -> Reply:
     """`user`: an object by name, or the list that a wildcard matches."""
     call.check_socket()
     masks, accounts = call.names("userMask"), call.fleet.accounts
-    if not masks:
+    if masks is None:
         return failed(USAGE)
     if call.flag("userdbOnly"):
         raise Died("Panic: userdbOnly")
     if any(is_pattern(mask) for mask in masks):
         return Reply({"userList": [name for name in accounts if any(pattern(mask).match(name) for mask in masks)]})
-    if any(mask not in accounts for mask in masks):
+    if any(mask.lower() not in accounts for mask in masks):
         return failed(NO_USER)
-    return Reply({name: _userdb(call, accounts[name]) for name in masks})
+    return Reply({name: _userdb(call, name, accounts[name.lower()]) for name in masks})
 
 
-def _userdb(call: Call, account: Account) -> dict[str, str]:
+def _userdb(call: Call, name: str, account: Account) -> dict[str, str]:
     home = f"/srv/mail/{account.user}"
     fields = {"uid": "999", "gid": "999", "home": home}
     if call.version == "2.4":
         fields["mail_path"] = f"{home}/Maildir"
     else:
         fields["mail"] = "" if isinstance(call.host, Director) else "maildir:~/Maildir"
+    if name != account.user:
+        fields = {"user": account.user} | fields
     field, expand = call.text("field"), call.text("expandField")
     if field is not None:
         return {field: fields[field]} if field in fields else {}
@@ -225,7 +230,6 @@ def _userdb(call: Call, account: Account) -> dict[str, str]:
 
 def auth_cache_flush(call: Call) -> Reply:
     """`authCacheFlush`: an empty list flushes everything, names are exact; 2.4.1 dies of every call."""
-    call.check_socket()
     names = call.names("user")
     if call.version == "2.4":
         raise Died("Panic: auth cache flush")

@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from orchestrator.simulator.answers import OK, Died, Reply, Row, failed
-from orchestrator.simulator.hosts import SERVICES, Backend, Director
+from orchestrator.simulator.hosts import SERVICES, STANDING, Backend, Director
 
 if TYPE_CHECKING:
     from orchestrator.simulator.commands.call import Call
 
-NOT_FOUND = 68
+USAGE, NOT_FOUND = 64, 68
 STOP_TAKES = 2.4
 SESSIONS_LINGER = 5.6  # a backend's sessions get their BYE 8 s after the command; a director's are cut at once
 _FIELDS = ("count", "sum", "min", "max", "avg", "median", "stddev", "%95")
@@ -37,7 +37,7 @@ def reload(call: Call) -> Reply:
 def service_stop(call: Call) -> Reply:
     """`serviceStop`: the known names are stopped even when another is not known."""
     names = call.names("service")
-    if not names:
+    if names is None:
         raise call.usage()
     known = set(names) & SERVICES.keys()
     call.host.stopped |= known
@@ -55,11 +55,13 @@ def service_status(call: Call) -> Reply:
 def _service(call: Call, name: str) -> Row:
     processes, clients = SERVICES[name]
     stopped = name in call.host.stopped
-    running = len(call.host.sessions) if name == _session_service(call) else int(name in ("anvil", "log", "stats"))
+    running = int(name in _standing(call))
+    if name == ("imap" if isinstance(call.host, Backend) else "imap-login"):
+        running = len(call.host.sessions)
     return {
         "name": name,
         "process_count": str(0 if stopped else running),
-        "process_avail": "0",
+        "process_avail": str(int(name in _standing(call) and name != "doveadm" and not stopped)),
         "process_limit": str(processes),
         "client_limit": str(clients),
         "throttle_secs": "0",
@@ -67,21 +69,20 @@ def _service(call: Call, name: str) -> Row:
         "exit_failures_in_sec": "0",
         "last_drop_warning": "0",
         "listen_pending": "n",
-        "listening": "n" if stopped else "y",
+        "listening": "n" if stopped or (name in _standing(call) and name != "doveadm") else "y",
         "doveadm_stop": "y" if stopped else "n",
         "process_total": str(running),
     }
 
 
-def _session_service(call: Call) -> str:
-    return "imap" if isinstance(call.host, Backend) else "imap-login"
+def _standing(call: Call) -> tuple[str, ...]:
+    return (*STANDING, "director") if isinstance(call.host, Director) else STANDING
 
 
 def process_status(call: Call) -> Reply:
     """`processStatus`: the processes of the standing services, with pids that a reload renews."""
     names = call.names("service")
     generation = len(call.host.reloads) * 100 + int(call.host.started_at) % 10000
-    standing = ["anvil", "log", "stats", "config", "doveadm"] + ["director"] * isinstance(call.host, Director)
     stamp = str(int(call.host.reloads[-1] if call.host.reloads else call.host.started_at))
     rows: list[Row] = [
         {
@@ -93,7 +94,7 @@ def process_status(call: Call) -> Reply:
             "last_status_update": stamp,
             "last_kill_sent": "0",
         }
-        for number, name in enumerate(standing)
+        for number, name in enumerate(_standing(call))
         if (names is None or name in names) and name not in call.host.stopped
     ]
     return Reply(rows)
@@ -145,18 +146,20 @@ def _metric(name: str, count: int, fields: list[str]) -> Row:
 
 
 def stats_add(call: Call) -> Reply:
-    """`statsAdd`: adding it again is no mistake."""
-    name, _filter = call.required("name"), call.required("filter")
-    call.host.metrics.setdefault(name, 0)
+    """`statsAdd`: adding it again is no mistake, and neither is adding nothing (2.3.19.1)."""
+    name = call.text("name")
+    if name:
+        call.host.metrics.setdefault(name, 0)
     return OK
 
 
 def stats_remove(call: Call) -> Reply:
     """`statsRemove`: removing it again is no mistake."""
-    call.host.metrics.pop(call.required("name"), None)
+    call.host.metrics.pop(call.text("name") or "", None)
     return OK
 
 
+_OLD_TYPES = ("command", "session", "user", "domain", "ip", "global")
 _OLD_COUNTERS = [
     "num_logins",
     "num_cmds",
@@ -189,8 +192,15 @@ _OLD_COUNTERS = [
 
 
 def old_stats_dump(call: Call) -> Reply:
-    """`oldstatsDump`: one row of counters; this host never counts."""
+    """`oldstatsDump`: one row of counters for the type "global"; this host never counts."""
     call.check_socket()
+    kind = call.text("type")
+    if kind is None:
+        return failed(USAGE)
+    if kind not in _OLD_TYPES:
+        raise Died(f"Unknown stats type: {kind}")
+    if kind != "global":
+        return Reply([])
     row: Row = {"reset_timestamp": str(int(call.host.started_at)), "last_update": "0.000000"}
     row |= {name: "0.0" if name.endswith(("_cpu", "_time")) else "0" for name in _OLD_COUNTERS}
     return Reply([row])

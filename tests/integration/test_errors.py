@@ -1,0 +1,191 @@
+"""Every kind of trouble gives one clear message with what to do, the exit code of the table, and no traceback."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import CommandLine, Result
+
+FIVE_ERRORS = """
+name: Wrong
+stepps: []
+steps:
+  - name: One
+    hosts: b1
+    command: kcik
+    parameters: {mask: [x]}
+  - name: Two
+    hosts: b1
+    command: kick
+    parameters: {maks: [x]}
+  - name: Three
+    hosts: b1
+    command: who
+    timeout: soon
+"""
+
+
+def clear(result: Result, code: int, *words: str) -> None:
+    """One message with these words, that code, and no traceback."""
+    assert result.code == code, result.said
+    assert "Traceback" not in result.said
+    for word in words:
+        assert word in result.said, result.said
+
+
+def test_wrong_password(site: Callable) -> None:
+    """A refused secret is named as such, with where to look."""
+    here = site()
+    (here.cli.folder / "doveadm.password").write_text("wrong")
+    clear(here.cli("exec", "b1", "who"), 1, "authentication refused", "check auth in the configuration")
+    checked = here.cli("check", "b1")
+    clear(checked, 1, "HTTP 401", "the secret is wrong")
+
+
+def test_refused_connection(site: Callable) -> None:
+    """A host where nothing listens is unreachable, and `check` says what to look at."""
+    here = site(faults=("host=b1,refuse",))
+    clear(here.cli("check", "b1"), 1, "nothing listens there")
+    clear(here.cli("exec", "b1", "who", "--timeout", "1s"), 1, "unreachable", "refused")
+
+
+def test_unknown_command(site: Callable) -> None:
+    """A misspelt command is an error before anything is sent, with the nearest word."""
+    here = site()
+    clear(here.cli("exec", "b1", "kcik", "mask=x", "--yes"), 2, "kcik", "did you mean 'kick'")
+    assert here.fleet.requests == []
+
+
+def test_missing_command_parameter(site: Callable) -> None:
+    """A mandatory parameter that is missing (it would kill the server's process) is an error before anything is sent."""
+    here = site()
+    clear(here.cli("exec", "d1", "directorUp", "--yes"), 2, "directorUp needs the parameter 'host'")
+    assert here.fleet.requests == []
+
+
+def test_all_errors_of_a_playbook_at_once(site: Callable) -> None:
+    """Five mistakes are shown together, each with line, column and caret."""
+    here = site()
+    result = here.cli("validate", here.cli.playbook("name: Wrong\nstepps: []\nsteps: 5\n"))
+    clear(result, 2, "playbook.yaml:2:1", "did you mean 'steps'", "playbook.yaml:3:8")
+    result = here.cli("validate", here.cli.playbook(FIVE_ERRORS))
+    clear(result, 2, ":3:1: unknown key 'stepps'", ":16:14: 'soon' is not a duration", "^")
+    clear(result, 2, "did you mean 'kick'", "kick has no parameter 'maks'", "kick needs the parameter 'mask'")
+
+
+def test_missing_playbook_parameter(site: Callable) -> None:
+    """A missing -e names the parameter and shows all of them."""
+    here = site()
+    clear(here.cli("plan", "drain-backend"), 2, "-e backend=... is missing", "-e parallel=INTEGER")
+
+
+def test_unknown_run(site: Callable) -> None:
+    """A run id that does not exist is named, with what lists the runs."""
+    here = site()
+    clear(here.cli("show", "20200101-nothing"), 2, "no run is called '20200101-nothing'", "orchestrator runs")
+
+
+def test_unknown_playbook_and_file(site: Callable) -> None:
+    """A playbook that does not exist gets the nearest shipped one."""
+    here = site()
+    clear(here.cli("run", "drain-bakend", "--yes"), 2, "did you mean 'drain-backend'")
+
+
+def test_usage(site: Callable) -> None:
+    """Bad usage is exit code 2 with a pointer to --help."""
+    here = site()
+    clear(here.cli("plan"), 2, "Missing argument", "--help")
+    clear(here.cli("plna"), 2, "No such command")
+    clear(here.cli("plan", "drain-backend", "-e", "backend"), 2, "is not name=value")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with little room."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", folder]).returncode:
+        pytest.skip("a small file system can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_full_disk_while_running(site: Callable, small_disk: Path) -> None:
+    """A disk that fills up stops the run with exit code 3; with room it is resumed, and all is done."""
+    here = site(users=0, directors=0, backends=1)
+    playbook = here.cli.playbook("""
+name: Many
+steps:
+  - name: Look
+    hosts: b1
+    command: user
+    for_each: {file: users.txt}
+    parameters: {userMask: ["{{ item }}"]}
+""")
+    (here.cli.folder / "users.txt").write_text("user001\n" * 2500)
+    here.cli.state = small_disk
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * 150 * 1024)
+    result = here.cli("run", playbook, "--yes")
+    clear(result, 3, "full", "resume")
+    assert 0 < len(here.fleet.requests) < 2500
+    ballast.unlink()
+    again = here.cli("resume")
+    assert again.code == 0, again.said
+    assert {operation["state"] for operation in here.cli.exported()} == {"done"}
+    answered = len(here.fleet.requests)
+    assert answered < 2500 + 200  # what could not be recorded was sent again, and no more than that
+
+
+def test_full_disk_while_planning(site: Callable, small_disk: Path) -> None:
+    """A plan that does not fit on the disk leaves nothing behind."""
+    here = site(users=0, directors=0, backends=1)
+    playbook = here.cli.playbook(
+        "name: Many\nsteps:\n  - {name: Look, hosts: b1, command: user, for_each: {file: users.txt},"
+        " parameters: {userMask: ['{{ item }}']}}\n"
+    )
+    (here.cli.folder / "users.txt").write_text("".join(f"user{n}@example.com\n" for n in range(40_000)))
+    clear(here.cli("plan", playbook, "-o", str(small_disk / "x.plan")), 3, "full")
+    assert list(small_disk.iterdir()) == []
+
+
+def test_the_secret_is_nowhere(site: Callable) -> None:
+    """The secret and its base64 forms are in no output, run file or plan, not even when the server echoes it."""
+    secret = "cAnArY-5up3r"
+    here = site(password=secret, faults=("command=kick,echo_auth",))
+    cli: CommandLine = here.cli
+    playbook = cli.playbook(
+        "name: Echo\nlimits: {max_failed: 100%}\nsteps:\n"
+        "  - {name: Kick, hosts: backends, command: kick, parameters: {mask: [x]}}\n"
+        "  - {name: Look, hosts: backends, command: who}\n"
+    )
+    said = [
+        cli("check"),
+        cli("plan", playbook, "-v", "--live"),
+        cli("plan", playbook, "-o", "saved.plan"),
+        cli("run", playbook, "--yes", "-vv"),
+        cli("run", playbook, "--yes", "--format", "json"),
+        cli("show"),
+        cli("show", "--all"),
+        cli("export"),
+        cli("export", "--format", "csv"),
+        cli("commands", "--host", "b1"),
+    ]
+    (cli.folder / "doveadm.password").write_text(secret + "\n\x01")
+    said.append(cli("exec", "b1", "who", "-vv"))
+    forms = {
+        secret,
+        base64.b64encode(secret.encode()).decode(),
+        base64.b64encode(f"doveadm:{secret}".encode()).decode(),
+    }
+    files = [path for path in cli.folder.rglob("*") if path.is_file() and path.name != "doveadm.password"]
+    assert len(files) > 3
+    for form in forms:
+        assert not [result for result in said if form in result.said]
+        assert not [path for path in files if form.encode() in path.read_bytes()]

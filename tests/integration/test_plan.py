@@ -1,0 +1,145 @@
+"""`plan` promises: nothing is sent, or read-only commands alone, and `apply` sends exactly what was listed."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.dovecot import catalog
+from tests.command_line import CommandLine
+
+KICKS = """
+name: Kick three
+steps:
+  - name: See who is there
+    hosts: b1
+    command: who
+    register: there
+  - name: Kick them
+    hosts: backends
+    command: kick
+    for_each: [user001, user002, user003]
+    parameters: {mask: ["{{ item }}"]}
+  - name: Kick who was there
+    hosts: b1
+    command: kick
+    for_each: "{{ there.rows | column('username') | unique }}"
+    parameters: {mask: ["{{ item }}"]}
+"""
+
+
+@contextmanager
+def counting_listener() -> Iterator[tuple[int, list[str]]]:
+    """A port that notes who connects."""
+    seen: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, peer = listener.accept()
+                except OSError:
+                    return
+                seen.append(str(peer))
+                connection.close()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], seen
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_plan_opens_not_one_connection(tmp_path: Path) -> None:
+    """Planning without --live does not even connect."""
+    with counting_listener() as (port, seen):
+        config = tmp_path / "config.yaml"
+        (tmp_path / "secret").write_text("x")
+        (tmp_path / "secret").chmod(0o600)
+        hosts = "{d1: 127.0.0.1}", "{b1: 127.0.0.1}"
+        config.write_text(
+            f"defaults: {{scheme: http, port: {port}, auth: {{password: {{file: secret}}}}}}\n"
+            f"groups: {{directors: {{hosts: {hosts[0]}}}, backends: {{hosts: {hosts[1]}}}}}\n"
+        )
+        cli = CommandLine(tmp_path, config)
+        result = cli("plan", "drain-backend", "-e", "backend=b1", "-v")
+        assert result.code == 0, result.said
+        assert "Nothing was sent." in result.out
+        assert seen == []
+        assert cli("exec", "b1", "who").code == 1  # the listener does notice who connects
+        assert seen
+
+
+def test_live_plan_sends_questions_alone(site: Callable) -> None:
+    """`plan --live` sends read-only commands, follows their answers, and changes nothing."""
+    here = site(users=12)
+    plan = here.cli("plan", here.cli.playbook(KICKS), "--live")
+    assert plan.code == 0, plan.said
+    assert here.commands()
+    assert {catalog.find(command).class_ for command in here.commands()} == {"read"}
+    assert "as of now: b1" in plan.out
+    assert "read-only requests were sent, and nothing else" in plan.out
+
+
+def test_live_drain_plan_changes_nothing(site: Callable) -> None:
+    """The shipped drain, planned live, says what would be refused and leaves the fleet as it was."""
+    here = site(users=12)
+    plan = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live", "--format", "json")
+    assert plan.code == 0, plan.said
+    assert any("holds now" in line.get("text", "") for line in plan.json())
+    assert {catalog.find(command).class_ for command in here.commands()} == {"read"}
+    assert here.fleet.fleet.counters.dropped == 0
+
+
+def test_apply_sends_what_the_plan_listed(site: Callable) -> None:
+    """The requests of a saved plan reach the hosts exactly: command, parameters, host and tag."""
+    here = site(users=12)
+    playbook = here.cli.playbook(KICKS.split("  - name: Kick who was there")[0])
+    assert here.cli("plan", playbook, "-o", "saved.plan").code == 0
+    assert (here.cli.folder / "saved.plan").stat().st_mode & 0o777 == 0o600
+    listed = here.cli("plan", playbook, "--format", "json").json()
+    assert here.cli("apply", "saved.plan", "--yes").code == 0
+    planned = sorted(
+        (p["id"], p["host"], p["command"], str(p["parameters"])) for p in listed if p["event"] == "request"
+    )
+    sent = sorted((r.tag, r.host, r.command, str(r.parameters)) for r in here.fleet.requests)
+    assert sent == planned
+    assert len(sent) == 10
+
+
+def test_a_plan_is_applied_once(site: Callable) -> None:
+    """Applying a saved plan a second time is refused, and names the run."""
+    here = site(users=2)
+    here.cli("plan", here.cli.playbook(KICKS), "-o", "saved.plan")
+    assert here.cli("apply", "saved.plan", "--yes").code == 0
+    before = len(here.fleet.requests)
+    again = here.cli("apply", "saved.plan", "--yes")
+    assert again.code == 5
+    assert "was applied before" in again.err
+    assert len(here.fleet.requests) == before
+
+
+def test_a_stale_plan_is_refused(site: Callable) -> None:
+    """A plan for hosts that are not what they were is refused, and says which."""
+    here = site(users=2)
+    here.cli("plan", here.cli.playbook(KICKS), "-o", "saved.plan")
+    config = here.cli.config
+    config.write_text(config.read_text().replace(here.fleet.backends["b1"], "127.0.0.9"))
+    refused = here.cli("apply", "saved.plan", "--yes")
+    assert refused.code == 5
+    assert "b1 was" in refused.err
+    assert "127.0.0.9" in refused.err
+    assert here.fleet.requests == []
+
+
+def test_nothing_is_changed_without_a_yes(site: Callable) -> None:
+    """Without a terminal and without --yes a changing run is refused, and leaves no run behind."""
+    here = site(users=2)
+    refused = here.cli("run", here.cli.playbook(KICKS))
+    assert refused.code == 5
+    assert "--yes" in refused.err
+    assert here.fleet.requests == []
+    assert here.cli("runs", "--format", "json").json() == []
