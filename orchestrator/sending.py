@@ -211,7 +211,7 @@ class Sending:
         """Record the rest of a silent host's operations as unreachable, together."""
         file, session = self._edge.file, self._edge.session
         count = await session.give_up(
-            self._step.index, file.host_numbers[host], "given up: the host was silent for too long"
+            self._step.index, file.host_numbers[host], f"the host was given up: {reason}"
         )
         self._scheduler.gave_up(host, count)
         for view in self._edge.views:

@@ -110,7 +110,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own with little room."""
     folder = tmp_path / "small"
     folder.mkdir()
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", folder]).returncode:
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", folder]).returncode:
         pytest.skip("a small file system can only be mounted by root")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
@@ -131,7 +131,7 @@ steps:
     (here.cli.folder / "users.txt").write_text("user001\n" * 2500)
     here.cli.state = small_disk
     ballast = small_disk / "ballast"
-    ballast.write_bytes(b"x" * 150 * 1024)
+    ballast.write_bytes(b"x" * 7600 * 1024)
     result = here.cli("run", playbook, "--yes")
     clear(result, 3, "full", "resume")
     assert 0 < len(here.fleet.requests) < 2500
@@ -150,7 +150,7 @@ def test_full_disk_while_planning(site: Callable, small_disk: Path) -> None:
         "name: Many\nsteps:\n  - {name: Look, hosts: b1, command: user, for_each: {file: users.txt},"
         " parameters: {userMask: ['{{ item }}']}}\n"
     )
-    (here.cli.folder / "users.txt").write_text("".join(f"user{n}@example.com\n" for n in range(40_000)))
+    (here.cli.folder / "users.txt").write_text("".join(f"user{n}@example.com\n" for n in range(200_000)))
     clear(here.cli("plan", playbook, "-o", str(small_disk / "x.plan")), 3, "full")
     assert list(small_disk.iterdir()) == []
 

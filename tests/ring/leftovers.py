@@ -81,10 +81,10 @@ def servers(root: Path) -> list[int]:
         if not entry.name.isdigit():
             continue
         try:
-            directory = os.readlink(f"/proc/{entry.name}/cwd").removesuffix(" (deleted)")
+            directory = _link(f"/proc/{entry.name}/cwd").removesuffix(" (deleted)")
             if root not in Path(directory).parents:
                 continue
-            program = os.readlink(f"/proc/{entry.name}/exe")
+            program = _link(f"/proc/{entry.name}/exe")
         except OSError:
             continue  # it ended meanwhile
         if "dovecot" in program:
@@ -102,7 +102,11 @@ def _identity(pid: int) -> tuple[str, str, str]:
 
 
 def _pid_namespace() -> str:
-    return os.readlink("/proc/self/ns/pid")  # noqa: PTH115  # the text is what counts, there is no such path
+    return _link("/proc/self/ns/pid")
+
+
+def _link(path: str) -> str:
+    return os.readlink(path)  # noqa: PTH115  # a text of the kernel's making, not always a path
 
 
 def main() -> None:

@@ -289,7 +289,10 @@ class Ring:
             with contextlib.suppress(CommandError):  # 68: nobody there
                 self.call(name, "kick", {"mask": ["*"]})
         for name in self.backends:
-            wait_until(lambda name=name: not self.call(name, "who"), 10.0, f"{name} still has sessions")
+            wait_until(functools.partial(self._nobody_on, name), 10.0, f"{name} still has sessions")
+
+    def _nobody_on(self, backend: str) -> bool:
+        return not self.call(backend, "who")
 
     def _forget_users(self) -> bool:
         # Again and again: users who are being moved are left alone, for the 2 s a move takes.
