@@ -199,6 +199,7 @@ class Runner:
             await self._end(step, "failed", error.message)
             raise _Stop(End.REFUSED, f"step {step.key} ({step.name}): {error.message}", step) from None
         if scheduler.failed > scheduler.rules.allowed_failures:
+            self._stop_for_doubt(step)
             raise _Stop(End.STOPPED, f"step {step.key} ({step.name}) failed in an earlier session")
         await self._send(step, scheduler, first=first or 0, scope=scope, timeout=timeout, final=final)
 
@@ -246,13 +247,16 @@ class Runner:
         over = scheduler.failed > scheduler.rules.allowed_failures
         reason = scheduler.stopped if over or left else ""
         await self._end(step, "failed" if over else "running" if left else "done", reason, seconds, ended=not left)
-        where = f"step {step.key} ({step.name})"
-        if counts.get(State.IN_DOUBT):
-            raise _Stop(End.IN_DOUBT, f"{where}: {counts[State.IN_DOUBT]} in doubt")
+        self._stop_for_doubt(step)
         if over:
-            raise _Stop(End.STOPPED, f"{where}: {reason}", step)
+            raise _Stop(End.STOPPED, f"step {step.key} ({step.name}): {reason}", step)
         if left:
             raise _Stop(End.INTERRUPTED if self._interrupted else End.STOPPED, self._interrupted or reason)
+
+    def _stop_for_doubt(self, step: PlannedStep) -> None:
+        """What is in doubt is for a person to decide, before anything is built upon it."""
+        if doubtful := self._file.counts(step.index).get(State.IN_DOUBT):
+            raise _Stop(End.IN_DOUBT, f"step {step.key} ({step.name}): {doubtful} in doubt")
 
     async def _end(
         self, step: PlannedStep, state: str, reason: str = "", seconds: float = 0.0, *, ended: bool = True

@@ -286,14 +286,14 @@ def test_a_killed_owner_leaves_no_ring(ring: Ring, with_guard: bool) -> None:
 
 def test_a_machine_without_a_ring_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not Linux, not root, no Dovecot, no imapd, a Dovecot without directors: each has a reason of its own."""
-    why = ring_module.unavailable.__wrapped__
+    why = lambda: str(ring_module.unavailable.__wrapped__())
     with monkeypatch.context() as patch:
         patch.setattr(sys, "platform", "darwin")
         assert "needs Linux" in why()
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert why() == "a real ring needs root"
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
     assert why() == "dovecot is not installed: apt-get install dovecot-core dovecot-imapd"
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/sbin/{name}")
     outputs = {"dovecot": "2.4.1 (abc)", "doveconf": "/nonexistent"}
