@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,10 +17,11 @@ from orchestrator.document import Document
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import ParameterError, checker, encode_parameters
 from orchestrator.errors import ExpressionError, InputError, Place, Problem, RefusedError
-from orchestrator.expression import compile_value, is_template, names_in, truth
-from orchestrator.inventory import Host, Inventory
+from orchestrator.expression import compile_value, names_in, truth
+from orchestrator.inventory import Host, Inventory, fold
 from orchestrator.outcome import Repeatability
-from orchestrator.playbook import Action, CsvSource, FileSource, Source, Step, Verify, repeatability
+from orchestrator.playbook import Action, Batches, CsvSource, FileSource, Source, Step, Verify, repeatability
+from orchestrator.units import Share
 
 Role = Literal["step", "verify", "undo", "finally"]
 Scope = dict[str, Any]
@@ -30,19 +31,20 @@ MAX_PROBLEMS = 20  # of one list of items; the first few show what is wrong with
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step as it will be run: a command to hosts, or conditions.
+    """A step as it will be run: a command to hosts, conditions, or a pause.
 
     Attributes:
         index: place in the plan, from 0; the run file's key.
-        key: how people and operation ids call it: "3", "3.verify", "3.undo", "finally.1".
+        key: how people and operation ids call it: "3", "3.verify", "4[2].1", "3.undo", "finally.1".
         role: what it is there for.
         step: the step of the playbook that it comes from.
-        action: the command; the step itself, its verify or its undo. None for a step of conditions.
+        action: the command; the step itself, its verify or its undo. None for conditions and pauses.
         path: where its action stands in the playbook.
-        effect: what sending the command twice means; READ for conditions.
+        effect: what sending the command twice means; READ where nothing is sent.
         disturbs: whom the command disturbs, empty for nobody.
-        needs: registered names that its operations depend on, with the keys of the steps that give them.
-        condition_needs: the same for its `when`.
+        givers: names that earlier steps register -> the keys of those steps.
+        local: names that it alone knows: `batch`, `batch_number`.
+        label: of which batch it is, for people.
     """
 
     index: int
@@ -53,20 +55,22 @@ class PlannedStep:
     path: tuple[str | int, ...]
     effect: Repeatability
     disturbs: str
-    needs: Mapping[str, str]
-    condition_needs: Mapping[str, str]
+    givers: Mapping[str, str]
+    local: Mapping[str, Any]
+    label: str = ""
 
     @property
     def name(self) -> str:
         """Its name, as reports show it."""
-        if self.role == "verify":
-            return f"check: {self.step.name}"
-        return f"undo: {self.step.name}" if self.role == "undo" else self.step.name
+        prefix = {"verify": "check: ", "undo": "undo: "}.get(self.role, "")
+        return f"{self.label}{prefix}{self.step.name}"
 
     @property
     def command(self) -> str:
-        """The command, or "require"."""
-        return (self.action.command or "") if self.action else "require"
+        """The command, "require" or "pause"."""
+        if self.action:
+            return self.action.command or ""
+        return "pause" if self.step.pause else "require"
 
     @property
     def register_name(self) -> str | None:
@@ -74,9 +78,29 @@ class PlannedStep:
         return getattr(self.action, "register_", None)
 
     @property
+    def condition(self) -> Any:
+        """Its `when`, where it has one of its own."""
+        return self.step.when if self.role in {"step", "finally"} else None
+
+    @property
     def per_item_condition(self) -> bool:
         """Whether `when` is decided for each operation."""
-        return bool(names_in(self.step.when) & {"item", "host"}) and self.role in {"step", "finally"}
+        return bool(names_in(self.condition) & {"item", "host"})
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """Registered names that its operations depend on, with the keys of the steps that give them."""
+        needed = names_in([self.action.hosts, self.action.parameters]) if self.action else frozenset()
+        if self.action is self.step:
+            needed |= _names_of_items(self.step.for_each)
+        if self.per_item_condition:
+            needed |= names_in(self.condition)
+        return {name: self.givers[name] for name in sorted(needed & set(self.givers))}
+
+    @property
+    def condition_needs(self) -> dict[str, str]:
+        """The same for its `when`."""
+        return {name: self.givers[name] for name in sorted(names_in(self.condition) & set(self.givers))}
 
 
 class Draft(NamedTuple):
@@ -109,10 +133,10 @@ class Plan:
         """The steps of some roles, in order."""
         return [step for step in self.steps if step.role in roles]
 
-    def scope(self) -> Scope:
-        """The names that are known without asking any host."""
+    def scope(self, step: PlannedStep | None = None) -> Scope:
+        """The names that are known without asking any host; with those that a step alone knows."""
         groups = {name: [self.inventory.hosts[host] for host in hosts] for name, hosts in self.inventory.groups.items()}
-        return {**self.values, "groups": groups}
+        return {**self.values, "groups": groups, **(step.local if step else {})}
 
     @property
     def changes_anything(self) -> bool:
@@ -134,35 +158,91 @@ def build_plan(source: Source, inventory: Inventory, values: Mapping[str, Any], 
         RefusedError: a step would change a protected host.
     """
     limited = frozenset(host.name for host in inventory.select(limit)) if limit else None
-    plan = Plan(source, inventory, values, tuple(_lay_out(source)), limited)
+    blank = Plan(source, inventory, values, (), limited)
+    plan = replace(blank, steps=tuple(_Layout(blank).planned()))
     for step in plan.steps:
-        if step.action and not (names_in(step.action.hosts) - set(plan.scope())):
-            hosts_of(step, plan, plan.scope())
+        if step.action and not (names_in(step.action.hosts) - set(plan.scope(step))):
+            hosts_of(step, plan, plan.scope(step))
     return plan
 
 
-def _lay_out(source: Source) -> Iterator[PlannedStep]:
-    givers: dict[str, str] = {"run": "the start of the run"}
-    planned: list[PlannedStep] = []
+class _Layout:
+    """Lays out a playbook's steps in the order of running."""
 
-    def add(key: str, role: Role, step: Step, action: Action | None, path: tuple[str | int, ...]) -> None:
-        planned.append(_planned(len(planned), key, role, step, action, path, givers))
-        name = getattr(action, "register_", None)
-        if name:
-            givers[name] = key
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.main: list[PlannedStep] = []
+        self.undo: list[PlannedStep] = []
 
-    playbook = source.playbook
-    for number, step in enumerate(playbook.steps, 1):
-        path: tuple[str | int, ...] = ("steps", number - 1)
-        add(str(number), "step", step, step if step.command else None, path)
-        if step.verify:
-            add(f"{number}.verify", "verify", step, _with_hosts(step.verify, step), (*path, "verify"))
-    for number, step in reversed(list(enumerate(playbook.steps, 1))):
+    def planned(self) -> Iterator[PlannedStep]:
+        playbook = self.plan.source.playbook
+        givers = {"run": "the start of the run"}
+        for number, step in enumerate(playbook.steps, 1):
+            self._step(str(number), "step", step, ("steps", number - 1), givers, {}, "")
+        main, self.main = self.main, []
+        for number, step in enumerate(playbook.finally_, 1):
+            self._step(f"finally.{number}", "finally", step, ("finally", number - 1), givers, {}, "")
+        for index, planned in enumerate([*main, *reversed(self.undo), *self.main]):
+            yield replace(planned, index=index)
+
+    def _step(
+        self,
+        key: str,
+        role: Role,
+        step: Step,
+        path: tuple[str | int, ...],
+        givers: dict[str, str],
+        local: dict[str, Any],
+        label: str,
+    ) -> None:
+        if step.batches:
+            self._batches(key, step, step.batches, path, givers)
+            return
+        if step.command and step.hosts is None:
+            step = step.model_copy(update={"hosts": "{{ batch }}"})
+
+        def add(suffix: str, role: Role, action: Action | None) -> PlannedStep:
+            where = (*path, suffix) if suffix else path
+            planned = _planned(f"{key}.{suffix}" if suffix else key, role, step, action, where, givers, local, label)
+            if planned.register_name:
+                givers[planned.register_name] = planned.key
+            return planned
+
+        self.main.append(add("", role, step if step.command else None))
         if step.undo:
-            add(f"{number}.undo", "undo", step, _with_hosts(step.undo, step), ("steps", number - 1, "undo"))
-    for number, step in enumerate(playbook.finally_, 1):
-        add(f"finally.{number}", "finally", step, step if step.command else None, ("finally", number - 1))
-    return iter(planned)
+            self.undo.append(add("undo", "undo", _with_hosts(step.undo, step)))
+        if step.verify:
+            self.main.append(add("verify", "verify", _with_hosts(step.verify, step)))
+
+    def _batches(
+        self, key: str, step: Step, batches: Batches, path: tuple[str | int, ...], givers: dict[str, str]
+    ) -> None:
+        place = self.plan.source.document.place((*path, "batches", "hosts"))
+        hosts = _within(self.plan, _select(compile_value(batches.hosts)(self.plan.scope()), self.plan.inventory, place))
+        if not hosts:
+            raise InputError.at(f"the step {step.name!r} selects no host ({batches.hosts})", place)
+        groups = list(_cut(hosts, batches.size))
+        for number, batch in enumerate(groups, 1):
+            label = f"batch {number} of {len(groups)} ({fold(host.name for host in batch)}): "
+            local = {"batch": batch, "batch_number": number}
+            inner_givers = dict(givers)
+            for inner_number, inner in enumerate(batches.steps, 1):
+                inner_path = (*path, "batches", "steps", inner_number - 1)
+                self._step(f"{key}[{number}].{inner_number}", "step", inner, inner_path, inner_givers, local, label)
+            if batches.soak and number < len(groups):
+                soak = Step.model_validate({"name": "soak", "pause": {"for": batches.soak}})
+                self._step(
+                    f"{key}[{number}].soak", "step", soak, (*path, "batches", "soak"), inner_givers, local, label
+                )
+
+
+def _cut(hosts: list[Host], sizes: list[Share]) -> Iterator[list[Host]]:
+    """Hosts in batches; the last size goes on until all are in one."""
+    start, number = 0, 0
+    while start < len(hosts):
+        size = max(1, sizes[min(number, len(sizes) - 1)].of(len(hosts)))
+        yield hosts[start : start + size]
+        start, number = start + size, number + 1
 
 
 def _with_hosts(action: Any, step: Step) -> Any:
@@ -176,23 +256,18 @@ def _with_hosts(action: Any, step: Step) -> Any:
 
 
 def _planned(
-    index: int,
     key: str,
     role: Role,
     step: Step,
     action: Action | None,
     path: tuple[str | int, ...],
     givers: Mapping[str, str],
+    local: Mapping[str, Any],
+    label: str,
 ) -> PlannedStep:
-    needed = names_in([action.hosts, action.parameters]) if action else frozenset()
-    if action is step:
-        needed |= _names_of_items(step.for_each)
-    condition = names_in(step.when) if role in {"step", "finally"} else frozenset()
-    if step.for_each is not None and condition & {"item", "host"}:
-        needed |= condition
     entry = catalog.find(action.command or "") if action else None
     return PlannedStep(
-        index=index,
+        index=-1,  # given when all are laid out
         key=key,
         role=role,
         step=step,
@@ -200,8 +275,9 @@ def _planned(
         path=path,
         effect=repeatability(action, action.parameters) if action else Repeatability.READ,
         disturbs=entry.disturbs(action.parameters) if entry and action else "",
-        needs={name: givers[name] for name in sorted(needed & set(givers))},
-        condition_needs={name: givers[name] for name in sorted(condition & set(givers))},
+        givers=dict(givers),
+        local=local,
+        label=label,
     )
 
 
@@ -224,9 +300,7 @@ def hosts_of(step: PlannedStep, plan: Plan, scope: Mapping[str, Any]) -> list[Ho
     if action is None or action.hosts is None:
         return []
     place = plan.source.document.place((*step.path, "hosts"))
-    hosts = _select(compile_value(action.hosts)(scope), plan.inventory, place)
-    if plan.limited is not None:
-        hosts = [host for host in hosts if host.name in plan.limited]
+    hosts = _within(plan, _select(compile_value(action.hosts)(scope), plan.inventory, place))
     if not hosts:
         within = " within --limit" if plan.limited is not None else ""
         raise InputError.at(f"the step {step.name!r} selects no host{within} ({action.hosts})", place)
@@ -240,6 +314,10 @@ def hosts_of(step: PlannedStep, plan: Plan, scope: Mapping[str, Any]) -> list[Ho
     return chosen
 
 
+def _within(plan: Plan, hosts: list[Host]) -> list[Host]:
+    return hosts if plan.limited is None else [host for host in hosts if host.name in plan.limited]
+
+
 def _select(value: Any, inventory: Inventory, place: Place) -> list[Host]:
     if isinstance(value, Host):
         return [value]
@@ -248,6 +326,9 @@ def _select(value: Any, inventory: Inventory, place: Place) -> list[Host]:
         value = ",".join(names)
         if not names:
             return []
+    host = inventory.by_address(str(value))  # Dovecot names a user's backend by its address
+    if host is not None:
+        return [host]
     try:
         return inventory.select(str(value))
     except InputError as error:
@@ -279,13 +360,16 @@ def _expand(step: PlannedStep, plan: Plan, scope: Scope) -> Iterator[Draft]:
     check = checker(catalog.find(action.command or ""), action.parameters)
     parameters = compile_value(action.parameters)
     condition = _item_condition(step)
-    hosts = hosts_of(step, plan, scope)
+    per_item = "item" in names_in(action.hosts)
+    hosts = [] if per_item else hosts_of(step, plan, scope)
     per_host = "host" in names_in(action.parameters)
     problems: list[Problem] = []
     local = dict(scope)
     for number, item in enumerate(_items(step, plan, scope), 1):
         local["item"] = item
         encoded = ""
+        if per_item:
+            hosts = hosts_of(step, plan, local)
         for host in hosts:
             local["host"] = host
             skipped = condition is not None and not condition(local)
@@ -306,7 +390,7 @@ def _expand(step: PlannedStep, plan: Plan, scope: Scope) -> Iterator[Draft]:
 def _item_condition(step: PlannedStep) -> Callable[[Scope], bool] | None:
     if not step.per_item_condition:
         return None
-    evaluate = compile_value(step.step.when)
+    evaluate = compile_value(step.condition)
     return lambda scope: truth(evaluate(scope))
 
 
@@ -339,10 +423,8 @@ def known_now(step: PlannedStep, scope: Mapping[str, Any]) -> bool:
 
 def skipped_now(step: PlannedStep, scope: Scope) -> bool:
     """Whether a step's `when` is known and says no."""
-    when = step.step.when
+    when = step.condition
     if when is None or step.per_item_condition or not set(step.condition_needs) <= set(scope):
-        return False
-    if step.role == "undo":
         return False
     return not truth(compile_value(when)(scope))
 
@@ -364,11 +446,3 @@ class Digest:
 
     def __str__(self) -> str:
         return self._hash.hexdigest()
-
-
-def templated(action: Action) -> dict[str, Any]:
-    """The parameters of an action as written, for showing requests that are not known yet."""
-    return {key: value for key, value in action.parameters.items() if value is not None}
-
-
-__all__ = ["Digest", "Draft", "Plan", "PlannedStep", "build_plan", "expand", "hosts_of", "is_template", "known_now"]

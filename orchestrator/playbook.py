@@ -17,7 +17,7 @@ from orchestrator.dovecot.command import problems_of_names
 from orchestrator.errors import ExpressionError, InputError, Problem
 from orchestrator.expression import is_template, names_in
 from orchestrator.outcome import Repeatability
-from orchestrator.units import Duration, parse_duration
+from orchestrator.units import Duration, Share, ShareField, parse_duration
 
 OnFailure = Literal["stop", "continue", "undo"]
 ParameterType = Literal["string", "integer", "number", "boolean", "duration", "host", "hosts", "list", "file"]
@@ -26,7 +26,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 # Names that every expression may read, and where they are known.
 BUILTIN = {"groups": "plan", "run": "run"}
-RESERVED = {"item", "host", "rows", "answer", *BUILTIN}
+BATCH = {"batch", "batch_number"}  # known to the steps of a batch
+RESERVED = {"item", "host", "rows", "answer", "parameters", *BATCH, *BUILTIN}
 
 
 def _condition(value: Any) -> Any:
@@ -196,6 +197,57 @@ def _requirements(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
+class Probe(Action):
+    """A read-only question that settles what became of an operation whose answer was lost."""
+
+    done: Condition = Field(
+        description="Whether the operation was executed; `rows` and `answer` are the probe's, `parameters` the operation's."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Probe:
+        if self.command is None:
+            raise Suggested("a probe needs a command")
+        return self
+
+
+class Pause(Strict):
+    """A wait, or a question to the operator."""
+
+    for_: Duration | None = Field(None, alias="for", description="How long to wait.")
+    confirm: str | None = Field(None, description="What to ask; without a yes the run stops here and can be resumed.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Pause:
+        if (self.for_ is None) == (self.confirm is None):
+            raise Suggested("give either for or confirm")
+        return self
+
+
+def _pause(value: Any) -> Any:
+    return value if value is None or isinstance(value, dict | Pause) else {"for": value}
+
+
+def _sizes(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+class Batches(Strict):
+    """Hosts in groups, one group after the other."""
+
+    hosts: Selection = Field(description="All hosts; known at planning.")
+    size: Annotated[list[ShareField], BeforeValidator(_sizes)] = Field(
+        default_factory=lambda: [Share(1)],
+        min_length=1,
+        description="How many hosts (or which percentage) make a batch; of a list, the last goes on.",
+    )
+    soak: Duration | None = Field(None, description="How long to wait between two batches.")
+    steps: list[Step] = Field(
+        min_length=1,
+        description="What is done with each batch: `batch` is its hosts, and the hosts of steps that name none.",
+    )
+
+
 class Step(Polled):
     """One step of a procedure."""
 
@@ -213,13 +265,26 @@ class Step(Polled):
     undo: Undo | None = Field(
         None, description="Takes this step back if it or a later one fails with on_failure: undo."
     )
+    probe: Probe | None = Field(
+        None,
+        description="Asked when an operation that must not be repeated got no answer, to learn whether it was executed.",
+    )
+    pause: Annotated[Pause | None, BeforeValidator(_pause)] = Field(
+        None, description="Wait a while (pause: 30s), or ask the operator (pause: {confirm: ...})."
+    )
+    batches: Batches | None = Field(
+        None, description="Nested steps for hosts in batches; stops at the first that fails."
+    )
 
     @model_validator(mode="after")
     def _one_subject(self) -> Step:
-        if (self.command is None) == (not self.require):
-            raise Suggested("a step has either a command or a require")
-        if self.require and (self.hosts or self.parameters or self.verify or self.undo or self.for_each):
-            raise Suggested("a require has conditions only; it sends nothing")
+        subjects = [self.command, self.require or None, self.pause, self.batches]
+        if sum(subject is not None for subject in subjects) != 1:
+            raise Suggested("a step has one of command, require, pause and batches")
+        if self.command is None and (self.hosts or self.parameters or self.verify or self.undo or self.for_each):
+            raise Suggested("hosts, parameters, for_each, verify and undo belong to a command")
+        if self.batches and any(nested.batches for nested in self.batches.steps):
+            raise Suggested("batches cannot stand within batches")
         return self
 
 
@@ -301,7 +366,7 @@ def load_playbook(path: Path) -> Source:
 
 
 def steps_of(playbook: Playbook) -> Iterator[tuple[tuple[str | int, ...], Step]]:
-    """All steps with their paths in the document."""
+    """The steps with their paths in the document; those of batches are within theirs."""
     for index, step in enumerate(playbook.steps):
         yield ("steps", index), step
     for index, step in enumerate(playbook.finally_):
@@ -341,8 +406,10 @@ class _Checker:
 
     def problems(self) -> Iterator[Problem]:
         yield from self._parameters()
-        known = {*self.parameters, *BUILTIN}
-        for path, step in self.steps:
+        yield from self._steps(self.steps, {*self.parameters, *BUILTIN})
+
+    def _steps(self, steps: list[tuple[tuple[str | int, ...], Step]], known: set[str]) -> Iterator[Problem]:
+        for path, step in steps:
             yield from self._step(path, step, known | self.names)
             for action, where in ((step, path), (step.verify, (*path, "verify"))):
                 if action and action.register_:
@@ -364,16 +431,29 @@ class _Checker:
 
     def _step(self, path: tuple[str | int, ...], step: Step, known: set[str]) -> Iterator[Problem]:
         yield from self._names(path, step, known, {"when": {"item", "host"} if step.for_each is not None else set()})
+        if step.batches:
+            yield from self._expressions(
+                (*path, "batches", "hosts"), step.batches.hosts, set(self.parameters) | {"groups"}
+            )
+            nested = [((*path, "batches", "steps", index), inner) for index, inner in enumerate(step.batches.steps)]
+            yield from self._steps(nested, known | BATCH)
         if step.command is None:
             return
         yield from self._action(path, step, known, items=step.for_each is not None)
-        if step.hosts is None:
+        if step.hosts is None and "batch" not in known:
             yield self.document.problem(path, f"the step {step.name!r} needs hosts")
         if step.verify:
             within = {*known, step.register_} if step.register_ else known
             yield from self._action((*path, "verify"), step.verify, within, items=False)
             if repeatability(step.verify, step.verify.parameters) is not Repeatability.READ:
                 yield self.document.problem((*path, "verify", "command"), "a verify must be a read-only command")
+        if step.probe:
+            yield from self._action((*path, "probe"), step.probe, known | {"parameters"}, items=False)
+            yield from self._expressions(
+                (*path, "probe", "done"), step.probe.done, known | {"parameters", "rows", "answer", "host"}
+            )
+            if repeatability(step.probe, step.probe.parameters) is not Repeatability.READ:
+                yield self.document.problem((*path, "probe", "command"), "a probe must be a read-only command")
         if step.undo:
             within = {*known, step.register_} if step.register_ else known
             yield from self._action((*path, "undo"), step.undo, within, items=False)

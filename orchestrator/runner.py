@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -24,11 +24,11 @@ from orchestrator.journal.run_file import RunFile
 from orchestrator.journal.session import Session
 from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
 from orchestrator.plan import Plan, PlannedStep, Scope
-from orchestrator.playbook import Action, OnFailure
+from orchestrator.playbook import Action, OnFailure, Pause
 from orchestrator.retry import policy
 from orchestrator.scheduler import Polling, Rules, Scheduler
 from orchestrator.sending import Edge, Sending
-from orchestrator.units import Share, parse_duration
+from orchestrator.units import Share, format_duration, parse_duration
 from orchestrator.views.watch import Progress, View
 
 RATE_OVER = 10.0  # seconds over which the shown rate is taken
@@ -76,6 +76,7 @@ class Runner:
         views: who watches.
         limits, retry: of the command line and the configuration.
         max_failed: the operator's word, which goes before that of playbook and step.
+        approve: asks the operator; without one every question is answered with no.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Runner:
         retry: Retry,
         *,
         max_failed: Share | None = None,
+        approve: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         self._plan = plan
         self._file = file
@@ -96,9 +98,11 @@ class Runner:
         self._limits = limits
         self._retry = retry
         self._max_failed = max_failed
-        self._registered = {step.register_name: step for step in plan.steps if step.register_name}
+        self._approve = approve or _nobody
+        self._numbers = {step.key: step.index for step in plan.steps}
         self._answers: dict[str, Answer] = {}
         self._interrupted = ""
+        self._interruption = anyio.Event()
         self._sending: Sending | None = None
         self._meter = _Meter(len(plan.of("step", "verify")))
 
@@ -107,6 +111,7 @@ class Runner:
     def interrupt(self, why: str) -> None:
         """Send nothing more, let answers come, run `finally`, end."""
         self._interrupted = self._interrupted or why
+        self._interruption.set()
         if self._sending:
             self._sending.stop(why)
 
@@ -183,18 +188,18 @@ class Runner:
                 await self._end(step, "skipped", "its condition does not hold")
                 return
             if step.action is None:
-                self._tell(lambda view: view.step_started(step.key, step.name, "", "", 0))
-                self._require(step)
-                await self._end(step, "done")
+                await self._without_command(step)
                 return
             if first is None:
-                total = await self._session.expand(step, self._plan, self._scope(frozenset(step.needs)), self._file)
+                total = await self._session.expand(
+                    step, self._plan, self._scope(step, frozenset(step.needs)), self._file
+                )
                 first = self._file.step(step.index)[1]
             elif again:
                 await self._session.reopen(step.index)
             scheduler = self._scheduler(step, total or 0)
-            timeout = self._seconds(step.action.timeout)
-            scope = self._scope(names_in(getattr(step.action, "until", None)))
+            timeout = self._seconds(step, step.action.timeout)
+            scope = self._scope(step, names_in(getattr(step.action, "until", None)))
         except (ExpressionError, InputError) as error:
             await self._end(step, "failed", error.message)
             raise _Stop(End.REFUSED, f"step {step.key} ({step.name}): {error.message}", step) from None
@@ -208,14 +213,35 @@ class Runner:
         if step.role == "verify":
             owner = step.key.removesuffix(".verify")
             return not any(record.key == owner and record.state == "skipped" for record in self._file.steps())
-        when = step.step.when
-        if when is None or step.per_item_condition or step.role == "undo":
+        when = step.condition
+        if when is None or step.per_item_condition:
             return True
-        return truth(compile_value(when)(self._scope(names_in(when))))
+        return truth(compile_value(when)(self._scope(step, names_in(when))))
+
+    async def _without_command(self, step: PlannedStep) -> None:
+        self._tell(lambda view: view.step_started(step.key, step.name, "", "", 0))
+        if step.step.pause:
+            await self._pause(step, step.step.pause)
+        else:
+            self._require(step)
+        await self._end(step, "done")
+
+    async def _pause(self, step: PlannedStep, pause: Pause) -> None:
+        """Wait, or ask; a pause that was interrupted begins anew when the run is resumed."""
+        await self._session.mark(step.index, "running", ended=False)
+        if pause.for_ is not None:
+            self._tell(lambda view: view.note(f"waiting {format_duration(pause.for_ or 0)}"))
+            with anyio.move_on_after(pause.for_):
+                await self._interruption.wait()
+        elif not await self._approve(pause.confirm or ""):
+            raise _Stop(End.STOPPED, f"step {step.key} ({step.name}) was not confirmed")
+        if self._interrupted:
+            raise _Stop(End.INTERRUPTED, self._interrupted)
+        await self._session.event("confirmed" if pause.confirm else "waited", step.key)
 
     def _require(self, step: PlannedStep) -> None:
         for requirement in step.step.require:
-            scope = self._scope(names_in([requirement.that, requirement.message]))
+            scope = self._scope(step, names_in([requirement.that, requirement.message]))
             if not truth(compile_value(requirement.that)(scope)):
                 raise ExpressionError(str(compile_value(requirement.message)(scope)))
 
@@ -262,8 +288,7 @@ class Runner:
         self, step: PlannedStep, state: str, reason: str = "", seconds: float = 0.0, *, ended: bool = True
     ) -> None:
         await self._session.mark(step.index, state, reason, ended=ended)
-        if step.register_name:
-            self._answers.pop(step.register_name, None)
+        self._answers.pop(step.key, None)
         counts = self._file.counts(step.index)
         self._tell(lambda view: view.step_ended(step.key, step.name, state, reason, counts, seconds))
 
@@ -296,33 +321,36 @@ class Runner:
             allowed_failures=allowed.of(total),
             retry=policy(action.retry, playbook.retry, self._retry),
             effect=step.effect,
-            polling=self._polling(action),
+            polling=self._polling(step, action),
         )
 
-    def _polling(self, action: Any) -> Polling | None:
+    def _polling(self, step: PlannedStep, action: Any) -> Polling | None:
         if getattr(action, "until", None) is None:
             return None
         return Polling(
             every=action.every if action.every is not None else 1.0,
-            within=self._seconds(action.within) or 60.0,
-            stall=self._seconds(action.stall),
+            within=self._seconds(step, action.within) or 60.0,
+            stall=self._seconds(step, action.stall),
         )
 
-    def _seconds(self, value: Any) -> float | None:
-        return None if value is None else parse_duration(compile_value(value)(self._scope(names_in(value))))
+    def _seconds(self, step: PlannedStep, value: Any) -> float | None:
+        return None if value is None else parse_duration(compile_value(value)(self._scope(step, names_in(value))))
 
     # values
 
-    def _scope(self, names: frozenset[str]) -> Scope:
-        """What expressions may read: what was known at planning, and the answers among `names`."""
-        scope = self._plan.scope()
-        if "run" in names:
-            scope["run"] = {"id": self._file.run_id, "started": self._file.started_ms() // 1000}
-        for name in names & set(self._registered):
-            if name not in self._answers:
-                self._answers[name] = self._file.answer(self._registered[name].index)
-            scope[name] = self._answers[name]
+    def _scope(self, step: PlannedStep, names: frozenset[str]) -> Scope:
+        """What a step's expressions may read: what was known at planning, and the answers among `names`."""
+        scope = self._plan.scope(step)
+        for name in names & set(step.givers):
+            scope[name] = self._given(name, step.givers[name])
         return scope
+
+    def _given(self, name: str, key: str) -> Any:
+        if name == "run":
+            return {"id": self._file.run_id, "started": self._file.started_ms() // 1000}
+        if key not in self._answers:
+            self._answers[key] = self._file.answer(self._numbers[key])
+        return self._answers[key]
 
     # views
 
@@ -337,6 +365,10 @@ class Runner:
             if progress := self._meter.read():
                 for view in self._views:
                     view.progress(progress)
+
+
+async def _nobody(_question: str) -> bool:
+    return False
 
 
 class _Meter:

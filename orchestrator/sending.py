@@ -210,9 +210,7 @@ class Sending:
     async def _give_up(self, host: str, reason: str) -> None:
         """Record the rest of a silent host's operations as unreachable, together."""
         file, session = self._edge.file, self._edge.session
-        count = await session.give_up(
-            self._step.index, file.host_numbers[host], f"the host was given up: {reason}"
-        )
+        count = await session.give_up(self._step.index, file.host_numbers[host], f"the host was given up: {reason}")
         self._scheduler.gave_up(host, count)
         for view in self._edge.views:
             view.note(f"{host} does not answer; its remaining {count} operations are given up as unreachable")

@@ -5,7 +5,7 @@ What a step after a change would answer cannot be known; its answer of now is us
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -61,14 +61,18 @@ class Survey:
 async def survey(plan: Plan, client: Client) -> Survey:
     """Send the plan's read-only commands, each once, and follow their answers as far as they lead."""
     seen = Survey()
-    scope = plan.scope()
+    answers: dict[str, Answer] = {}
     changed = ""
     for step in plan.of("step", "verify", "finally"):
+        scope = plan.scope(step) | {name: answers[key] for name, key in step.givers.items() if key in answers}
         if _decide(step, scope, seen) and step.action is not None and known_now(step, scope):
             drafts = _drafts(step, plan, scope, seen)
             if step.effect is Repeatability.READ:
                 answer = await _ask(step, plan, client, drafts, seen)
-                _register(step, scope, answer, seen, changed)
+                answers[step.key] = answer
+                rows = len(answer.rows)
+                when = f" (before step {changed})" if changed else ""
+                seen.note(step, f"answers {rows} row{'' if rows == 1 else 's'} now{when}")
         if step.effect is not Repeatability.READ and not changed:
             changed = step.key
     return seen
@@ -81,8 +85,8 @@ def _decide(step: PlannedStep, scope: Scope, seen: Survey) -> bool:
             holds = _holds(requirement.that, scope)
             message = compile_value(requirement.message)(scope) if holds is False else ""
             seen.note(step, f"{_WORDS[holds]}: {requirement.that}" + (f" - {message}" if message else ""))
-    when = step.step.when
-    if when is None or step.per_item_condition or step.role == "verify" or not names_in(when) <= set(scope):
+    when = step.condition
+    if when is None or step.per_item_condition or not names_in(when) <= set(scope):
         return True
     holds = _holds(when, scope)
     seen.note(step, f"{_WORDS[holds]}: {when}")
@@ -141,15 +145,3 @@ async def _ask(step: PlannedStep, plan: Plan, client: Client, drafts: list[Draft
 def _record(draft: Draft, outcome: Outcome) -> Recorded:
     state = State.DONE if outcome.kind in {Kind.DONE, Kind.UNCHANGED} else State.FAILED
     return Recorded(draft.host, state, outcome.exit_code, outcome.error, list(outcome.rows))
-
-
-def _register(step: PlannedStep, scope: dict[str, Any], answer: Answer, seen: Survey, changed: str) -> None:
-    rows = len(answer.rows)
-    seen.note(
-        step, f"answers {rows} row{'' if rows == 1 else 's'} now" + (f" (before step {changed})" if changed else "")
-    )
-    if step.register_name:
-        scope[step.register_name] = answer
-
-
-__all__ = ["Mapping", "Survey", "survey"]

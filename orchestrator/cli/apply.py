@@ -41,7 +41,7 @@ def apply(
     from orchestrator.journal.run_file import RunFile
     from orchestrator.views.plan_text import plan_lines
 
-    options = Options(form, verbose, in_flight, rate, max_failed)
+    options = Options(form, verbose, in_flight, rate, max_failed, yes)
     options.share()
     source = Path(plan) if Path(plan).is_file() else app.store.find(plan)
     with RunFile(source) as file:

@@ -103,15 +103,18 @@ async def _check(client: Client, host: Host) -> Finding:
 
 
 async def _is_director(client: Client, host: Host, listing: Listing) -> bool:
-    """Every 2.3 host lists the director's commands; only where a director runs do they get an answer."""
+    """Whether a director runs there. Every 2.3 host lists the director's commands, so its services are asked.
+
+    A director command would make a backend try to start a director, and fill its log (seen on 2.3.19.1).
+    """
     from orchestrator.dovecot.classify import classify
     from orchestrator.dovecot.command import request_body
-    from orchestrator.outcome import Kind
 
     if "directorStatus" not in listing.commands:
         return False
-    exchange = await client.post(host.name, request_body("directorStatus", "{}", "check"), TIMEOUT)
-    return classify(exchange, None, "check").kind is Kind.DONE
+    body = request_body("serviceStatus", '{"service":["director"]}', "check")
+    outcome = classify(await client.post(host.name, body, TIMEOUT), None, "check")
+    return any(str(row.get("process_count", "0")) != "0" for row in outcome.rows)
 
 
 COMMANDS = {"check": check}

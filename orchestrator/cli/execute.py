@@ -41,6 +41,7 @@ class Options:
     in_flight: int | None = None
     rate: float | None = None
     max_failed: str | None = None
+    yes: bool = False
     quiet: bool = False
     quiet_end: bool = False
 
@@ -180,7 +181,16 @@ async def _session(app: App, plan: Plan, file: RunFile, options: Options) -> int
     caught: list[int] = []
     try:
         async with Client(host.endpoint for host in plan.inventory.hosts.values()) as client:
-            runner = Runner(plan, file, client, views, limits, app.config.file.retry, max_failed=options.share())
+            runner = Runner(
+                plan,
+                file,
+                client,
+                views,
+                limits,
+                app.config.file.retry,
+                max_failed=options.share(),
+                approve=lambda question: _approve(question, options, views),
+            )
             async with anyio.create_task_group() as group:
                 await group.start(_attend, runner, caught, views)
                 await runner.run()
@@ -189,6 +199,20 @@ async def _session(app: App, plan: Plan, file: RunFile, options: Options) -> int
         for view in views:
             view.close()
     return caught[0] if caught else 0
+
+
+async def _approve(question: str, options: Options, views: Sequence[View]) -> bool:
+    """Ask the operator; --yes is a yes to all, and where nobody can be asked the run stops, to be resumed."""
+    if options.yes:
+        return True
+    if not is_terminal() or options.form == "json":
+        for view in views:
+            view.note(f"waits for a yes to: {question}  (resume at a terminal, or with --yes)")
+        return False
+    for view in views:
+        view.close()
+    answer: bool = await anyio.to_thread.run_sync(lambda: click.confirm(question, err=True), abandon_on_cancel=True)
+    return answer
 
 
 async def _attend(

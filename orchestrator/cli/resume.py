@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.app import FORMAT, VERBOSE, App, limits, message
+from orchestrator.cli.app import FORMAT, VERBOSE, YES, App, limits, message
 
 
 @click.command("resume", short_help="Go on with a run that was interrupted.")
 @click.argument("run", required=False)
+@YES
 @limits
 @VERBOSE
 @FORMAT
@@ -19,6 +20,7 @@ def resume(
     app: App,
     run: str | None,
     *,
+    yes: bool,
     in_flight: int | None,
     rate: float | None,
     max_failed: str | None,
@@ -37,7 +39,7 @@ def resume(
     from orchestrator.cli.execute import Options, work
     from orchestrator.errors import RefusedError
 
-    options = Options(form, verbose, in_flight, rate, max_failed)
+    options = Options(form, verbose, in_flight, rate, max_failed, yes)
     options.share()
     path = app.store.find(run) if run else _unfinished(app)
     report = _report(path)
@@ -51,6 +53,7 @@ def resume(
 
 @click.command("retry", short_help="Send once more what failed in a run.")
 @click.argument("run", required=False)
+@YES
 @limits
 @VERBOSE
 @FORMAT
@@ -59,6 +62,7 @@ def retry(
     app: App,
     run: str | None,
     *,
+    yes: bool,
     in_flight: int | None,
     rate: float | None,
     max_failed: str | None,
@@ -75,7 +79,7 @@ def retry(
     from orchestrator.errors import RefusedError
     from orchestrator.outcome import State
 
-    options = Options(form, verbose, in_flight, rate, max_failed)
+    options = Options(form, verbose, in_flight, rate, max_failed, yes)
     options.share()
     path = app.store.find(run)
     report = _report(path)

@@ -43,7 +43,7 @@ def run(
     from orchestrator.journal.run_file import RunFile
     from orchestrator.views.plan_text import plan_lines
 
-    options = Options(form, verbose, in_flight, rate, max_failed)
+    options = Options(form, verbose, in_flight, rate, max_failed, yes)
     options.share()
     source = load_source(playbook)
     planned, header = make_plan(app, source, parse_given(given), limit)

@@ -72,9 +72,8 @@ def _fill(path: Path, plan: Plan, header: Header) -> str:
         digest = Digest(plan)
         hosts = _hosts(connection, plan)
         _steps(connection, plan)
-        scope = plan.scope()
         for step in plan.of("step", "verify", "finally"):
-            _expand_now(connection, plan, step, scope, hosts, digest)
+            _expand_now(connection, plan, step, plan.scope(step), hosts, digest)
         _meta(connection, plan, header, str(digest))
         connection.execute("COMMIT")
         return str(digest)

@@ -12,6 +12,7 @@ from orchestrator.inventory import fold
 from orchestrator.journal.run_file import OperationRecord, RunFile, StepRecord
 from orchestrator.outcome import Repeatability, State
 from orchestrator.plan import Draft, Plan, PlannedStep, hosts_of
+from orchestrator.units import format_duration
 from orchestrator.views.words import count, safe
 
 FEW = 3  # requests of a step that are shown without -v
@@ -72,8 +73,16 @@ def _step_lines(plan: Plan, file: RunFile, step: PlannedStep, record: StepRecord
     if record.state == "skipped":
         yield "           skipped: its `when` does not hold"
         return
-    if step.role in {"step", "finally"} and step.step.when is not None and step.condition_needs:
-        yield f"           only when {_known_later(step.step.when, step.condition_needs)}"
+    if step.role in {"step", "finally"} and step.condition is not None and step.condition_needs:
+        yield f"           only when {_known_later(step.condition, step.condition_needs)}"
+    if step.step.pause and step.action is None:
+        pause = step.step.pause
+        yield (
+            f"           asks: {pause.confirm}"
+            if pause.confirm
+            else f"           waits {format_duration(pause.for_ or 0)}"
+        )
+        return
     if step.action is None:
         for requirement in step.step.require:
             yield f"           refused unless {requirement.that}"
@@ -115,9 +124,9 @@ def _givers(step: PlannedStep) -> str:
 def _where(plan: Plan, step: PlannedStep, record: StepRecord) -> str:
     action = step.action
     assert action is not None  # noqa: S101
-    if names_in(action.hosts) - set(plan.scope()):
+    if names_in(action.hosts) - set(plan.scope(step)):
         return f"on {action.hosts}"
-    hosts = hosts_of(step, plan, plan.scope())
+    hosts = hosts_of(step, plan, plan.scope(step))
     shown = f"on {fold(host.name for host in hosts)}"
     if action.run_once:
         shown += f" (stands for {action.hosts})"
@@ -184,7 +193,7 @@ def plan_objects(plan: Plan, file: RunFile) -> Iterator[dict[str, Any]]:
             "state": record.state,
             "requests": record.operations,
             "known_from": dict(step.needs) or None,
-            "when": step.step.when,
+            "when": step.condition,
             "when_known_from": dict(step.condition_needs) or None,
             "require": [str(requirement.that) for requirement in step.step.require] if step.action is None else None,
             "parameters": dict(step.action.parameters) if step.action else None,

@@ -63,6 +63,7 @@ def busy(request: pytest.FixtureRequest) -> Iterator[Target]:
     """A ring with 24 live sessions, half of them through each director, every user where the hash says."""
     if request.param == "real":
         real = request.getfixturevalue("changed_ring")
+        real.reset()  # whatever the other cases mapped
         with Sessions(real, count=USERS, relogin=0.3) as sessions:
             clients = _RealClients(sessions)
             yield Target(real.hosts, real.port, real.password, real.api_key, clients=clients)

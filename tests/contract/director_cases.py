@@ -147,7 +147,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     scenario("mail and session commands on a director",
         fails("d1", "mailboxStatus", {"user": "user001", "field": ["messages"], "mailboxMask": ["INBOX"]}, 75),
         fails("d1", "forceResync", {"user": "user001", "mailboxMask": "*"}, 75),
-        fails("d1", "forceResync", {"user": "nobody", "mailboxMask": "*"}, 75),
+        fails("d1", "forceResync", {"user": "nobody", "mailboxMask": "*"}, 67),
         fails("d1", "purge", {"user": "user001"}, 75),
         fails("d1", "mailboxList", {"user": "user001"}, 75),
         ok("d1", "who"),

@@ -113,7 +113,9 @@ SCENARIOS: tuple[Scenario, ...] = (
         fails("b1", "mailboxStatus", _STATUS | {"user": "unread*"}, 75),
         ok("b1", "forceResync", {"user": "unread*", "mailboxMask": "*"}),
         ok("b1", "mailboxList", {"user": "unreadable"}, '{"mailbox":"INBOX"}'),
-        fails("b1", "quotaGet", {"user": "unreadable"}, 75),
+        ok("b1", "quotaGet", {"user": "unreadable"},
+            '{"root":"User quota","type":"STORAGE","value":"0","limit":"1048576","percent":"0"},'
+            '{"root":"User quota","type":"MESSAGE","value":"0","limit":"-","percent":"0"}'),
     ),
     scenario("quota",
         ok("b1", "quotaGet", {"user": "user153"},

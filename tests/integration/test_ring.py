@@ -286,7 +286,10 @@ def test_a_killed_owner_leaves_no_ring(ring: Ring, with_guard: bool) -> None:
 
 def test_a_machine_without_a_ring_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not Linux, not root, no Dovecot, no imapd, a Dovecot without directors: each has a reason of its own."""
-    why = lambda: str(ring_module.unavailable.__wrapped__())
+
+    def why() -> str:
+        return str(ring_module.unavailable.__wrapped__())  # not what it remembers of this machine
+
     with monkeypatch.context() as patch:
         patch.setattr(sys, "platform", "darwin")
         assert "needs Linux" in why()

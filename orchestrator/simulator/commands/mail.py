@@ -27,7 +27,9 @@ class _Failed(Exception):  # noqa: N818 - answered, not raised further
 def _users(call: Call) -> tuple[list[Account], bool]:
     """The accounts that a mail command works on, and whether rows name them."""
     if isinstance(call.host, Director):
-        call.host.complain(call.now, "auth-userdb: Proxy is missing destination host", user=call.text("user") or "")
+        name = call.required("user")
+        _account(call, name)
+        call.host.complain(call.now, "auth-userdb: Proxy is missing destination host", user=name)
         raise _Failed(TEMPFAIL)
     accounts, user, file = call.fleet.accounts, call.text("user"), call.text("userFile")
     if call.flag("allUsers"):
@@ -128,13 +130,12 @@ def _matching(account: Account, masks: list[str]) -> list[str]:
 
 
 def mailbox_list(call: Call) -> Reply:
-    """`mailboxList`: a name without wildcard is echoed, whether or not it exists."""
+    """`mailboxList`: a name without wildcard is echoed, whether or not it exists; INBOX always does."""
     masks = call.names("mailboxMask") or ["*"]
 
     def work(account: Account) -> list[Row]:
-        if not _readable(call, account):
-            raise _Failed(TEMPFAIL)
-        names = [name for mask in masks if not is_pattern(mask) for name in [mask]]
+        _readable(call, account)
+        names = [mask for mask in masks if not is_pattern(mask)]
         names += _matching(account, [mask for mask in masks if is_pattern(mask)])
         return [{"mailbox": name} for name in names]
 
@@ -181,11 +182,10 @@ def quota_recalc(call: Call) -> Reply:
 
 
 def quota_get(call: Call) -> Reply:
-    """`quotaGet`: two rows a user."""
+    """`quotaGet`: two rows a user; none that says that nothing could be counted."""
 
     def work(account: Account) -> list[Row]:
-        if not _readable(call, account):
-            raise _Failed(TEMPFAIL)
+        _readable(call, account)
         messages = sum(account.mailboxes.values())
         root: Row = {"root": "User quota"}
         return [
