@@ -25,6 +25,7 @@ class Kind(Enum):
     TEMPORARY = "temporary"  # exit code 75
     FAILED = "failed"
     UNREACHABLE = "unreachable"  # nothing was sent
+    NOT_EXECUTED = "not_executed"  # sent, no answer, and a probe says that it had no effect
     UNKNOWN = "unknown"  # sent, and no complete answer
 
 
@@ -59,6 +60,7 @@ class Outcome:
         exit_code: doveadm's, when it gave one.
         changed: whether the command changed anything, where that can be told.
         error: what is wrong and what to do about it, one line; empty for done.
+        evidence: what the host logged about it, or empty.
     """
 
     kind: Kind
@@ -66,6 +68,7 @@ class Outcome:
     exit_code: int | None = None
     changed: bool | None = None
     error: str = ""
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ _AFTER: dict[Kind, Follow] = {
     Kind.TEMPORARY: Follow(State.FAILED, again=True),
     Kind.FAILED: Follow(State.FAILED),
     Kind.UNREACHABLE: Follow(State.UNREACHABLE, again=True),
+    Kind.NOT_EXECUTED: Follow(State.FAILED, again=True),
     Kind.UNKNOWN: Follow(State.FAILED, again=True),
 }
 _AFTER_UNREPEATABLE: dict[Kind, Follow] = {

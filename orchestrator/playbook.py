@@ -449,9 +449,8 @@ class _Checker:
                 yield self.document.problem((*path, "verify", "command"), "a verify must be a read-only command")
         if step.probe:
             yield from self._action((*path, "probe"), step.probe, known | {"parameters"}, items=False)
-            yield from self._expressions(
-                (*path, "probe", "done"), step.probe.done, known | {"parameters", "rows", "answer", "host"}
-            )
+            inner = known | {"parameters", "rows", "answer", "host"}
+            yield from self._expressions((*path, "probe", "done"), step.probe.done, inner)
             if repeatability(step.probe, step.probe.parameters) is not Repeatability.READ:
                 yield self.document.problem((*path, "probe", "command"), "a probe must be a read-only command")
         if step.undo:

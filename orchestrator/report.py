@@ -18,6 +18,7 @@ class Cause:
     error: str
     count: int
     host: str
+    evidence: str
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from orchestrator.journal.session import Session
 from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
 from orchestrator.plan import Plan, PlannedStep, Scope
 from orchestrator.playbook import Action, OnFailure, Pause
+from orchestrator.preflight import Preflight
+from orchestrator.probing import ask
 from orchestrator.retry import policy
 from orchestrator.scheduler import Polling, Rules, Scheduler
 from orchestrator.sending import Edge, Sending
@@ -94,6 +96,7 @@ class Runner:
         self._plan = plan
         self._file = file
         self._client = client
+        self._preflight = Preflight(client, plan.inventory.hosts)
         self._views = views
         self._limits = limits
         self._retry = retry
@@ -197,9 +200,12 @@ class Runner:
                 first = self._file.step(step.index)[1]
             elif again:
                 await self._session.reopen(step.index)
+            await self._look_ahead(step)
+            await self._probe_doubtful(step)
             scheduler = self._scheduler(step, total or 0)
             timeout = self._seconds(step, step.action.timeout)
-            scope = self._scope(step, names_in(getattr(step.action, "until", None)))
+            read_later = [getattr(step.action, "until", None), *self._probe_parts(step)]
+            scope = self._scope(step, names_in(read_later))
         except (ExpressionError, InputError) as error:
             await self._end(step, "failed", error.message)
             raise _Stop(End.REFUSED, f"step {step.key} ({step.name}): {error.message}", step) from None
@@ -207,6 +213,29 @@ class Runner:
             self._stop_for_doubt(step)
             raise _Stop(End.STOPPED, f"step {step.key} ({step.name}) failed in an earlier session")
         await self._send(step, scheduler, first=first or 0, scope=scope, timeout=timeout, final=final)
+
+    async def _look_ahead(self, step: PlannedStep) -> None:
+        """Refuse a step whose command some of its hosts do not have, before any of them is sent it."""
+        assert step.action is not None  # noqa: S101
+        hosts = list(self._file.open_counts(step.index))
+        problems = await self._preflight.problems(step.command, iter(step.action.parameters), hosts)
+        if problems:
+            raise ExpressionError("; ".join(problems))
+
+    def _probe_parts(self, step: PlannedStep) -> list[Any]:
+        probe = step.step.probe
+        return [probe.parameters, probe.done] if probe else []
+
+    async def _probe_doubtful(self, step: PlannedStep) -> None:
+        """Ask the step's probe about what an earlier session left in doubt."""
+        probe = step.step.probe if step.action is step.step else None
+        if probe is None:
+            return
+        scope = self._scope(step, names_in(self._probe_parts(step)))
+        for seq, host, parameters in self._file.doubtful(step.index):
+            verdict = await ask(probe, self._plan.inventory.hosts[host], parameters, scope, self._client)
+            if verdict is not None:
+                await self._session.decide(seq, verdict, "by the step's probe")
 
     def _wanted(self, step: PlannedStep) -> bool:
         """Whether the step's `when` holds; a verify goes with its step."""
@@ -249,7 +278,14 @@ class Runner:
         self, step: PlannedStep, scheduler: Scheduler, *, first: int, scope: Scope, timeout: float | None, final: bool
     ) -> None:
         hosts = dict(self._plan.inventory.hosts)
-        edge = Edge(file=self._file, session=self._session, client=self._client, hosts=hosts, views=self._views)
+        edge = Edge(
+            file=self._file,
+            session=self._session,
+            client=self._client,
+            preflight=self._preflight,
+            hosts=hosts,
+            views=self._views,
+        )
         sending = Sending(edge, step, scheduler, first=first, scope=scope, timeout=timeout)
         counts = self._file.counts(step.index)
         await self._session.mark(step.index, "running", ended=False)

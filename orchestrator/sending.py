@@ -12,7 +12,7 @@ from anyio import get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
 from orchestrator.answers import HostAnswer
-from orchestrator.dovecot import catalog
+from orchestrator.dovecot import catalog, evidence
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.command import request_body
@@ -20,17 +20,22 @@ from orchestrator.dovecot.exchange import Exchange, NotSent
 from orchestrator.errors import ExpressionError
 from orchestrator.expression import compile_value, truth
 from orchestrator.inventory import Host
+from orchestrator.journal.decide import Verdict
 from orchestrator.journal.run_file import RunFile, operation_id
 from orchestrator.journal.session import Session, now_ms
 from orchestrator.journal.writer import Finished, Intent
-from orchestrator.outcome import Kind, Outcome, Repeatability, State
+from orchestrator.outcome import Kind, Outcome, Repeatability
 from orchestrator.plan import PlannedStep, Scope
+from orchestrator.preflight import Preflight
+from orchestrator.probing import ask
 from orchestrator.scheduler import Operation, Scheduler
 from orchestrator.views.watch import Ended, View
 
 GRACE = 30.0  # seconds that answers may still take after a stop was asked for
 KEPT = 64 * 1024  # characters kept of an answer that nobody registered
 KEPT_REGISTERED = 64 * 1024 * 1024
+EVIDENCE = 3  # times that a host's log is read for one step
+EVIDENCE_TIMEOUT = 5.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,7 @@ class Edge:
     file: RunFile
     session: Session
     client: Client
+    preflight: Preflight
     hosts: dict[str, Host]
     views: Sequence[View]
 
@@ -72,6 +78,7 @@ class Sending:
         until = getattr(step.action, "until", None)
         self._until = compile_value(until) if until is not None else None
         self._careful = scheduler.rules.effect is Repeatability.UNREPEATABLE
+        self._evidence_left: dict[str, int] = {}
         self._wake = anyio.Event()
         self._cancel = anyio.CancelScope()
 
@@ -149,6 +156,9 @@ class Sending:
         body = request_body(self._command, operation.parameters, tag)
         timeout = self._timeout or self._edge.hosts[host].endpoint.request_timeout
         started, moment = time.monotonic(), now_ms()
+        if reason := self._edge.preflight.too_large(host, operation.parameters):
+            self._heard(operation, tag, Outcome(Kind.FAILED, error=reason), started, moment)
+            return
         try:
             exchange = await self._edge.client.post(host, body, timeout)
         except get_cancelled_exc_class():
@@ -157,6 +167,10 @@ class Sending:
             )
             raise
         outcome = self._outcome(exchange, host, tag)
+        if self._worth_asking(outcome.kind, operation):
+            outcome = await self._with_evidence(outcome, operation, moment)
+        if self._careful and outcome.kind in {Kind.UNKNOWN, Kind.TEMPORARY}:
+            outcome = await self._probed(outcome, operation)
         given_up = self._heard(operation, tag, outcome, started, moment)
         if given_up:
             await self._give_up(host, outcome.error)
@@ -170,6 +184,39 @@ class Sending:
         if outcome.error:
             return replace(outcome, error=self._edge.client.redact(host, outcome.error))
         return self._judged(outcome, host) if self._until is not None else outcome
+
+    def _worth_asking(self, kind: Kind, operation: Operation) -> bool:
+        """Whether the host's log is to be read: after a failure, a lost answer, or the last of many 75s."""
+        if kind is Kind.TEMPORARY:
+            return self._careful or operation.attempts + 1 >= self._scheduler.rules.retry.attempts
+        return kind in {Kind.FAILED, Kind.UNKNOWN}
+
+    async def _with_evidence(self, outcome: Outcome, operation: Operation, moment: int) -> Outcome:
+        """The outcome with what the host logged about it; a few times for each host and step, not for all of a storm."""
+        host = operation.host
+        left = self._evidence_left.setdefault(host, EVIDENCE)
+        if not left or self._command == evidence.COMMAND:
+            return outcome
+        self._evidence_left[host] = left - 1
+        exchange = await self._edge.client.post(host, evidence.question(moment), EVIDENCE_TIMEOUT)
+        found = classify(exchange, catalog.find(evidence.COMMAND), evidence.TAG)
+        text = evidence.lines(found.rows, operation.parameters)
+        return replace(outcome, evidence=self._edge.client.redact(host, text))
+
+    async def _probed(self, outcome: Outcome, operation: Operation) -> Outcome:
+        """What the step's probe says of an operation whose answer was lost."""
+        probe = self._step.step.probe
+        if probe is None:
+            return outcome
+        host = self._edge.hosts[operation.host]
+        verdict = await ask(probe, host, operation.parameters, self._scope, self._edge.client)
+        if verdict is Verdict.DONE:
+            return replace(outcome, kind=Kind.DONE, error=f"{outcome.error}; the probe says that it was executed")
+        if verdict is Verdict.RETRY:
+            return replace(
+                outcome, kind=Kind.NOT_EXECUTED, error=f"{outcome.error}; the probe says that it was not executed"
+            )
+        return outcome
 
     def _judged(self, outcome: Outcome, host: str) -> Outcome:
         """Whether the step's `until` holds for this host's answer."""
@@ -226,6 +273,3 @@ class Sending:
         self._scheduler.stop("the run file cannot be written")
         self._scheduler.unrecorded = 0  # nothing will be recorded any more
         self._wake.set()
-
-
-__all__ = ["Edge", "Sending", "State"]

@@ -7,10 +7,12 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.app import FORMAT, VERBOSE, YES, App, limits, message
+from orchestrator.cli.decide import VERDICTS, settle
 
 
 @click.command("resume", short_help="Go on with a run that was interrupted.")
 @click.argument("run", required=False)
+@click.option("--in-doubt", type=VERDICTS, help="Settle all operations that are in doubt first.")
 @YES
 @limits
 @VERBOSE
@@ -20,6 +22,7 @@ def resume(
     app: App,
     run: str | None,
     *,
+    in_doubt: str | None,
     yes: bool,
     in_flight: int | None,
     rate: float | None,
@@ -35,13 +38,19 @@ def resume(
     Examples:
       orchestrator resume
       orchestrator resume 20261123-021503-drain-a-backend
+      orchestrator resume --in-doubt done
     """
     from orchestrator.cli.execute import Options, work
     from orchestrator.errors import RefusedError
+    from orchestrator.journal.run_file import RunFile
 
     options = Options(form, verbose, in_flight, rate, max_failed, yes)
     options.share()
     path = app.store.find(run) if run else _unfinished(app)
+    if in_doubt:
+        with RunFile(path) as file:
+            numbers = [seq for seq, _, _ in file.doubtful()]
+        message(f"{settle(path, numbers, in_doubt)} operations in doubt decided as {in_doubt}")
     report = _report(path)
     if not report.resumable and not report.holder:
         following = f"`{report.next_command}`" if report.next_command else "plan again to do it once more"

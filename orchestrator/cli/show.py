@@ -135,7 +135,8 @@ def _operation(file: RunFile, operation: str, form: str) -> int:
     attempts = [attempt._asdict() for attempt in file.attempts(seq)]
     rows, left_out = file.answer_rows(seq)
     if form == "json":
-        print_json({**operation_record(record), "attempt_list": attempts, "rows": rows, "rows_left_out": left_out})
+        kept = {"evidence": file.evidence(seq), "rows": rows, "rows_left_out": left_out}
+        print_json({**operation_record(record), "attempt_list": attempts, **kept})
         return exit_codes.DONE
     for line in _operation_lines(file, record, seq):
         click.echo(line)
@@ -156,6 +157,8 @@ def _operation_lines(file: RunFile, record: OperationRecord, seq: int) -> Iterat
         took = f", {attempt.finished - attempt.started} ms" if attempt.finished else ""
         error = f": {safe(attempt.error)}" if attempt.error else ""
         yield f"  attempt {attempt.number} at {clock(attempt.started)}{took}: {attempt.kind}{code}{error}"
+    if evidence := file.evidence(seq):
+        yield f"  {record.host} logged: {safe(evidence, 2000)}"
     rows, left_out = file.answer_rows(seq)
     for row in rows:
         yield "  " + safe("  ".join(f"{key}={value}" for key, value in row.items()), 400)

@@ -168,6 +168,18 @@ class RunFile:
         )
         return [Operation(seq, host, parameters, attempts) for seq, parameters, attempts in rows]
 
+    def doubtful(self, step: int | None = None) -> list[tuple[int, str, str]]:
+        """What is in doubt, of a step or of all: number, host, parameters."""
+        rows = self._rows(
+            "SELECT seq, host, parameters FROM operation WHERE state = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+            *(int(State.IN_DOUBT), *self._span(step)),
+        )
+        return [(seq, self._hosts[host], parameters) for seq, host, parameters in rows]
+
+    def evidence(self, seq: int) -> str:
+        """What the host logged about an operation, or empty."""
+        return next((text for (text,) in self._rows("SELECT evidence FROM remark WHERE operation = ?", seq)), "")
+
     def answer(self, step: int) -> Answer:
         """What the hosts of a step answered."""
         rows = self._rows(
@@ -255,15 +267,18 @@ class RunFile:
             return json.loads(rows), left_out
         return [], 0
 
-    def causes(self, limit: int = 10) -> list[tuple[str, State, str, int, str]]:
-        """Failures by cause: step key, state, error, how many, one host; the most frequent first."""
+    def causes(self, limit: int = 10) -> list[tuple[str, State, str, int, str, str]]:
+        """Failures by cause: step key, state, error, how many, one host, what a host logged; the most frequent first."""
         rows = self._rows(
-            "SELECT s.key, o.state, coalesce(r.error, ''), count(*), min(o.host) FROM operation o"
+            "SELECT s.key, o.state, coalesce(r.error, ''), count(*), min(o.host), coalesce(max(r.evidence), '') FROM operation o"
             " JOIN step s ON s.number = o.step LEFT JOIN remark r ON r.operation = o.seq"
             " WHERE o.state IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT ?",
             *(json.dumps([int(state) for state in BAD_STATES]), limit),
         )
-        return [(key, State(state), error, count, self._hosts[host]) for key, state, error, count, host in rows]
+        return [
+            (key, State(state), error, count, self._hosts[host], logged)
+            for key, state, error, count, host, logged in rows
+        ]
 
     def totals(self) -> tuple[int, int, int | None, int | None]:
         """Attempts in all, attempts beyond the first, first start, last finish (milliseconds)."""

@@ -54,7 +54,12 @@ CREATE TABLE attempt (
     error TEXT NOT NULL,
     PRIMARY KEY (operation, number)
 ) WITHOUT ROWID;
-CREATE TABLE remark (operation INTEGER PRIMARY KEY, kind TEXT NOT NULL, error TEXT NOT NULL);
+CREATE TABLE remark (
+    operation INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,              -- outcome.Kind of the last attempt
+    error TEXT NOT NULL,
+    evidence TEXT NOT NULL DEFAULT ''  -- what the host logged about it
+);
 CREATE TABLE answer (operation INTEGER PRIMARY KEY, rows TEXT NOT NULL, left_out INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE event (at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);
 """

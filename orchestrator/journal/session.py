@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from orchestrator.errors import JournalError
 from orchestrator.journal.create import insert_operations
+from orchestrator.journal.decide import Verdict, decide
 from orchestrator.journal.run_file import RunFile
 from orchestrator.journal.writer import Finished, Intent, Writer, intend
 from orchestrator.outcome import State
@@ -67,7 +68,7 @@ class Session:
 
         def job(connection: sqlite3.Connection) -> int:
             connection.execute(
-                "INSERT OR REPLACE INTO remark SELECT seq, 'unreachable', ? FROM operation"
+                "INSERT OR REPLACE INTO remark (operation, kind, error) SELECT seq, 'unreachable', ? FROM operation"
                 " WHERE step = ? AND host = ? AND state = 0",
                 (error, step, host),
             )
@@ -78,6 +79,10 @@ class Session:
             return changed.rowcount
 
         return await self._call(job)
+
+    async def decide(self, seq: int, verdict: Verdict, why: str) -> None:
+        """Settle an operation that is in doubt."""
+        await self._call(lambda connection: decide(connection, [seq], verdict, why))
 
     # steps
 
@@ -108,8 +113,8 @@ class Session:
 
         def job(connection: sqlite3.Connection) -> int:
             connection.execute(
-                "INSERT OR REPLACE INTO remark SELECT seq, 'unknown', 'it was being sent when the program ended'"
-                " FROM operation WHERE state = ?",
+                "INSERT OR REPLACE INTO remark (operation, kind, error)"
+                " SELECT seq, 'unknown', 'it was being sent when the program ended' FROM operation WHERE state = ?",
                 (int(State.RUNNING),),
             )
             changed = connection.execute(

@@ -187,12 +187,12 @@ def _insert(connection: sqlite3.Connection, records: list[Finished]) -> None:
             ],
         )
     remarks = [
-        (r.seq, r.outcome.kind.value, r.outcome.error)
+        (r.seq, r.outcome.kind.value, r.outcome.error, r.outcome.evidence)
         for r in records
         if r.outcome.error and r.state is not State.PENDING
     ]
     if remarks:
-        connection.executemany("INSERT OR REPLACE INTO remark VALUES (?, ?, ?)", remarks)
+        connection.executemany("INSERT OR REPLACE INTO remark VALUES (?, ?, ?, ?)", remarks)
     answers = [(r.seq, *_kept(r)) for r in records if r.outcome.rows and r.state is not State.PENDING]
     if answers:
         connection.executemany("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", answers)

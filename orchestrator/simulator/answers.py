@@ -72,7 +72,7 @@ def failed(code: int, reason: str = "") -> Reply:
 
 def to_json(value: object, version: str) -> str:
     """JSON as Dovecot prints it: no blanks, non-ASCII raw; 2.4 writes control characters in upper case."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_number)
+    text = _ENCODER.encode(value)
     for mark, number in _marked(value):
         text = text.replace(mark, number)
     if version == "2.4" and "\\u00" in text:
@@ -82,6 +82,9 @@ def to_json(value: object, version: str) -> str:
 
 def _number(value: object) -> str:
     return f"\x00{value}"
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_number)
 
 
 def _marked(value: object) -> list[tuple[str, str]]:

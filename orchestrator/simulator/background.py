@@ -10,6 +10,7 @@ from orchestrator.simulator.server import RunningFleet, serve
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
     from types import TracebackType
 
     from orchestrator.simulator.fleet import Fleet
@@ -94,8 +95,31 @@ class BackgroundFleet:
         """What the hosts were sent, oldest first."""
         return self.running.requests
 
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the running fleet's: directors, backends, port, password, api_key, config."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.running, name)
+    @property
+    def directors(self) -> dict[str, str]:
+        """Addresses by name."""
+        return self.running.directors
+
+    @property
+    def backends(self) -> dict[str, str]:
+        """Addresses by name."""
+        return self.running.backends
+
+    @property
+    def port(self) -> int:
+        """The API's port, the same on every address."""
+        return self.running.port
+
+    @property
+    def password(self) -> str:
+        """The doveadm password."""
+        return self.running.password
+
+    @property
+    def api_key(self) -> str:
+        """The doveadm API key."""
+        return self.running.api_key
+
+    def config(self, secrets: Path) -> str:
+        """The text of an orchestrator configuration for this fleet; see `RunningFleet.config`."""
+        return self.running.config(secrets)

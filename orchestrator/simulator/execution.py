@@ -59,23 +59,23 @@ class Simulation:
     close_api: Callable[[Host], None] = lambda _host: None
 
 
-def execute(site: Simulation, host: Host, body: bytes) -> Generator[float, None, tuple[Response, list[Record]]]:
-    """Run the commands of a request's body in order; returns the response and the records of what ran."""
-    run = _Run(site, host)
+def execute(site: Simulation, host: Host, body: bytes, records: list[Record]) -> Generator[float, None, Response]:
+    """Run the commands of a request's body in order; adds a record for each, and returns the response."""
+    run = _Run(site, host, records)
     try:
         for element in elements(body, host.version):
             yield from run.command(element)
             if run.over:
-                return run.response, run.records
+                return run.response
     except BadPayload as problem:
-        return Response(400, f"{problem}\r\n".encode(errors="replace"), TEXT), run.records
+        return Response(400, f"{problem}\r\n".encode(errors="replace"), TEXT)
     except Died as death:
         host.complain(site.clock(), death.text, kind="Fatal")
         if death.after:
             yield site.fleet.scaled(death.after)
-        return Response(manner="empty"), run.records
+        return Response(manner="empty")
     run.response.body = ("[" + "".join(run.parts) + "]").encode(errors="replace")
-    return run.response, run.records
+    return run.response
 
 
 @dataclass(slots=True)
@@ -84,8 +84,8 @@ class _Run:
 
     site: Simulation
     host: Host
+    records: list[Record]
     parts: list[str] = field(default_factory=list)
-    records: list[Record] = field(default_factory=list)
     first: bool = True
     exit_code: int = 0
     response: Response = field(default_factory=Response)

@@ -12,8 +12,10 @@ import binascii
 import hmac
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from orchestrator.simulator.commands.registry import COMMANDS
@@ -73,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._busy = False
         self._deaf = False
+        self._work: Generator[float, None, None] | None = None
         self._continued = False
         self._transport: asyncio.Transport | None = None
 
@@ -88,7 +91,9 @@ class Connection(asyncio.Protocol):
         self._open.discard(self)
 
     def close(self) -> None:
-        """The host ends, and its connections with it."""
+        """The host ends, and its connections and what runs for them with it."""
+        if self._work is not None:
+            self._work.close()
         if self._transport is not None:
             self._transport.abort()
 
@@ -108,7 +113,8 @@ class Connection(asyncio.Protocol):
         request = self._complete(head)
         if request is not None:
             self._busy = True
-            self._drive(self._serve(request))
+            self._work = self._serve(request)
+            self._drive(self._work)
 
     def _complete(self, head: bytes) -> Request | None:
         """The request, once all of it is here; None until then, or when it was answered on the spot."""
@@ -142,6 +148,13 @@ class Connection(asyncio.Protocol):
 
     def _serve(self, request: Request) -> Generator[float, None, None]:
         records: list[Record] = []
+        try:
+            yield from self._respond(request, records)
+        except GeneratorExit:
+            self._door.site.recorder.end(records, answered=False)
+            raise
+
+    def _respond(self, request: Request, records: list[Record]) -> Generator[float, None, None]:
         if request.method == "OPTIONS":
             self._finish(_head(200, 0, "", extra=_CORS), Response(), records)
             return
@@ -155,7 +168,7 @@ class Connection(asyncio.Protocol):
         if response is None and request.method == "GET":
             response = Response(body=_listing(self._door.host, request.path).encode())
         if response is None:
-            response, records = yield from execute(self._door.site, self._door.host, request.body)
+            response = yield from execute(self._door.site, self._door.host, request.body, records)
         body = response.body + (request.head if response.echo else b"")
         shown = b"" if request.method == "HEAD" else body
         length = None if request.method == "HEAD" else len(body)
@@ -193,8 +206,13 @@ class Connection(asyncio.Protocol):
             self._transport.write(data)
 
 
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
 def _head(status: int, length: int | None, kind: str, *, extra: tuple[str, ...] = (), close: bool = True) -> bytes:
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Trouble')}", f"Date: {formatdate(usegmt=True)}"]
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Trouble')}", f"Date: {_date(int(time.time()))}"]
     if length is not None:
         lines.append(f"Content-Length: {length}")
     if close:

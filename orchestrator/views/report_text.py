@@ -58,6 +58,8 @@ def _causes(report: Report) -> Iterator[str]:
     for cause in report.causes:
         where = f"on {cause.host}" if cause.count == 1 else f"first on {cause.host}"
         yield f"  {cause.count} {cause.state.word.replace('_', ' ')} in step {cause.step} ({where}): {safe(cause.error)}"
+        if cause.evidence:
+            yield f"    {cause.host} logged: {safe(cause.evidence)}"
     shown = sum(cause.count for cause in report.causes)
     more = sum(report.counts.get(state, 0) for state in BAD_STATES) - shown
     if more > 0:

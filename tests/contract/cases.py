@@ -38,6 +38,7 @@ class Scenario:
 
 
 def scenario(name: str, *steps: Step) -> Scenario:
+    """Steps under a name."""
     return Scenario(name, steps)
 
 

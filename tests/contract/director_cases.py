@@ -125,8 +125,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     scenario("directorRingStatus: two directors",
         ok("d1", "directorRingStatus", {}, ",".join((
-            '{"director ip":"@d1@","port":"9090","type":"self","last failed":"never","status":"ring synced",'
-            '"ping ms":"N","input":"-","output":"-","buffered":"-","buffered peak":"-","last read":"-","last write":"-"}',
+            ('{"director ip":"@d1@","port":"9090","type":"self","last failed":"never","status":"ring synced",'
+            '"ping ms":"N","input":"-","output":"-","buffered":"-","buffered peak":"-","last read":"-","last write":"-"}'),
             *(
                 f'{{"director ip":"@d2@","port":"9090","type":"{side}","last failed":"never","status":"synced",'
                 '"ping ms":"N","input":"N","output":"N","buffered":"N","buffered peak":"N",'

@@ -19,30 +19,37 @@ class Reply:
 
     @property
     def empty(self) -> bool:
+        """Whether the server sent nothing at all."""
         return not self.data
 
     @property
     def status(self) -> int:
+        """The HTTP status."""
         return int(self.data.split(b" ", 2)[1])
 
     @property
     def reason(self) -> str:
+        """The status line's words."""
         return self.data.partition(b"\r\n")[0].decode().split(" ", 2)[2]
 
     @property
     def headers(self) -> list[tuple[str, str]]:
+        """Names and values in their order."""
         lines = self.data.partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
         return [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
 
     def header(self, name: str) -> list[str]:
+        """All values of one header."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     @property
     def body(self) -> str:
+        """What follows the headers."""
         return self.data.partition(b"\r\n\r\n")[2].decode()
 
 
 def basic(password: str, user: str = "doveadm") -> str:
+    """The Authorization header of a password."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 class Clients(Protocol):
     """Mail programs that hold a session each and log in again 0.3 s after they lose it."""
 
-    def dropped(self) -> int: ...
+    def dropped(self) -> int:
+        """How many sessions were lost so far."""
 
-    def failed(self) -> int: ...
+    def failed(self) -> int:
+        """How many logins did not succeed so far."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,12 @@ class Target:
 
     @property
     def directors(self) -> list[str]:
+        """Their names."""
         return [name for name in self.hosts if name.startswith("d")]
 
     @property
     def backends(self) -> list[str]:
+        """Their names."""
         return [name for name in self.hosts if name.startswith("b")]
 
     def fill(self, text: str, token: str = "") -> str:

@@ -55,7 +55,9 @@ def test_sessions_are_where_the_directors_say(busy: Target) -> None:
             "dest-ip": busy.hosts[_home(busy, row["username"])],
             "dest-port": row["dest-port"],
         }
-    assert {row["username"] for row in busy.run("d1", "proxyList")} == {f"user{number:03}" for number in range(1, USERS, 2)}
+    assert {row["username"] for row in busy.run("d1", "proxyList")} == {
+        f"user{number:03}" for number in range(1, USERS, 2)
+    }
 
 
 def test_grouped_who_is_misnested(busy: Target) -> None:
@@ -194,7 +196,7 @@ def test_moved_user_is_dropped_once_and_arrives(busy: Target) -> None:
 
 
 def test_removed_backend_keeps_its_sessions(busy: Target) -> None:
-    """directorRemove forgets the mappings, and the dump shows what was removed."""
+    """DirectorRemove forgets the mappings, and the dump shows what was removed."""
     backend, dropped = _fullest(busy), busy.clients.dropped()
     users = _who(busy, backend)
     busy.run("d1", "directorRemove", host=f"@{backend}@")
@@ -206,3 +208,20 @@ def test_removed_backend_keeps_its_sessions(busy: Target) -> None:
     busy.run("d1", "directorAdd", host=f"@{backend}@", vhostCount="100")
     assert _mapped(busy, "d2")[backend] == 0
     assert busy.clients.dropped() == dropped
+
+
+def test_stopped_service_leaves_sessions_and_reload_brings_it_back(busy: Target) -> None:
+    """ServiceStop is for new logins; the reload that undoes it cuts every session some seconds later."""
+    backend, dropped = _fullest(busy), busy.clients.dropped()
+    users = _who(busy, backend)
+    busy.run(backend, "serviceStop", service=["imap-login"])
+    [row] = busy.run(backend, "serviceStatus", service=["imap-login"])
+    assert (row["listening"], row["doveadm_stop"]) == ("n", "y")
+    busy.sleep(1)
+    assert (_who(busy, backend), busy.clients.dropped()) == (users, dropped)
+    busy.run(backend, "reload")
+    assert (_who(busy, backend), busy.clients.dropped()) == (users, dropped)
+    assert eventually(lambda: busy.clients.dropped() == dropped + len(users), within=10.0)
+    assert eventually(lambda: _who(busy, backend) == users)
+    [row] = busy.run(backend, "serviceStatus", service=["imap-login"])
+    assert row["doveadm_stop"] == "n"  # "listening" is also "n" where a process waits for logins itself

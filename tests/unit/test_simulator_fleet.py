@@ -12,18 +12,22 @@ ADDRESSES = {"d1": "127.0.1.1", "d2": "127.0.1.2", "b1": "127.0.2.1", "b2": "127
 
 
 def make(**changes: object) -> Fleet:
+    """A fleet at time 0."""
     return Fleet(FleetSpec(**changes), ADDRESSES, now=0.0)  # type: ignore[arg-type]
 
 
 def on(fleet: Fleet, backend: str) -> set[str]:
+    """Whose sessions a backend has."""
     return {session.user for session in fleet.backends[backend].sessions.values()}
 
 
 def users(fleet: Fleet, backend: str) -> int:
+    """How many users the ring counts on a backend."""
     return len(fleet.ring.hosts[ADDRESSES[backend]].users)
 
 
 def drain(fleet: Fleet, backend: str, now: float, parallel: int = 100) -> float:
+    """Take a backend's weight and flush it."""
     fleet.ring.hosts[ADDRESSES[backend]].vhosts = 0
     fleet.ring.changed()
     return fleet.flush(fleet.directors["d1"], ADDRESSES[backend], parallel, now)
@@ -209,7 +213,7 @@ def test_stalled_login_is_cut_by_the_flush() -> None:
 
 
 def test_backend_without_imap_service_fails_logins() -> None:
-    """serviceStop leaves sessions alone; whoever logs in anew gets nothing."""
+    """ServiceStop leaves sessions alone; whoever logs in anew gets nothing."""
     fleet = make(users=60, relogin=0.3)
     backend = fleet.backends["b1"]
     backend.stopped.add("imap")

@@ -34,6 +34,7 @@ def post(
 def connect(
     fleet: BackgroundFleet, host: str, body: str, *, credentials: str | None = None, timeout: float = 10.0
 ) -> socket.socket:
+    """A connection on which one request was sent."""
     address = (fleet.directors | fleet.backends)[host]
     connection = socket.create_connection((address, fleet.port), timeout)
     known = base64.b64encode(f"doveadm:{fleet.password}".encode()).decode()
@@ -43,6 +44,7 @@ def connect(
 
 
 def read_all(connection: socket.socket) -> bytes:
+    """All bytes until the end."""
     data = bytearray()
     with connection:
         while part := connection.recv(65536):
@@ -51,10 +53,12 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def one(command: str, /, **parameters: object) -> str:
+    """A payload of one command."""
     return json.dumps([[command, parameters, "t"]])
 
 
 def fleet(*faults: str, **changes: object) -> BackgroundFleet:
+    """Twelve users, ten times faster than Dovecot."""
     return BackgroundFleet(FleetSpec(faults=faults, **{"time_scale": 0.1, "users": 12} | changes))  # type: ignore[arg-type]
 
 
@@ -65,6 +69,7 @@ GET = one("dictGet", **KEY)
 
 
 def value(running: BackgroundFleet) -> str:
+    """What the dictionary holds now."""
     return json.loads(post(running, "b1", GET)[1])[0][1][0]["value"]
 
 
@@ -203,7 +208,7 @@ def test_memory_keeps_as_many_requests_as_asked() -> None:
 
 def test_stopped_host_refuses_and_comes_back() -> None:
     """Connections under way get nothing; its sessions are cut and return."""
-    with fleet("host=b1,command=who,hang") as running:
+    with fleet("host=b1,command=who,hang", users=60) as running:
         connection = connect(running, "b1", WHO)
         time.sleep(0.1)
         running.stop("b1")
@@ -215,6 +220,20 @@ def test_stopped_host_refuses_and_comes_back() -> None:
         assert running.fleet.counters.dropped > 0
         running.start("b1")
         assert post(running, "b1", GET)[0] == 200
+
+
+def test_command_under_way_dies_with_its_host() -> None:
+    """Its record says that it was not executed."""
+    with fleet("command=dictSet,slow=0.2") as running:
+        connection = connect(running, "b1", SET)
+        time.sleep(0.05)
+        running.stop("b1")
+        connection.close()
+        time.sleep(0.3)
+        [record] = running.requests
+        assert (record.executed, record.answered) == (False, False)
+        running.start("b1")
+        assert '"exitCode":68' in post(running, "b1", GET)[1]
 
 
 def test_stop_command_answers_and_then_refuses() -> None:
@@ -316,103 +335,3 @@ def test_serve_is_an_async_context() -> None:
                 return int((await stream.receive()).split(b" ")[1])
 
     assert anyio.run(main) == 404
-
-
-NEW = {"version": "2.4", "directors": 0}
-
-
-@pytest.mark.parametrize(
-    ("body", "answer"),
-    [
-        (one("kick", mask=["nobody"]), '[["doveadmResponse",[{"count":"0"}],"t"]]'),
-        (one("kick", force=True, mask=["x"]), '[["error",{"type":"invalidRequest","exitCode":0},"t"]]'),
-        (one("kick"), ""),
-        (one("kick", mask=["a", "b"]), ""),
-        (one("proxyKick", mask=["nobody"]), '[["doveadmResponse",[{"count":"0"}],"t"]]'),
-        (one("authCacheFlush", user=[]), ""),
-        (one("directorStatus"), '[["error",{"type":"unknownMethod","exitCode":0},"t"]]'),
-        (
-            one("dictGet", filterName="mail_attribute", key="shared/k"),
-            '[["error",{"type":"exitCode","exitCode":68},"t"]]',
-        ),
-        (one("dictGet", filterName="nosuch", key="shared/k"), '[["error",{"type":"exitCode","exitCode":75},"t"]]'),
-        (one("who", separateConnections=1), "Parameter `separate-connections' must be `true' or `false', not `1'\r\n"),
-        ('[["who",{},""]]', ""),
-        ("{}", "JSON parse error: Root is not an array\r\n"),
-        ("", "JSON parse error: JSON text has no value\r\n"),
-        ('[["who",{}', "JSON parse error: Encountered end of input inside array\r\n"),
-        ('[["who",{},"t"],]', "JSON parse error: Expected value, but encountered ']'\r\n"),
-        ('[["who",{"mask":["a"]},"t"]] x', "JSON parse error: Spurious data at end of JSON text\r\n"),
-        (
-            r'[["user",{"userMask":["a\ud83d"]},"t"]]',
-            "JSON parse error: String contains lonely Unicode high surrogate '\\uD83D'\r\n",
-        ),
-        (
-            '[["nosuch",{},"a"],["who",{"mask":["zz"]},"b \\u001f"]]',
-            '[["error",{"type":"unknownMethod","exitCode":0},"a"],["doveadmResponse",[],"b \\u001F"]]',
-        ),
-        (
-            one("mailboxStatus", userFile="user001\nuser002\n", field=["messages"], mailboxMask=["INBOX"]),
-            '[["doveadmResponse",[{"username":"user001","mailbox":"INBOX","messages":"0"},'
-            '{"username":"user002","mailbox":"INBOX","messages":"0"}],"t"]]',
-        ),
-    ],
-)
-def test_2_4_answers_in_its_own_way(body: str, answer: str) -> None:
-    """As captured from a 2.4.1 server."""
-    with fleet(**NEW) as running:
-        assert post(running, "b1", body)[1] == answer
-
-
-def test_2_4_nests_who_well_and_counts_kicks() -> None:
-    """Grouped rows are one list; sessions return."""
-    with fleet(**NEW) as running:
-        [[_, rows, _]] = json.loads(post(running, "b1", one("who"))[1])
-        assert len(rows) == 4
-        [[_, connections, _]] = json.loads(post(running, "b1", one("who", separateConnections=True))[1])
-        assert list(connections[0]) == ["username", "service", "pid", "ip", "dest_ip"]
-        assert post(running, "b1", one("kick", mask=["*"]))[1] == '[["doveadmResponse",[{"count":"4"}],"t"]]'
-        time.sleep(0.5)
-        assert running.fleet.live_sessions == 12
-
-
-def test_2_4_takes_1024_commands() -> None:
-    """The ones before the limit have run although the reply is a 400."""
-    with fleet(**NEW) as running:
-        body = "[" + ",".join(WHO[1:-1] for _ in range(1025)) + "]"
-        assert post(running, "b1", body) == (400, "JSON parse error: Too many items in array\r\n")
-        assert len(running.requests) == 1024
-
-
-def test_mixed_fleet_answers_by_host() -> None:
-    """One backend is ahead of the others."""
-    with fleet(backend_versions={"b2": "2.4"}) as running:
-        body = one("kick", mask=["nobody"])
-        assert '"exitCode":68' in post(running, "b1", body)[1]
-        assert '"count":"0"' in post(running, "b2", body)[1]
-
-
-def test_statistics_are_numbers() -> None:
-    """Counts are JSON numbers, and averages keep their two digits."""
-    with fleet() as running:
-        post(running, "b1", one("statsAdd", name="m", filter="event=x"))
-        assert post(running, "b1", one("statsDump"))[1] == (
-            '[["doveadmResponse",[{"metric_name":"m","field":"duration","count":0,"sum":0,"min":0,"max":0,'
-            '"avg":0.00,"median":0,"stddev":0.00,"%95":0}],"t"]]'
-        )
-
-
-def test_files_are_kept() -> None:
-    """Put, copied, measured, listed and deleted."""
-    fs = {"fsDriver": "posix", "fsArgs": "prefix=/srv/"}
-    with fleet() as running:
-        assert post(running, "b1", one("fsPut", **fs, inputPath="/tmp/in", path="dir/a"))[1] == OK
-        assert post(running, "b1", one("fsCopy", **fs, sourcePath="dir/a", destinationPath="b"))[1] == OK
-        assert '"path":"b","size":8}' in post(running, "b1", one("fsStat", **fs, path="b"))[1]
-        assert '[{"path":"b"}]' in post(running, "b1", one("fsIter", **fs, path="/"))[1]
-        assert '[{"path":"dir"}]' in post(running, "b1", one("fsIterDirs", **fs, path="/"))[1]
-        assert '"content":"/tmp/in\\n"' in post(running, "b1", one("fsGet", **fs, path="dir/a"))[1]
-        assert '"exitCode":75' in post(running, "b1", one("fsDelete", **fs, path=["dir"]))[1]
-        assert post(running, "b1", one("fsDelete", **fs, path=["dir/"], recursive=True))[1] == OK
-        assert '"exitCode":68' in post(running, "b1", one("fsDelete", **fs, path=["b", "dir/a"]))[1]
-        assert post(running, "b1", one("fsIter", **fs, path="/"))[1] == OK

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Network, ip_address, ip_network
 
 from orchestrator.simulator.answers import Reply, Row, failed
-from orchestrator.simulator.commands.call import Call, pattern
+from orchestrator.simulator.commands.call import Call, is_pattern, pattern
 from orchestrator.simulator.hosts import Backend, Director, Session
 
 USAGE, NOT_FOUND = 64, 68
@@ -46,8 +47,23 @@ def _grouped(sessions: list[Session]) -> list[Row]:
     ]
 
 
-def _own(call: Call) -> list[Session]:
-    return list(call.host.sessions.values()) if isinstance(call.host, Backend) else []
+def _own(call: Call, mask: str | None) -> list[Session]:
+    """This host's own sessions, of all users or of those that a mask fits."""
+    if not isinstance(call.host, Backend):
+        return []
+    if mask is None:
+        return list(call.host.sessions.values())
+    if not is_pattern(mask):
+        return _of(call, [mask])
+    matches = pattern(mask)
+    return [session for session in call.host.sessions.values() if matches.match(session.user)]
+
+
+def _of(call: Call, users: list[str]) -> list[Session]:
+    """This host's sessions of certain users, without looking at everyone else's."""
+    clients = (call.fleet.clients.by_user.get(user) for user in users)
+    sessions = (client.session for client in clients if client is not None)
+    return [session for session in sessions if session is not None and session.pid in call.host.sessions]
 
 
 def _filtered(call: Call) -> list[Session] | None:
@@ -57,15 +73,13 @@ def _filtered(call: Call) -> list[Session] | None:
     users = [mask for mask in masks if _network(mask) is None]
     if len(nets) > 1 or len(users) > 1:
         return None
-    chosen = _own(call)
-    if users:
-        matches = pattern(users[0])
-        chosen = [session for session in chosen if matches.match(session.user)]
+    chosen = _own(call, users[0] if users else None)
     if nets:
         chosen = [session for session in chosen if ip_address(session.ip) in nets[0]]
     return chosen
 
 
+@lru_cache(maxsize=10_000)
 def _network(mask: str) -> IPv4Network | None:
     try:
         network = ip_network(mask, strict=False)
@@ -136,11 +150,10 @@ def proxy_kick(call: Call) -> Reply:
     users, host = call.names("user"), call.text("host")
     if users is None and host is None:
         raise call.usage()
-    chosen = [
-        session
-        for session in (call.host.sessions.values() if isinstance(call.host, Director) else ())
-        if (host is not None and session.backend.address == host) or (users is not None and session.user in users)
-    ]
+    chosen: list[Session] = []
+    if isinstance(call.host, Director):
+        chosen = _of(call, list(dict.fromkeys(users or ())))
+        chosen += [session for session in call.host.sessions.values() if session.backend.address == host]
     for session in chosen:
         call.fleet.drop(session, call.now)
     count = len(chosen)

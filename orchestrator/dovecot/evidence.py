@@ -1,0 +1,47 @@
+"""Why a request failed, in the host's own words: the lines that `logErrors` has of it. Pure.
+
+A doveadm process that dies of a request answers nothing, but the log's ring buffer survives it: its last Fatal or Panic
+line says what was wrong (seen on 2.3.19.1 and 2.4.1; the prefix is "doveadm(<client's address>)").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orchestrator.dovecot.command import encode_parameters, request_body
+
+COMMAND = "logErrors"
+TAG = "evidence"
+SKEW = 2  # seconds that the host's clock may be behind ours
+MOST = 3  # lines
+LONGEST = 300  # characters of a line
+
+
+def question(started_ms: int) -> bytes:
+    """The request that asks for what a host logged since just before a moment.
+
+    Args:
+        started_ms: when the failed attempt began, milliseconds since the epoch.
+    """
+    return request_body(COMMAND, encode_parameters({"since": started_ms // 1000 - SKEW}), TAG)
+
+
+def lines(rows: Iterable[Mapping[str, Any]], parameters: str) -> str:
+    """What the host logged about a request: the lines that name its user, or else doveadm's own lines of that moment.
+
+    Args:
+        rows: the answer of `logErrors`.
+        parameters: the request's parameters, JSON.
+    """
+    own = [row for row in rows if str(row.get("prefix", "")).startswith("doveadm")]
+    named = [row for row in own if _names_user(str(row["prefix"]), parameters)]
+    chosen = named or [row for row in own if row.get("type") in {"Fatal", "Panic", "Error"}]
+    texts = dict.fromkeys(f"{row.get('type', '')}: {row.get('text', '')}"[:LONGEST] for row in chosen)
+    return " | ".join(list(texts)[-MOST:])
+
+
+def _names_user(prefix: str, parameters: str) -> bool:
+    """Prefixes are doveadm(<client>), doveadm(<client>,<user>), doveadm(<user>)<pid><session> or doveadm(<pid>)."""
+    inside = prefix.partition("(")[2].partition(")")[0]
+    return any(f'"{word}"' in parameters for word in inside.split(",") if word)

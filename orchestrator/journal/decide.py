@@ -1,0 +1,50 @@
+"""Settling operations that are in doubt: whoever decides, and when, stands in the run file."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from enum import Enum
+
+from orchestrator.outcome import State
+
+
+class Verdict(Enum):
+    """What becomes of an operation of which nobody knows whether it was executed."""
+
+    RETRY = "retry"  # it was not executed, or may be executed twice: send it (again)
+    DONE = "done"  # it was executed
+    FAILED = "failed"  # it was not, and shall not be
+
+
+_STATES = {Verdict.RETRY: State.PENDING, Verdict.DONE: State.DONE, Verdict.FAILED: State.FAILED}
+
+
+def decide(connection: sqlite3.Connection, operations: Sequence[int], verdict: Verdict, why: str) -> int:
+    """Settle operations that are in doubt, inside the caller's transaction; returns how many were.
+
+    Args:
+        connection: to the run file.
+        operations: their numbers in it.
+        verdict: what becomes of them.
+        why: who decided, or which probe; kept with the operation and as an event.
+    """
+    state, settled = int(_STATES[verdict]), 0
+    for seq in operations:
+        changed = connection.execute(
+            "UPDATE operation SET state = ? WHERE seq = ? AND state = ?", (state, seq, int(State.IN_DOUBT))
+        )
+        settled += changed.rowcount
+        if changed.rowcount:
+            connection.execute(
+                "INSERT INTO remark (operation, kind, error) VALUES (?, 'decided', ?)"
+                " ON CONFLICT (operation) DO UPDATE SET error = error || '; ' || excluded.error",
+                (seq, f"decided {verdict.value}: {why}"),
+            )
+            connection.execute(
+                "UPDATE step SET state = 'running' WHERE number = (SELECT step FROM operation WHERE seq = ?)", (seq,)
+            )
+    words = f"{verdict.value} of {settled} in doubt: {why}"
+    connection.execute("INSERT INTO event VALUES (?, 'decided', ?)", (time.time_ns() // 1_000_000, words))
+    return settled

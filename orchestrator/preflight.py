@@ -1,0 +1,81 @@
+"""Before a step sends anything: does each of its hosts have the command, and know its parameters?
+
+A host's own list of commands is fetched once a session. Where it cannot be had, nothing is said: the step's requests
+will tell.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import anyio
+
+from orchestrator.dovecot.client import Client
+from orchestrator.dovecot.listing import Listing, read_listing
+from orchestrator.inventory import Host, fold
+
+AT_A_TIME = 32
+TIMEOUT = 10.0  # seconds
+LONGEST_24 = 32_768  # bytes of one value, and items of one array, that 2.4.1 takes
+MOST_24 = 1024
+
+
+class Preflight:
+    """The command lists of hosts.
+
+    Args:
+        client: open.
+        hosts: of the fleet.
+    """
+
+    def __init__(self, client: Client, hosts: Mapping[str, Host]) -> None:
+        self._client = client
+        self._hosts = hosts
+        self._listings: dict[str, Listing | None] = {}
+
+    async def problems(self, command: str, parameters: Iterator[str], hosts: list[str]) -> list[str]:
+        """Why a command with these parameters cannot be sent to some of the hosts, a sentence each."""
+        await self._fetch([host for host in hosts if host not in self._listings])
+        names = list(parameters)
+        reasons: dict[str, list[str]] = {}
+        for host in hosts:
+            if reason := self._reason(self._listings[host], command, names):
+                reasons.setdefault(reason, []).append(host)
+        return [f"{fold(affected)}: {reason}" for reason, affected in reasons.items()]
+
+    def too_large(self, host: str, parameters: str) -> str:
+        """Why a request's values are too large for the host, or empty. 2.4.1 answers 400; nothing would be executed."""
+        listing = self._listings.get(host)
+        if len(parameters) <= MOST_24 or listing is None or listing.version != "2.4":
+            return ""
+        for name, value in json.loads(parameters).items():
+            items = value if isinstance(value, list) else [value]
+            if len(items) > MOST_24:
+                return f"{name} has {len(items)} items; Dovecot 2.4 takes at most {MOST_24}"
+            if any(len(str(item).encode()) > LONGEST_24 for item in items):
+                return f"{name} is longer than the {LONGEST_24} bytes that Dovecot 2.4 takes"
+        return ""
+
+    async def _fetch(self, hosts: list[str]) -> None:
+        limiter = anyio.CapacityLimiter(AT_A_TIME)
+
+        async def one(host: str) -> None:
+            async with limiter:
+                timeout = min(TIMEOUT, self._hosts[host].endpoint.request_timeout)
+                self._listings[host] = read_listing(await self._client.command_list(host, timeout))
+
+        async with anyio.create_task_group() as group:
+            for host in hosts:
+                group.start_soon(one, host)
+
+    def _reason(self, listing: Listing | None, command: str, names: list[str]) -> str:
+        if listing is None:
+            return ""
+        if command not in listing.commands:
+            return f"Dovecot {listing.version} there has no command {command} (a plugin that is not loaded, or another version)"
+        unknown = [name for name in names if name not in listing.commands[command]]
+        if unknown:
+            known = ", ".join(listing.commands[command]) or "none"
+            return f"Dovecot {listing.version} there does not know the parameter {unknown[0]!r} of {command} (it knows {known})"
+        return ""
