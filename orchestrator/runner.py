@@ -5,11 +5,13 @@ A run that was interrupted is run by the very same code: what is done is done, w
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -79,6 +81,7 @@ class Runner:
         limits, retry: of the command line and the configuration.
         max_failed: the operator's word, which goes before that of playbook and step.
         approve: asks the operator; without one every question is answered with no.
+        session: opens the writing side of the run file.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Runner:
         *,
         max_failed: Share | None = None,
         approve: Callable[[str], Awaitable[bool]] | None = None,
+        session: Callable[[Path], Session] = Session,
     ) -> None:
         self._plan = plan
         self._file = file
@@ -102,6 +106,7 @@ class Runner:
         self._retry = retry
         self._max_failed = max_failed
         self._approve = approve or _nobody
+        self._open_session = lambda: session(file.path)
         self._numbers = {step.key: step.index for step in plan.steps}
         self._answers: dict[str, Answer] = {}
         self._interrupted = ""
@@ -131,7 +136,7 @@ class Runner:
         Raises:
             JournalError: the run file could not be written; what was recorded until then is true.
         """
-        async with Session(self._file.path) as self._session, anyio.create_task_group() as group:
+        async with self._open_session() as self._session, anyio.create_task_group() as group:
             group.start_soon(self._tick)
             if doubtful := await self._session.recover():
                 self._tell(lambda view: view.note(f"{doubtful} operations were being sent when the last session ended"))
@@ -285,6 +290,7 @@ class Runner:
             preflight=self._preflight,
             hosts=hosts,
             views=self._views,
+            clock=asyncio.get_running_loop().time,
         )
         sending = Sending(edge, step, scheduler, first=first, scope=scope, timeout=timeout)
         counts = self._file.counts(step.index)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,7 +39,11 @@ EVIDENCE_TIMEOUT = 5.0  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """All that one step's sending touches."""
+    """All that one step's sending touches.
+
+    Attributes:
+        clock: seconds, of the event loop; all waiting and all decisions go by it, never by the time of day.
+    """
 
     file: RunFile
     session: Session
@@ -48,6 +51,7 @@ class Edge:
     preflight: Preflight
     hosts: dict[str, Host]
     views: Sequence[View]
+    clock: Callable[[], float]
 
 
 class Sending:
@@ -116,8 +120,8 @@ class Sending:
                 await self._pause(self._wake)
 
     async def _pause(self, wake: anyio.Event) -> None:
-        until = self._scheduler.wait(time.monotonic()).until
-        with anyio.move_on_after(None if until is None else max(0.0, until - time.monotonic())):
+        until = self._scheduler.wait(self._edge.clock()).until
+        with anyio.move_on_after(None if until is None else max(0.0, until - self._edge.clock())):
             await wake.wait()
 
     def _feed(self) -> None:
@@ -127,7 +131,7 @@ class Sending:
 
     async def _start(self, group: TaskGroup) -> None:
         """Start all that may be started now; the intents of unrepeatable operations first, in one commit."""
-        now = time.monotonic()
+        now = self._edge.clock()
         batch = []
         while (operation := self._scheduler.next(now)) is not None:
             if self._careful:
@@ -144,7 +148,7 @@ class Sending:
         """Send an operation, and then whatever the scheduler says is next: one task serves many operations."""
         while operation is not None:
             await self._attempt(operation)
-            operation = self._scheduler.next(time.monotonic())
+            operation = self._scheduler.next(self._edge.clock())
             self._feed()
         self._wake.set()
 
@@ -155,7 +159,7 @@ class Sending:
         tag = operation_id(self._step.key, operation.seq, self._first)
         body = request_body(self._command, operation.parameters, tag)
         timeout = self._timeout or self._edge.hosts[host].endpoint.request_timeout
-        started, moment = time.monotonic(), now_ms()
+        started, moment = self._edge.clock(), now_ms()
         if reason := self._edge.preflight.too_large(host, operation.parameters):
             self._heard(operation, tag, Outcome(Kind.FAILED, error=reason), started, moment)
             return
@@ -233,7 +237,7 @@ class Sending:
 
     def _heard(self, operation: Operation, tag: str, outcome: Outcome, started: float, moment: int) -> bool:
         """Tell scheduler, journal and views; returns whether the host's other operations are given up."""
-        now = time.monotonic()
+        now = self._edge.clock()
         decision = self._scheduler.heard(operation, outcome, started, now)
         attempt = operation.attempts + 1
         limit = KEPT_REGISTERED if self._step.register_name else KEPT

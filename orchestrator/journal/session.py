@@ -33,10 +33,15 @@ class Session:
         failure: why nothing can be written any more, or None.
         recorded: called with the number of attempts that became durable.
         failed: called when writing failed.
+
+    Args:
+        path: the run file.
+        writer: who writes; a simulation with a clock of its own brings one without a thread.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writer: type[Writer] = Writer) -> None:
         self._path = path
+        self._writer_type = writer
         self._loop: asyncio.AbstractEventLoop | None = None
         self.failure: JournalError | None = None
         self.recorded: Callable[[int], None] = lambda _count: None
@@ -44,7 +49,7 @@ class Session:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._writer = Writer(self._path, self._durable, self._write_failed)
+        self._writer = self._writer_type(self._path, self._durable, self._write_failed)
         return self
 
     async def __aexit__(

@@ -1,6 +1,7 @@
 """How a case of the contract is written down: requests, and what a real server answers.
 
-A request goes to a host by its name (``d1``, ``b1``); ``@b1@`` in a text stands for that host's address. A
+A request goes to a host by its name (``d1``, ``b1``); ``@b1@`` in a text stands for that host's address,
+``@directory@`` for one in which the server may write, and ``@fresh@`` for what no earlier run has used. A
 scenario's steps run in order and leave the servers as they found them.
 """
 

@@ -26,7 +26,7 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
     """An idle ring: nobody is logged in."""
     if request.param == "real":
         real = request.getfixturevalue("ring")
-        yield Target(real.hosts, real.port, real.password, real.api_key)
+        yield Target(real.hosts, real.port, real.password, real.api_key, str(real.root))
         return
     with BackgroundFleet(FleetSpec(users=0, time_scale=0.1, unreadable_users=(UNREADABLE,))) as fleet:
         yield Target({**fleet.directors, **fleet.backends}, fleet.port, fleet.password, fleet.api_key)

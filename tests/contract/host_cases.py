@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.contract.cases import Scenario, dies, fails, invalid, ok, scenario, unknown
 
 _STATUS = {"user": "user150", "field": ["messages"], "mailboxMask": ["INBOX"]}
-_DICT = {"dictUri": "file:/tmp/contract.dict"}
-_FS = {"fsDriver": "posix", "fsArgs": "prefix=/tmp/contract-fs/"}
+_DICT = {"dictUri": "file:@directory@/contract.dict"}
+_FS = {"fsDriver": "posix", "fsArgs": "prefix=@directory@/contract-fs/"}
 _SERVICE = (
     '{{"name":"{}","process_count":"0","process_avail":"0","process_limit":"{}","client_limit":"{}",'
     '"throttle_secs":"0","exit_failure_last":"0","exit_failures_in_sec":"0","last_drop_warning":"0",'

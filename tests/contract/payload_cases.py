@@ -12,7 +12,7 @@ _NO_OBJECT = "Parameters must be contained in a JSON object"
 _NO_TAG = "Command ID must be a string"
 _BAD_ARRAY = "Parameter `mask' must be string or array"
 _BAD_ITEM = "Command parameter array can only containstring values"
-_DICT = '"dictUri":"file:/tmp/contract.dict"'
+_DICT = '"dictUri":"file:@directory@/contract.dict"'
 
 _SYNTAX = (
     ("empty body", "", _MISSING),
@@ -161,7 +161,7 @@ _SEVERAL = (
 
 def _ran(key: str, send: str, body: str | None, status: int = 200) -> Scenario:
     """What stands before a mistake has been executed."""
-    parameters = {"dictUri": "file:/tmp/contract.dict", "key": f"shared/{key}"}
+    parameters = {"dictUri": "file:@directory@/contract.dict", "key": f"shared/{key}"}
     text = send.replace("@set@", f'["dictSet",{{{_DICT},"key":"shared/{key}","value":"1"}},"a"]')
     return scenario(
         f"executed before: {key}",

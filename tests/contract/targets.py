@@ -32,6 +32,7 @@ class Target:
     port: int
     password: str
     api_key: str
+    directory: str = "/srv"
     scale: float = 1.0
     clients: Clients | None = None
 
@@ -47,7 +48,7 @@ class Target:
 
     def fill(self, text: str, token: str = "") -> str:
         """Put addresses, and what makes names unique, in the place of their @names@."""
-        for name, value in (self.hosts | {"fresh": token}).items():
+        for name, value in (self.hosts | {"fresh": token, "directory": self.directory}).items():
             text = text.replace(f"@{name}@", value)
         return text
 
