@@ -110,6 +110,11 @@ class Retry(Strict):
     base: Duration | None = Field(None, description="Longest wait after the first attempt; doubles (default 1s).")
     max: Duration | None = Field(None, description="Longest wait between two attempts (default 30s).")
     deadline: Duration | None = Field(None, description="No attempt starts later than this after the first (10m).")
+    budget: float | None = Field(
+        None,
+        gt=0,
+        description="Further attempts for each operation of a step, on average (default 2); more stops the run.",
+    )
 
 
 class HostSettings(Strict):

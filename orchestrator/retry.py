@@ -14,6 +14,8 @@ from tenacity import RetryCallState, stop_after_attempt, wait_exponential
 
 from orchestrator.config import Retry
 
+FREE_RETRIES = 100  # of every step, so that a short one is not called systemic for a few
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -24,12 +26,14 @@ class RetryPolicy:
         base: seconds; the longest wait after the first attempt, doubled after each further one.
         max: seconds; the longest wait ever.
         deadline: seconds after the first attempt; no attempt starts later.
+        budget: further attempts for each operation of a step, on average; beyond it the trouble is systemic.
     """
 
     attempts: int = 6
     base: float = 1.0
     max: float = 30.0
     deadline: float = 600.0
+    budget: float = 2.0
 
     def wait(self, operation: int, attempt: int, age: float) -> float | None:
         """Seconds until the next attempt, or None when there is none.
@@ -43,6 +47,10 @@ class RetryPolicy:
             return None
         pause = self.longest(attempt) * _fraction(operation, attempt)
         return pause if age + pause <= self.deadline else None
+
+    def allowance(self, operations: int) -> int:
+        """How many further attempts a step of so many operations may make in all."""
+        return FREE_RETRIES + int(operations * self.budget)
 
     def longest(self, attempt: int) -> float:
         """The longest wait after so many attempts, in seconds."""
@@ -67,4 +75,4 @@ def policy(*layers: Retry) -> RetryPolicy:
     def pick(name: str) -> Any:
         return next((v for layer in layers if (v := getattr(layer, name)) is not None), getattr(plain, name))
 
-    return RetryPolicy(pick("attempts"), pick("base"), pick("max"), pick("deadline"))
+    return RetryPolicy(pick("attempts"), pick("base"), pick("max"), pick("deadline"), pick("budget"))

@@ -106,7 +106,7 @@ class Runner:
         self._retry = retry
         self._max_failed = max_failed
         self._approve = approve or _nobody
-        self._open_session = lambda: session(file.path)
+        self._open_session = session
         self._numbers = {step.key: step.index for step in plan.steps}
         self._answers: dict[str, Answer] = {}
         self._interrupted = ""
@@ -136,7 +136,7 @@ class Runner:
         Raises:
             JournalError: the run file could not be written; what was recorded until then is true.
         """
-        async with self._open_session() as self._session, anyio.create_task_group() as group:
+        async with self._open_session(self._file.path) as self._session, anyio.create_task_group() as group:
             group.start_soon(self._tick)
             if doubtful := await self._session.recover():
                 self._tell(lambda view: view.note(f"{doubtful} operations were being sent when the last session ended"))

@@ -146,6 +146,8 @@ class Scheduler:
         self.unrecorded = 0  # sent and not durably recorded
         self.retries = 0
         self.stopped = ""  # the reason, once stopped
+        self._total = self.left
+        self._allowance = rules.retry.allowance(self._total)
         self._lanes: dict[str, Lane] = {
             name: Lane(name, rules.host_limits.get(name, rules.per_host)) for name, count in pending.items() if count
         }
@@ -249,7 +251,7 @@ class Scheduler:
         if pause is None:
             decision = self._finish(operation, lane, outcome.kind)
         else:
-            self.retries += outcome.kind is not Kind.NOT_YET
+            self._count_retry(outcome)
             lane.waiting += 1
             self._timer(now + pause, lane, operation._replace(attempts=operation.attempts + 1))
             decision = Decision(State.PENDING, pause)
@@ -299,6 +301,16 @@ class Scheduler:
         if state in BAD_STATES:
             self._count_failures(1)
         return Decision(state)
+
+    def _count_retry(self, outcome: Outcome) -> None:
+        """Stop a storm: when most of a fleet answers 75, trying again only multiplies its load."""
+        if self.rules.polling:
+            return
+        self.retries += 1
+        if self.retries > self._allowance:
+            self.stop(
+                f"systemic: {self.retries} further attempts for {self._total} operations; the last: {outcome.error}"
+            )
 
     def _count_failures(self, count: int) -> None:
         self.failed += count

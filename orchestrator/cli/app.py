@@ -137,6 +137,7 @@ YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def limits(function: F) -> F:
     """The options that limit a run."""
     for option in (
+        click.option("--force", is_flag=True, help="Even while another run changes the same hosts."),
         click.option("--max-failed", metavar="N|P%", help="How many operations of a step may fail before all stops."),
         click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests a second in the whole run."),
         click.option("--in-flight", type=click.IntRange(min=1, max=10_000), help="Operations under way at a time."),

@@ -25,6 +25,7 @@ def apply(
     in_flight: int | None,
     rate: float | None,
     max_failed: str | None,
+    force: bool,
     verbose: int,
     form: str,
 ) -> int:
@@ -41,7 +42,7 @@ def apply(
     from orchestrator.journal.run_file import RunFile
     from orchestrator.views.plan_text import plan_lines
 
-    options = Options(form, verbose, in_flight, rate, max_failed, yes)
+    options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
     options.share()
     source = Path(plan) if Path(plan).is_file() else app.store.find(plan)
     with RunFile(source) as file:

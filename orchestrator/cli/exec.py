@@ -40,6 +40,7 @@ def exec_(
     in_flight: int | None,
     rate: float | None,
     max_failed: str | None,
+    force: bool,
     verbose: int,
     form: str,
 ) -> int:
@@ -60,7 +61,7 @@ def exec_(
     from orchestrator.journal.run_file import RunFile
     from orchestrator.playbook import Source
 
-    options = Options(form, verbose, in_flight, rate, max_failed)
+    options = Options(form, verbose, in_flight, rate, max_failed, force)
     options.share()
     step: dict[str, Any] = {
         "name": f"{command} on {selection}",
@@ -87,7 +88,9 @@ def exec_(
     except BaseException:
         path.unlink()
         raise
-    code = work(app, path, Options(form, verbose, in_flight, rate, max_failed, quiet=not verbose and form == "text"))
+    code = work(
+        app, path, Options(form, verbose, in_flight, rate, max_failed, force, quiet=not verbose and form == "text")
+    )
     if form == "text":
         with RunFile(path) as file:
             for line in _answers(file):

@@ -20,9 +20,9 @@ from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App, is_terminal, message, print_json
 from orchestrator.document import parse
 from orchestrator.errors import RefusedError
-from orchestrator.inventory import Inventory
+from orchestrator.inventory import Inventory, fold
 from orchestrator.journal.create import Header, create
-from orchestrator.journal.lock import RunLock
+from orchestrator.journal.lock import RunLock, holder
 from orchestrator.journal.run_file import RunFile
 from orchestrator.plan import Plan, build_plan
 from orchestrator.playbook import Source
@@ -41,6 +41,7 @@ class Options:
     in_flight: int | None = None
     rate: float | None = None
     max_failed: str | None = None
+    force: bool = False
     yes: bool = False
     quiet: bool = False
     quiet_end: bool = False
@@ -145,7 +146,10 @@ def work(app: App, path: Path, options: Options, *, prepare: Sequence[str] = ())
         prepare: statements that are run first, under the lock (`retry`).
     """
     with RunLock(path), RunFile(path) as file:
+        file.check()
         plan = plan_again(app, file)
+        if not options.force:
+            _refuse_overlap(app, file)
         for statement in prepare:
             _execute(path, statement)
         caught = anyio.run(_session, app, plan, file, options, backend_options={"use_uvloop": _has_uvloop()})
@@ -153,6 +157,26 @@ def work(app: App, path: Path, options: Options, *, prepare: Sequence[str] = ())
     _show_end(report, options)
     code = exit_codes.of_status(report.status)
     return 128 + caught if caught and code == exit_codes.INTERRUPTED else code
+
+
+def _refuse_overlap(app: App, file: RunFile) -> None:
+    """Two runs that change the same hosts at a time spoil each other's checks and undo.
+
+    Raises:
+        RefusedError: names the other run and who works on it.
+    """
+    for run_id in app.store.ids():
+        path = app.store.path(run_id)
+        who = holder(path) if run_id != file.run_id else ""
+        if not who:
+            continue
+        with RunFile(path) as other:
+            shared = sorted(file.changes() & other.changes())
+        if shared:
+            raise RefusedError(
+                f"run {run_id} is changing {fold(shared)} at this moment ({who})",
+                hint="wait for it, stop it with Ctrl-C there, or give --force if the two cannot disturb each other",
+            )
 
 
 def _execute(path: Path, statement: str) -> None:

@@ -27,6 +27,7 @@ def resume(
     in_flight: int | None,
     rate: float | None,
     max_failed: str | None,
+    force: bool,
     verbose: int,
     form: str,
 ) -> int:
@@ -44,7 +45,7 @@ def resume(
     from orchestrator.errors import RefusedError
     from orchestrator.journal.run_file import RunFile
 
-    options = Options(form, verbose, in_flight, rate, max_failed, yes)
+    options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
     options.share()
     path = app.store.find(run) if run else _unfinished(app)
     if in_doubt:
@@ -75,6 +76,7 @@ def retry(
     in_flight: int | None,
     rate: float | None,
     max_failed: str | None,
+    force: bool,
     verbose: int,
     form: str,
 ) -> int:
@@ -88,7 +90,7 @@ def retry(
     from orchestrator.errors import RefusedError
     from orchestrator.outcome import State
 
-    options = Options(form, verbose, in_flight, rate, max_failed, yes)
+    options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
     options.share()
     path = app.store.find(run)
     report = _report(path)

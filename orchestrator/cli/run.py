@@ -26,6 +26,7 @@ def run(
     in_flight: int | None,
     rate: float | None,
     max_failed: str | None,
+    force: bool,
     verbose: int,
     form: str,
 ) -> int:
@@ -43,7 +44,7 @@ def run(
     from orchestrator.journal.run_file import RunFile
     from orchestrator.views.plan_text import plan_lines
 
-    options = Options(form, verbose, in_flight, rate, max_failed, yes)
+    options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
     options.share()
     source = load_source(playbook)
     planned, header = make_plan(app, source, parse_given(given), limit)

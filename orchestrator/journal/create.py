@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.expression import names_in
 from orchestrator.journal.schema import APPLICATION_ID, FORMAT, SCHEMA, explain
-from orchestrator.outcome import State
-from orchestrator.plan import Digest, Plan, PlannedStep, expand, known_now, skipped_now
+from orchestrator.outcome import Repeatability, State
+from orchestrator.plan import Digest, Plan, PlannedStep, expand, hosts_of, known_now, skipped_now
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,22 @@ def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, digest: st
         "playbook_folder": str(document.folder),
         "playbook_text": document.text,
         "groups": json.dumps(plan.inventory.groups, ensure_ascii=False),
+        "changes": json.dumps(sorted(_changed_hosts(plan)), ensure_ascii=False),
         "digest": digest,
     }
     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+
+
+def _changed_hosts(plan: Plan) -> set[str]:
+    """The hosts that a plan may change; all of them where only the run will know."""
+    found: set[str] = set()
+    for step in plan.steps:
+        if step.action is None or step.effect is Repeatability.READ:
+            continue
+        if names_in(step.action.hosts) - set(plan.scope(step)):
+            return set(plan.inventory.hosts)
+        found |= {host.name for host in hosts_of(step, plan, plan.scope(step))}
+    return found
 
 
 def _sync(path: Path) -> None:

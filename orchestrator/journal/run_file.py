@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from orchestrator.answers import Answer, Recorded, collect
+from orchestrator.errors import DamagedRunError
 from orchestrator.journal.schema import connect, explain
 from orchestrator.outcome import BAD_STATES, State
 from orchestrator.scheduler import Operation
@@ -120,6 +121,23 @@ class RunFile:
     def groups(self) -> dict[str, list[str]]:
         """Group -> its members, as planned."""
         return dict(json.loads(self.meta["groups"]))
+
+    def changes(self) -> set[str]:
+        """The hosts that the run may change."""
+        return set(json.loads(self.meta["changes"]))
+
+    def check(self) -> None:
+        """Look for damage.
+
+        Raises:
+            DamagedRunError: what is there cannot be trusted; `export` still shows what can be read.
+        """
+        found = next(self._rows("PRAGMA quick_check(1)"))[0]
+        if found != "ok":
+            raise DamagedRunError(
+                f"the run file {self.path} is damaged: {found}",
+                hint="`orchestrator export` shows what can be read; never go on with it: plan again",
+            )
 
     def steps(self) -> list[StepRecord]:
         """All steps in order, with their counts."""
