@@ -91,10 +91,11 @@ def exec_(
     code = work(
         app, path, Options(form, verbose, in_flight, rate, max_failed, force, quiet=not verbose and form == "text")
     )
-    if form == "text":
-        with RunFile(path) as file:
-            for line in _answers(file):
-                click.echo(line)
+    with RunFile(path) as file:
+        if form == "json":
+            _print_answers(file)
+        for line in _answers(file) if form == "text" else ():
+            click.echo(line)
     if code:
         message(f"exit code {code}: {exit_codes.MEANINGS.get(code, '')}; `orchestrator report {path.stem}` shows why")
     return code
@@ -163,13 +164,13 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
-def json_rows(file: RunFile) -> Iterator[None]:
-    """Print each answer's rows as JSON lines."""
+def _print_answers(file: RunFile) -> None:
+    """Each host's answer as a JSON line."""
     for record in file.operations():
         seq = file.seq_of(record.id)
-        rows, _ = file.answer_rows(seq) if seq else ([], 0)
-        print_json({"event": "answer", "host": record.host, "state": record.state.word, "rows": rows})
-        yield
+        rows, left_out = file.answer_rows(seq) if seq else ([], 0)
+        answer = {"host": record.host, "state": record.state.word, "exit_code": record.exit_code, "error": record.error}
+        print_json({"event": "answer", **answer, "rows": rows, "rows_left_out": left_out})
 
 
 COMMANDS = {"exec": exec_}

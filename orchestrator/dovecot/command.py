@@ -15,10 +15,11 @@ from typing import Any
 
 from orchestrator.document import nearest
 from orchestrator.dovecot.catalog import Command, Parameter
+from orchestrator.dovecot.jsontext import dumps
 
 Values = dict[str, Any]
 
-_CONTROL = re.compile("[\x00-\x1f\x7f]")
+_UNSENDABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\Z")
 _INTEGER = re.compile(r"-?\d{1,18}\Z")
@@ -104,10 +105,13 @@ def _string(name: str, value: Any) -> str:
         return str(value)
     if not isinstance(value, str):
         raise ParameterError(name, f"{name} must be text, not {_kind(value)}")
-    if _CONTROL.search(value):
-        raise ParameterError(name, f"{name} contains a control character ({_shown(value)}); that is never sent")
-    if _SURROGATE.search(value):
-        raise ParameterError(name, f"{name} contains half a character (a lone surrogate)")
+    if _UNSENDABLE.search(value):
+        what = (
+            "half a character (a lone surrogate)"
+            if _SURROGATE.search(value)
+            else f"a control character ({_shown(value)})"
+        )
+        raise ParameterError(name, f"{name} contains {what}; that is never sent")
     return value
 
 
@@ -173,7 +177,7 @@ def _shown(value: str) -> str:
 
 def encode_parameters(values: Values) -> str:
     """Parameters as the JSON that is sent and that the run file keeps."""
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    return dumps(values)
 
 
 def request_body(command: str, parameters: str, tag: str) -> bytes:

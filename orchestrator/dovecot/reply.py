@@ -7,17 +7,11 @@ a comma between two answers. Nothing here raises on any bytes but `ReplyError`.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-loads: Callable[[bytes | str], Any]
-try:
-    from orjson import loads
-except ImportError:
-    loads = json.loads
+from orchestrator.dovecot.jsontext import loads
 
 Row = dict[str, Any]
 
