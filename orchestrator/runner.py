@@ -455,5 +455,5 @@ class _Meter:
             rate=rate,
             left=scheduler.left / rate if rate > 0 and scheduler.left else None,
             elapsed=now - self._begun,
-            reason=scheduler.wait(now).reason,
+            reason=scheduler.reason(now),
         )

@@ -83,18 +83,6 @@ class Decision(NamedTuple):
     given_up: bool = False
 
 
-class Wait(NamedTuple):
-    """Nothing can be sent now.
-
-    Attributes:
-        until: when that changes by itself, or None when it takes an answer or a commit.
-        reason: in words, for the display; empty when all is as it should be.
-    """
-
-    until: float | None
-    reason: str
-
-
 class Lane:
     """One host's operations."""
 
@@ -185,7 +173,7 @@ class Scheduler:
     # sending
 
     def next(self, now: float) -> Operation | None:
-        """The next operation to send at `now`, or None; see `wait` for why."""
+        """The next operation to send at `now`, or None; see `reason` for why."""
         if self.stopped:
             return None
         self._fire(now)
@@ -212,24 +200,28 @@ class Scheduler:
         self._list(lane)
         return operation
 
-    def wait(self, now: float) -> Wait:
-        """Why `next` has nothing, and until when."""
+    def due(self, now: float) -> float | None:
+        """When `next` may have something without any answer or commit in between, or None."""
         if self.stopped:
-            return Wait(None, f"stopping: {self.stopped}")
-        until = self._timers[0][0] if self._timers else None
+            return None
         rate = self.rules.rate
         if rate is not None and now < self._next_slot and self._ready and self.unrecorded < self.rules.in_flight:
-            return Wait(self._next_slot, f"limited to {rate:g} requests a second")
-        return Wait(until, self._reason(now))
+            return self._next_slot
+        return self._timers[0][0] if self._timers else None
 
-    def _reason(self, now: float) -> str:
+    def reason(self, now: float) -> str:
+        """What is being waited for, in words; empty when all is as it should be."""
+        if self.stopped:
+            return f"stopping: {self.stopped}"
+        if self.rules.rate is not None and now < self._next_slot and self._ready:
+            return f"limited to {self.rules.rate:g} requests a second"
         paused = [lane.name for lane in self._lanes.values() if lane.sends_singly and not lane.given_up]
         if paused:
-            return f"{', '.join(paused[:3])}{' …' if len(paused) > 3 else ''} does not answer; trying one request at a time"
+            names = ", ".join(paused[:3]) + (" …" if len(paused) > 3 else "")
+            return f"{names} does not answer; trying one request at a time"
         if self._timers and not self.in_flight:
-            seconds = max(0.0, self._timers[0][0] - now)
             what = "the next look" if self.rules.polling else "the next attempt"
-            return f"{what} in {seconds:.0f} s"
+            return f"{what} in {max(0.0, self._timers[0][0] - now):.0f} s"
         return ""
 
     # what came of it

@@ -120,7 +120,7 @@ class Sending:
                 await self._pause(self._wake)
 
     async def _pause(self, wake: anyio.Event) -> None:
-        until = self._scheduler.wait(self._edge.clock()).until
+        until = self._scheduler.due(self._edge.clock())
         with anyio.move_on_after(None if until is None else max(0.0, until - self._edge.clock())):
             await wake.wait()
 

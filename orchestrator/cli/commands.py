@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,7 +11,6 @@ from orchestrator.cli import exit_codes
 from orchestrator.cli.app import FORMAT, App, print_json
 
 if TYPE_CHECKING:
-    from orchestrator.dovecot.catalog import Command
     from orchestrator.dovecot.listing import Listing
 
 
@@ -32,6 +30,7 @@ def commands(app: App, command: str | None, host: str | None, form: str) -> int:
     """
     from orchestrator.dovecot import catalog
     from orchestrator.errors import InputError
+    from orchestrator.views.manual import manual
 
     if host is not None:
         return _of_host(app, host, form)
@@ -53,32 +52,6 @@ def commands(app: App, command: str | None, host: str | None, form: str) -> int:
         for line in manual(command, entry):
             click.echo(line)
     return exit_codes.DONE
-
-
-def manual(name: str, entry: Command) -> Iterator[str]:
-    """A command's manual page."""
-    yield f"{name}: {entry.summary}"
-    yield f"  {entry.class_}; Dovecot {', '.join(entry.versions)}; {'any host' if entry.where == 'any' else entry.where}"
-    if entry.disrupts:
-        yield f"  disturbs: {entry.disrupts}"
-    if entry.parameters:
-        yield "  parameters:"
-    for parameter, spec in entry.parameters.items():
-        kinds = "/".join(sorted(spec.types()))
-        only = f" [{', '.join(spec.versions)}]" if spec.versions and spec.versions != entry.versions else ""
-        must = ", required" if spec.required else ""
-        yield f"    {parameter} ({kinds}{must}){only}  {spec.help}"
-    if entry.exit_codes:
-        yield "  exit codes:"
-    for code, meaning in entry.exit_codes.items():
-        only = f" [{', '.join(meaning.versions)}]" if meaning.versions else ""
-        yield f"    {code} {meaning.outcome}: {meaning.means}{only}"
-    if entry.verify:
-        yield f"  effect shown by: {entry.verify}"
-    if entry.inverse:
-        yield f"  taken back by: {entry.inverse.command} {entry.inverse.note}".rstrip()
-    for note in entry.notes:
-        yield f"  - {note}"
 
 
 def _of_host(app: App, host: str, form: str) -> int:

@@ -131,7 +131,11 @@ def confirm(plan: Plan, file: RunFile, *, yes: bool) -> None:
             hint="look at `orchestrator plan`, then give --yes",
         )
     disturbing = [step for step in plan.of("step") if step.disturbs]
-    about = f"; {len(disturbing)} step{'s' if len(disturbing) != 1 else ''} disturb users" if disturbing else ""
+    about = (
+        f"; {len(disturbing)} {'steps disturb' if len(disturbing) != 1 else 'step disturbs'} users"
+        if disturbing
+        else ""
+    )
     if not click.confirm(f"Run this plan (digest {file.meta['digest']}{about})?", err=True):
         raise RefusedError("not confirmed; nothing was sent")
 
