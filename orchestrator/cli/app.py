@@ -37,6 +37,13 @@ class App:
 
         return load_config(find_config(self.config_option))
 
+    def use_config(self, path: str) -> None:
+        """Go by this configuration, unless the operator named another."""
+        if self.config_option is None:
+            self.config_option = path
+            self.__dict__.pop("config", None)
+            self.__dict__.pop("inventory", None)
+
     @cached_property
     def inventory(self) -> Inventory:
         """The fleet."""

@@ -91,8 +91,7 @@ def plan_again(app: App, file: RunFile) -> Plan:
     """
     text, source_name, folder = (file.meta[f"playbook_{part}"] for part in ("text", "source", "folder"))
     source = Source(parse(text, source=source_name, folder=Path(folder)))
-    if app.config_option is None:
-        app.config_option = file.meta["config_path"]
+    app.use_config(file.meta["config_path"])
     inventory = app.inventory
     differences = list(_differences(file, inventory))
     if differences:

@@ -214,3 +214,33 @@ finally:
 """)
     assert here.cli("run", playbook, "--yes").code == 3
     assert [command for command in here.commands() if command != "logErrors"] == ["kick", "who"]
+
+
+def test_resume_goes_by_the_configuration_of_the_run(site: Callable) -> None:
+    """Without -c, `resume` takes the configuration that the run was planned with, wherever it is called."""
+    here = site(users=0, directors=0, latency=0.05)
+    process = here.cli.start("run", users(here, 60), "--yes")
+    wait_until(lambda: len(here.fleet.requests) > 10)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    other = here.cli.folder / "elsewhere.yaml"
+    other.write_text(here.cli.config.read_text().replace("b2", "c2"))
+    here.cli.config = other
+    assert here.cli("resume").code == 0
+    assert {operation["state"] for operation in here.cli.exported()} == {"done"}
+
+
+def test_two_runs_do_not_change_the_same_hosts(site: Callable) -> None:
+    """While a run changes hosts, another that would change them too is refused, naming it; --force overrides."""
+    here = site(users=0, directors=0, latency=0.05)
+    playbook = users(here, 300)
+    process = here.cli.start("run", playbook, "--yes")
+    wait_until(lambda: len(here.fleet.requests) > 10)
+    refused = here.cli("exec", "b1", "kick", "mask=x", "--yes")
+    assert refused.code == 5, refused.said
+    assert f"is changing b1 at this moment (pid {process.pid}" in refused.err
+    assert here.cli("exec", "b1", "who").code == 0
+    assert here.cli("exec", "b2", "kick", "mask=x", "--yes").code == 0
+    assert here.cli("exec", "b1", "kick", "mask=x", "--yes", "--force").code == 0
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
