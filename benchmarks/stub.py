@@ -31,7 +31,8 @@ _NGINX = """
 daemon off; pid nginx.pid; error_log error.log; worker_processes {workers};
 events {{ worker_connections 8192; }}
 http {{
-  access_log off; keepalive_timeout 0; server_tokens off;
+  map $request_method $other {{ default 1; POST 0; }}
+  access_log other.log combined if=$other; keepalive_timeout 0; server_tokens off;
   client_body_in_single_buffer on; client_body_buffer_size 64k;
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
   map $request_body $tag {{ "~\\"(?<found>[^\\"]+)\\"\\]\\]\\s*$" $found; }}
@@ -40,12 +41,12 @@ http {{
     location / {{ echo_read_request_body; echo_exec @answer; }}
     location @answer {{ default_type application/json; return 200 '[["doveadmResponse",[],"$tag"]]'; }}
   }}
-  server {{ listen {status}; location / {{ stub_status; }} }}
+  server {{ listen {status}; access_log off; location / {{ stub_status; }} }}
 }}
 """
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stub:
     """Running hosts.
 
@@ -60,6 +61,8 @@ class Stub:
     port: int
     pids: tuple[int, ...]
     status_url: str
+    other_log: Path | None = None
+    questions: int = 0  # asked at `status_url`
 
     @property
     def urls(self) -> list[str]:
@@ -70,12 +73,14 @@ class Stub:
         """CPU seconds used so far."""
         return cpu_of(self.pids)
 
-    def served(self) -> int | None:
-        """Requests answered so far (this question included), or None when that is not counted."""
-        if not self.status_url:
+    def posts(self) -> int | None:
+        """POST requests answered so far, or None when they are not counted; a look at the host (GET) is no operation."""
+        if self.other_log is None:
             return None
+        self.questions += 1
         with urlopen(self.status_url) as answer:
-            return int(answer.read().decode().splitlines()[2].split()[2])
+            requests = int(answer.read().decode().splitlines()[2].split()[2])
+        return requests - self.questions - len(self.other_log.read_text(encoding="utf-8").splitlines())
 
 
 @contextlib.contextmanager
@@ -139,7 +144,7 @@ def _nginx(folder: Path, workers: int) -> Iterator[Stub]:
     try:
         _wait_for(ADDRESSES, port, server)
         pids = (server.pid, *children_of(server.pid))
-        yield Stub(f"nginx, {workers} worker(s)", ADDRESSES, port, pids, f"http://{status}/")
+        yield Stub(f"nginx, {workers} worker(s)", ADDRESSES, port, pids, f"http://{status}/", folder / "other.log")
     finally:
         server.terminate()
         server.wait(10)

@@ -117,12 +117,12 @@ def _round(one: Series, number: int, stub: stubs.Stub, folder: Path, asked: int)
     operations = max(1, int(asked * one.contender.share / hosts)) * hosts
     own = folder / f"{number}-{one.contender.name}"
     own.mkdir()
-    before, cpu = stub.served(), stub.cpu()
+    before, cpu = stub.posts(), stub.cpu()
     one.results[number] = one.contender.work(Job(stub, operations, own))
     one.stub_cpu.append((stub.cpu() - cpu) / operations * 1000)
-    after = stub.served()
-    if before is not None and after is not None and after - before - 1 != operations:
-        raise BenchmarkError(f"{one.contender.title} sent {after - before - 1} requests, not {operations}")
+    after = stub.posts()
+    if before is not None and after is not None and after - before != operations:
+        raise BenchmarkError(f"{one.contender.title} sent {after - before} operations, not {operations}")
     shutil.rmtree(own)
 
 

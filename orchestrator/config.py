@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from orchestrator.document import Document, Strict, Suggested, build, load
 from orchestrator.errors import InputError
@@ -79,10 +79,23 @@ class TimeoutSpec(Strict):
     request: Duration | None = Field(None, description="For the whole answer (default 60s); a step may set its own.")
 
 
+def _per_host(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 64):
+        return value
+    raise Suggested("must be a number from 1 to 64, or auto")
+
+
+PerHost = Annotated[
+    Any,
+    BeforeValidator(_per_host),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 64}, {"const": "auto"}]}),
+]
+
+
 class HostLimits(Strict):
     """Limits of a host."""
 
-    per_host: int | None = Field(None, ge=1, le=64, description="Requests at a time on this host.")
+    per_host: PerHost | None = Field(None, description="Requests at a time on this host, or auto.")
 
 
 class Limits(Strict):
@@ -91,11 +104,10 @@ class Limits(Strict):
     in_flight: int | None = Field(
         None, ge=1, le=10_000, description="Operations sent and not yet recorded, in the whole run (default 100)."
     )
-    per_host: int | None = Field(
+    per_host: PerHost | None = Field(
         None,
-        ge=1,
-        le=64,
-        description="Requests at a time on one host (default 4). A stock host gains nothing above 4, and 100 lock it up.",
+        description="Requests at a time on one host (default 4), or auto: as many as bring more answers, at most 16. "
+        "A stock host gains nothing above 4, and 100 lock it up.",
     )
     rate: float | None = Field(None, gt=0, description="Requests a second in the whole run (default: no limit).")
     max_failed: ShareField | None = Field(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.config import Config, GroupSpec, HostSettings, HostSpec
 from orchestrator.document import nearest
@@ -32,7 +32,7 @@ class Host:
         name: unique in the inventory.
         address: IP address or host name.
         groups, tags: in the order of the configuration.
-        per_host: requests at a time on it, or None for the run's limit.
+        per_host: requests at a time on it, "auto", or None for the run's limit.
         protected: nothing may be changed here.
         endpoint: how its API is reached.
     """
@@ -41,7 +41,7 @@ class Host:
     address: str
     groups: tuple[str, ...]
     tags: tuple[str, ...]
-    per_host: int | None
+    per_host: int | Literal["auto"] | None
     protected: bool
     endpoint: Endpoint
 

@@ -30,8 +30,9 @@ from orchestrator.playbook import Action, OnFailure, Pause
 from orchestrator.preflight import Preflight
 from orchestrator.probing import ask
 from orchestrator.retry import policy
-from orchestrator.scheduler import Polling, Rules, Scheduler
+from orchestrator.scheduler import DEFAULT, Polling, Rules, Scheduler
 from orchestrator.sending import Edge, Sending
+from orchestrator.tuning import CEILING
 from orchestrator.units import Share, format_duration, parse_duration
 from orchestrator.views.watch import Progress, View
 
@@ -350,15 +351,17 @@ class Runner:
         playbook = self._plan.source.playbook
         own = [playbook.limits, step.step.limits]
         layers = [self._limits, *own]
-        ceiling = min([limit.per_host for limit in own if limit.per_host] or [1000])
+        ceiling = min([limit.per_host for limit in own if isinstance(limit.per_host, int)], default=None)
+        per_host = self._limits.per_host or DEFAULT
+        hosts = {host.name: host.per_host or per_host for host in self._plan.inventory.hosts.values()}
         said = [self._max_failed, *(limit.max_failed for limit in reversed(layers))]
         allowed: Share = next((share for share in said if share is not None), Share(0))
         if step.role in {"undo", "finally"} or self._on_failure(step) == "continue":
             allowed = Share(100, percent=True)
         return Rules(
             in_flight=min([limit.in_flight for limit in layers if limit.in_flight] or [100]),
-            per_host=min([limit.per_host for limit in layers if limit.per_host] or [4]),
-            host_limits={h.name: min(h.per_host, ceiling) for h in self._plan.inventory.hosts.values() if h.per_host},
+            per_host={name: _lower(limit, ceiling) for name, limit in hosts.items() if limit != "auto"},
+            tuned={name: ceiling or CEILING for name, limit in hosts.items() if limit == "auto"},
             rate=min([limit.rate for limit in layers if limit.rate], default=None),
             allowed_failures=allowed.of(total),
             retry=policy(action.retry, playbook.retry, self._retry),
@@ -407,6 +410,10 @@ class Runner:
             if progress := self._meter.read():
                 for view in self._views:
                     view.progress(progress)
+
+
+def _lower(limit: int, ceiling: int | None) -> int:
+    return limit if ceiling is None else min(limit, ceiling)
 
 
 async def _nobody(_question: str) -> bool:

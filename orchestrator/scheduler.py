@@ -15,10 +15,12 @@ from typing import NamedTuple
 
 from orchestrator.outcome import BAD_STATES, Kind, Outcome, Repeatability, State, follow
 from orchestrator.retry import RetryPolicy
+from orchestrator.tuning import Tuner
 
 WINDOW = 64  # operations of a host that are held in memory, at most
 LEAST_WINDOW = 8
 HELD = 8192  # operations of all hosts that are held in memory, about
+DEFAULT = 4  # requests at a time on a host
 TROUBLE = 5  # attempts in a row without an answer after which a host gets one request at a time
 
 
@@ -53,15 +55,16 @@ class Rules:
 
     Attributes:
         in_flight: operations sent and not yet durably recorded.
-        per_host: requests at a time on a host; `host_limits` has those of particular hosts.
+        per_host: host -> requests at a time; hosts in neither mapping get `DEFAULT`.
+        tuned: hosts whose limit is found by trying -> how far it may go.
         rate: requests a second, or None.
         allowed_failures: how many operations may fail; one more stops the step.
         effect: what sending an operation twice means.
     """
 
     in_flight: int
-    per_host: int
-    host_limits: Mapping[str, int] = field(default_factory=dict)
+    per_host: Mapping[str, int] = field(default_factory=dict)
+    tuned: Mapping[str, int] = field(default_factory=dict)
     rate: float | None = None
     allowed_failures: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -88,12 +91,13 @@ class Lane:
 
     __slots__ = (
         "after", "exhausted", "given_up", "in_flight", "limit", "listed", "name", "open_until", "queue",
-        "trouble", "trouble_since", "waiting",
+        "trouble", "trouble_since", "tuner", "waiting",
     )  # fmt: skip
 
-    def __init__(self, name: str, limit: int) -> None:
+    def __init__(self, name: str, limit: int, tuner: Tuner | None) -> None:
         self.name = name
-        self.limit = limit
+        self.limit = tuner.limit if tuner else limit
+        self.tuner = tuner
         self.queue: deque[Operation] = deque()
         self.after = 0  # the last operation that was fed
         self.exhausted = False  # the run file has no further ones
@@ -117,6 +121,10 @@ class Lane:
         return self.in_flight < (1 if self.sends_singly else self.limit)
 
 
+def _tuner(rules: Rules, host: str) -> Tuner | None:
+    return Tuner(rules.tuned[host]) if host in rules.tuned else None
+
+
 class Scheduler:
     """The operations of one step.
 
@@ -137,7 +145,9 @@ class Scheduler:
         self._total = self.left
         self._allowance = rules.retry.allowance(self._total)
         self._lanes: dict[str, Lane] = {
-            name: Lane(name, rules.host_limits.get(name, rules.per_host)) for name, count in pending.items() if count
+            name: Lane(name, rules.per_host.get(name, DEFAULT), _tuner(rules, name))
+            for name, count in pending.items()
+            if count
         }
         self._window = max(LEAST_WINDOW, min(WINDOW, HELD // max(1, len(self._lanes))))
         self._ready: deque[Lane] = deque()
@@ -239,6 +249,9 @@ class Scheduler:
         lane.in_flight -= 1
         self.in_flight -= 1
         self._note_trouble(lane, outcome.kind, now)
+        if lane.tuner:
+            lane.tuner.heard(outcome.kind, now)
+            lane.limit = lane.tuner.limit
         pause = self._pause(operation, outcome, started, now)
         if pause is None:
             decision = self._finish(operation, lane, outcome.kind)

@@ -1,0 +1,69 @@
+"""How many requests at a time a host can take: found by trying, one host at a time. Pure.
+
+Climbs while more at a time brings more answers a second, comes back when it does not, and gives way at once to exit
+code 75 and to lost answers. A stock Dovecot host gains nothing above 4 and locks its operators out at 100 (2.3.19.1),
+so it never goes above `CEILING`.
+"""
+
+from __future__ import annotations
+
+from orchestrator.outcome import Kind
+
+CEILING = 16
+FIRST = 2
+GAIN = 1.05  # how much better a higher limit has to be to be kept
+ROUND = 6  # answers for each request at a time, before a limit is judged
+LEAST_ROUND = 24
+SETTLED = 20  # rounds at a limit that was found best, before a higher one is tried again
+
+_TROUBLE = {Kind.TEMPORARY, Kind.UNKNOWN, Kind.UNREACHABLE}
+
+
+class Tuner:
+    """The limit of one host.
+
+    Attributes:
+        limit: requests at a time, now.
+    """
+
+    __slots__ = ("_answers", "_ceiling", "_rates", "_rest", "_since", "limit")
+
+    def __init__(self, ceiling: int = CEILING) -> None:
+        self._ceiling = min(ceiling, CEILING)
+        self.limit = min(FIRST, self._ceiling)
+        self._rates: dict[int, float] = {}  # limit -> answers a second, as last measured
+        self._rest = 0
+        self._answers = 0
+        self._since = -1.0
+
+    def heard(self, kind: Kind, now: float) -> None:
+        """Take an attempt's end."""
+        if kind in _TROUBLE:
+            self.limit = max(1, self.limit // 2)
+            self._rates.clear()
+            self._begin(now)
+            self._rest = SETTLED
+            return
+        if self._since < 0:
+            self._begin(now)
+            return
+        self._answers += 1
+        if self._answers >= max(LEAST_ROUND, ROUND * self.limit) and now > self._since:
+            self._rates[self.limit] = self._answers / (now - self._since)
+            self._judge()
+            self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        self._since, self._answers = now, 0
+
+    def _judge(self) -> None:
+        """Climb while it pays; otherwise stay at the lowest limit that is nearly as good as the best."""
+        if self._rest > 0:
+            self._rest -= 1
+            return
+        lower = max((limit for limit in self._rates if limit < self.limit), default=0)
+        if lower and self._rates[self.limit] < self._rates[lower] * GAIN:
+            self.limit, self._rest = lower, SETTLED
+            self._rates = {lower: self._rates[lower]}
+        else:
+            self.limit = min(self._ceiling, self.limit + max(1, self.limit // 2))
