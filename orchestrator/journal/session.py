@@ -19,6 +19,7 @@ from orchestrator.outcome import State
 from orchestrator.plan import Plan, PlannedStep, Scope
 
 T = TypeVar("T")
+GATHER = 0.004  # seconds that a first record waits for others
 
 
 def now_ms() -> int:
@@ -43,6 +44,9 @@ class Session:
         self._path = path
         self._writer_type = writer
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._gathered: list[Finished] = []
+        self._writing = False
+        self._timer: asyncio.TimerHandle | None = None
         self.failure: JournalError | None = None
         self.recorded: Callable[[int], None] = lambda _count: None
         self.failed: Callable[[], None] = lambda: None
@@ -55,14 +59,20 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._flush()
         self._writer.close()
 
     # attempts
 
     def record(self, finished: Finished) -> None:
-        """Queue an attempt's end; `recorded` tells when it is durable."""
-        if self.failure is None:
-            self._writer.record(finished)
+        """Queue an attempt's end; `recorded` tells when it is durable.
+
+        What ends while a commit is on its way, or within a moment, is committed together: the more there is to write,
+        the larger the groups.
+        """
+        self._gathered.append(finished)
+        if not self._writing and self._timer is None and self._loop:
+            self._timer = self._loop.call_later(GATHER, self._flush)
 
     async def intend(self, intents: Sequence[Intent]) -> None:
         """Make durable that unrepeatable operations are about to be sent."""
@@ -148,13 +158,27 @@ class Session:
     async def _execute(self, statement: str, values: tuple[object, ...]) -> None:
         await self._call(lambda connection: connection.execute(statement, values).rowcount)
 
+    def _flush(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._gathered and self.failure is None:
+            group, self._gathered, self._writing = self._gathered, [], True
+            self._writer.write(group)
+
+    def _written(self, count: int) -> None:
+        self._writing = False
+        self.recorded(count)
+        self._flush()
+
     async def _call(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        self._flush()
         return await asyncio.wrap_future(self._writer.call(job))
 
     def _durable(self, records: Sequence[Finished]) -> None:
         """Called in the writer's thread."""
         if self._loop and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: self.recorded(len(records)))
+            self._loop.call_soon_threadsafe(self._written, len(records))
 
     def _write_failed(self, failure: JournalError) -> None:
         """Called in the writer's thread."""

@@ -1,26 +1,24 @@
 """Writing what happens: one thread, one connection, group commits.
 
-Records queue up while a commit is on its way to the disk, and the next commit takes them all: the more there is to
-write, the larger the groups. A record is believed when its commit is durable; the callback then says how many were.
+A record is believed when its commit is on the disk; the callback then says so.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
+from orchestrator.dovecot.jsontext import dumps
 from orchestrator.errors import JournalError
 from orchestrator.journal.schema import connect, explain
 from orchestrator.outcome import Outcome, State
 
 T = TypeVar("T")
-GROUP = 4096  # records of one commit at most
 
 
 class Finished(NamedTuple):
@@ -69,15 +67,15 @@ class Writer:
         self._path = path
         self._durable = durable
         self._failed = failed
-        self._queue: SimpleQueue[Finished | _Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Finished] | _Job | None] = SimpleQueue()
         self.failure: JournalError | None = None
         self._connection = connect(path, write=True)
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
-    def record(self, finished: Finished) -> None:
-        """Queue an attempt's end; it is durable when `durable` has been called with it."""
-        self._queue.put(finished)
+    def write(self, group: list[Finished]) -> None:
+        """Queue the ends of attempts for one commit; they are on the disk when `durable` is called with them."""
+        self._queue.put(group)
 
     def call(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Run a job in a transaction of its own, after all that is queued; the future is done when it is durable."""
@@ -92,37 +90,18 @@ class Writer:
 
     def _work(self) -> None:
         try:
-            while (group := self._take()) is not None:
-                self._write(group)
+            while (entry := self._queue.get()) is not None:
+                if isinstance(entry, tuple):
+                    self._run(*entry)
+                elif self.failure is None:
+                    self._commit(entry)
         finally:
             self._connection.close()
 
-    def _take(self) -> list[Finished | _Job] | None:
-        group: list[Finished | _Job] = []
-        entry = self._queue.get()
-        while True:
-            if entry is None:
-                if not group:
-                    return None
-                self._queue.put(None)  # close after this group
-                return group
-            group.append(entry)
-            if len(group) >= GROUP or not isinstance(entry, Finished):
-                return group
-            try:
-                entry = self._queue.get_nowait()
-            except Empty:
-                return group
-
-    def _write(self, group: list[Finished | _Job]) -> None:
-        records = [entry for entry in group if isinstance(entry, Finished)]
-        jobs = [entry for entry in group if not isinstance(entry, Finished)]
-        if records and self.failure is None:
-            self._guarded(lambda: _insert(self._connection, records))
-            if self.failure is None:
-                self._durable(records)
-        for job, future in jobs:
-            self._run(job, future)
+    def _commit(self, group: Sequence[Finished]) -> None:
+        self._guarded(lambda: _insert(self._connection, group))
+        if self.failure is None:
+            self._durable(group)
 
     def _run(self, job: Callable[[sqlite3.Connection], Any], future: Future[Any]) -> None:
         if self.failure is not None:
@@ -169,14 +148,20 @@ def intend(connection: sqlite3.Connection, intents: Sequence[Intent]) -> None:
     )
 
 
-def _insert(connection: sqlite3.Connection, records: list[Finished]) -> None:
-    connection.executemany(
-        "UPDATE operation SET state = ?, attempts = ?, exit_code = ?, changed = ?, started = ?, finished = ? WHERE seq = ?",
-        [
-            (int(r.state), r.attempt, r.outcome.exit_code, r.outcome.changed, r.started, r.finished, r.seq)
-            for r in records
-        ],
-    )
+# One statement for a whole group: SQLite takes it apart without the interpreter, which has requests to send meanwhile.
+_UPDATE = """
+UPDATE operation SET state = json_extract(v.value, '$[1]'), attempts = json_extract(v.value, '$[2]'), exit_code = json_extract(v.value, '$[3]'), changed = json_extract(v.value, '$[4]'),
+    started = json_extract(v.value, '$[5]'), finished = json_extract(v.value, '$[6]')
+FROM json_each(?) AS v WHERE operation.seq = json_extract(v.value, '$[0]')
+"""
+
+
+def _insert(connection: sqlite3.Connection, records: Sequence[Finished]) -> None:
+    rows = [
+        (r.seq, int(r.state), r.attempt, r.outcome.exit_code, _flag(r.outcome.changed), r.started, r.finished)
+        for r in records
+    ]
+    connection.execute(_UPDATE, (dumps(rows),))
     again = [r for r in records if r.state is State.PENDING]
     if again:
         connection.executemany(
@@ -186,29 +171,33 @@ def _insert(connection: sqlite3.Connection, records: list[Finished]) -> None:
                 for r in again
             ],
         )
-    remarks = [
-        (r.seq, r.outcome.kind.value, r.outcome.error, r.outcome.evidence)
-        for r in records
-        if r.outcome.error and r.state is not State.PENDING
-    ]
-    if remarks:
-        connection.executemany("INSERT OR REPLACE INTO remark VALUES (?, ?, ?, ?)", remarks)
-    answers = [(r.seq, *_kept(r)) for r in records if r.outcome.rows and r.state is not State.PENDING]
-    if answers:
-        connection.executemany("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", answers)
+    ended = [r for r in records if r.state is not State.PENDING and (r.outcome.error or r.outcome.rows)]
+    if not ended:
+        return
+    connection.executemany(
+        "INSERT OR REPLACE INTO remark VALUES (?, ?, ?, ?)",
+        [(r.seq, r.outcome.kind.value, r.outcome.error, r.outcome.evidence) for r in ended if r.outcome.error],
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", [(r.seq, *_kept(r)) for r in ended if r.outcome.rows]
+    )
+
+
+def _flag(value: bool | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _kept(record: Finished) -> tuple[str, int]:
     """The rows that are kept, as JSON, and how many were left out."""
     rows = record.outcome.rows
-    text = json.dumps(list(rows), ensure_ascii=False, separators=(",", ":"))
+    text = dumps(list(rows))
     if len(text) <= record.rows_limit:
         return text, 0
     kept: list[Any] = []
     size = 2
     for row in rows:
-        size += len(json.dumps(row, ensure_ascii=False, separators=(",", ":"))) + 1
+        size += len(dumps(row)) + 1
         if size > record.rows_limit:
             break
         kept.append(row)
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")), len(rows) - len(kept)
+    return dumps(kept), len(rows) - len(kept)

@@ -1,0 +1,332 @@
+"""YAML as it is accepted here: strict, and with the place of every problem."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.document import MAX_DEPTH, Strict, Suggested, build, dump, load, nearest, parse
+from orchestrator.errors import InputError, Problem
+from tests.strategies import document, json_values
+
+
+class Inner(Strict):
+    port: int = 1
+    name: str = ""
+
+
+class Outer(Strict):
+    inner: Inner = Inner()
+    items: list[Inner] = []
+    word: str = ""
+    flag: bool = False
+    anything: Any = None
+
+
+def problems(text: str) -> list[Problem]:
+    """What `build` finds in a text."""
+    with pytest.raises(InputError) as caught:
+        build(Outer, document(text))
+    return list(caught.value.problems)
+
+
+def where(found: Problem) -> tuple[int, int]:
+    """Line and column of a problem."""
+    return found.place.line, found.place.column
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: 1", {"a": 1}),
+        ("a: -17", {"a": -17}),
+        ("a: 2.5", {"a": 2.5}),
+        ("a: true", {"a": True}),
+        ("a: false", {"a": False}),
+        ("a: null", {"a": None}),
+        ("a: ~", {"a": None}),
+        ("a:", {"a": None}),
+        ("a: 'no'", {"a": "no"}),
+        ('a: "012"', {"a": "012"}),
+        ("a: |\n  on\n", {"a": "on\n"}),
+        ("a: >\n  1:30\n", {"a": "1:30\n"}),
+        ("a: 10.0.0.234", {"a": "10.0.0.234"}),
+        ("5: x", {"5": "x"}),
+        ("no: x", {"no": "x"}),
+        ("a: 99999999999999999999999999999999", {"a": "99999999999999999999999999999999"}),
+        ("- [1, {b: c}]", [[1, {"b": "c"}]]),
+        ("a: &x [1]\nb: *x", {"a": [1], "b": [1]}),
+        ("", None),
+        ("# nothing", None),
+    ],
+)
+def test_plain_words_are_what_they_look_like(text: str, value: Any) -> None:
+    """Numbers, true, false, null, lists and mappings have their value, and all else is text."""
+    read = parse(text, source="a.yaml", folder=Path())
+    assert (read.value, read.problems) == (value, [])
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("no", "no is a boolean in YAML: write false, or 'no' in quotes"),
+        ("On", "On is a boolean in YAML: write true, or 'On' in quotes"),
+        ("yes", "write true"),
+        ("off", "write false"),
+        ("TRUE", "write true"),
+        ("012", "012 means something else in YAML (int)"),
+        ("0x1f", "means something else in YAML (int)"),
+        ("1_000", "means something else in YAML (int)"),
+        ("1:30", "1:30 means something else in YAML (int)"),
+        ("1:30.5", "means something else in YAML (float)"),
+        (".inf", "means something else in YAML (float)"),
+        (".nan", "means something else in YAML (float)"),
+        ("2026-11-23", "means something else in YAML (timestamp)"),
+        ("2026-11-23 02:00:00", "means something else in YAML (timestamp)"),
+        ("!vault x", "the tag !!vault is not supported"),
+        ("!!python/object:os.system x", "is not supported"),
+        ("!!binary aGk=", "is not supported"),
+        ("!!set x", "is not supported"),
+        ("=", "is not supported"),
+    ],
+)
+def test_surprises_are_errors(word: str, message: str) -> None:
+    """What YAML 1.1 reads otherwise than people do is refused, with the way to write it."""
+    [found] = problems(f"word: {word}")
+    assert message in found.message
+    assert where(found) == (1, 7)
+
+
+@pytest.mark.parametrize("text", ["anything: !vault {a: b}", "anything: !python/tuple [1]", "anything: !!set {a, b}"])
+def test_tags_on_collections_are_errors(text: str) -> None:
+    """A tag on a mapping or list is refused like one on a word."""
+    assert "is not supported" in problems(text)[0].message
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "place"),
+    [
+        ("word: a\nflag: true\nword: b", "the key 'word' is given twice", (3, 1)),
+        ("inner: {port: 1, port: 1}", "the key 'port' is given twice", (1, 18)),
+        ("anything:\n  - {a: 1, 'a': 2}", "the key 'a' is given twice", (2, 12)),
+        ("inner: &x {port: 1}\nanything:\n  <<: *x", "merge keys (<<) are not supported", (3, 3)),
+        ("anything: {[1]: 2}", "a key must be a word", (1, 12)),
+        ("anything: {{a: 1}: 2}", "a key must be a word", (1, 12)),
+    ],
+)
+def test_keys_are_words_and_unique(text: str, message: str, place: tuple[int, int]) -> None:
+    """A key that is given twice, merged in or not a word is refused where it stands."""
+    [found] = problems(text)
+    assert message in found.message
+    assert where(found) == place
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1", "not valid YAML"),
+        ("a: b: c", "not valid YAML"),
+        ("a:\n\t- b", "not valid YAML"),
+        ("a: *nobody", "not valid YAML"),
+        ("--- 1\n--- 2", "not valid YAML"),
+        ("a: \x00", "not valid YAML"),
+        ("&x [*x]", "an alias refers to a value that contains it"),
+        ("a: &x {b: {c: *x}}", "an alias refers to a value that contains it"),
+        ("[" * (MAX_DEPTH + 2) + "]" * (MAX_DEPTH + 2), f"nested more than {MAX_DEPTH} levels deep"),
+    ],
+)
+def test_unreadable_texts_are_refused(text: str, message: str) -> None:
+    """What is no YAML, endless or too deep is an InputError and nothing else."""
+    with pytest.raises(InputError, match="a.yaml") as caught:
+        parse(text, source="a.yaml", folder=Path())
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["'[' * 50_000", "'[' * 50_000 + ']' * 50_000", "'{a: ' * 50_000", "'- ' * 50_000 + 'x'"])
+def test_very_deep_nesting_does_not_kill_the_program(text: str) -> None:
+    """A hundred kilobytes of brackets are refused like any other text; the interpreter survives them."""
+    program = (
+        "from pathlib import Path\nfrom orchestrator.document import parse\nfrom orchestrator.errors import InputError\n"
+        f"try:\n    parse({text}, source='a.yaml', folder=Path())\nexcept InputError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nested" in done.stdout
+
+
+def test_aliases_may_not_multiply() -> None:
+    """Nine lines that stand for a thousand million values are refused."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    with pytest.raises(InputError, match="aliases expand to more than"):
+        parse("\n".join(lines), source="a.yaml", folder=Path())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"a: \xff\n", "not UTF-8 text (byte 3)"), (b"a: b\n\xc3", "not UTF-8 text (byte 5)")],
+)
+def test_bad_utf8_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    """A file that is not UTF-8 is refused with the place of the first bad byte."""
+    (tmp_path / "a.yaml").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        load(tmp_path / "a.yaml")
+    assert message in caught.value.message
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    """A missing file and a directory are errors that name the path and what was expected."""
+    with pytest.raises(InputError, match="cannot read this playbook: No such file"):
+        load(tmp_path / "none.yaml", what="playbook")
+    with pytest.raises(InputError, match="is a directory; a playbook is a YAML file"):
+        load(tmp_path, what="playbook")
+
+
+def test_a_place_is_shown_with_its_line_and_a_caret() -> None:
+    """An error shows file:line:column, the message, the suggestion, the line, and a caret under the column."""
+    [found] = problems("inner:\n  prot: 5\n")
+    assert str(found) == "a.yaml:2:3: unknown key 'prot' (did you mean 'port'?)\n      prot: 5\n      ^"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_all_line_ends_count(end: str) -> None:
+    """Lines are counted alike, whichever way they end."""
+    read = parse(f"word: a{end}flag: 3{end}", source="a.yaml", folder=Path())
+    with pytest.raises(InputError) as caught:
+        build(Outer, read)
+    assert str(caught.value.problems[0].place) == "a.yaml:2:7"
+    assert caught.value.problems[0].place.text == "flag: 3"
+
+
+def test_a_long_line_is_shown_around_its_place() -> None:
+    """A line of a megabyte is not printed whole, and the caret still stands under the place."""
+    text = "{word: '" + "x" * 1_000_000 + "', bad: 1}"
+    shown = str(problems(text)[0]).splitlines()
+    assert max(map(len, shown)) < 300
+    assert shown[1][shown[2].index("^") :].startswith("bad")
+
+
+def test_wide_and_tabbed_lines_keep_the_caret_in_column() -> None:
+    """Columns count characters, also behind letters that are no ASCII."""
+    [found] = problems("{word: 'äöü€', bad: 1}")
+    assert where(found) == (1, 16)
+
+
+def test_all_problems_are_shown_at_once_and_in_order() -> None:
+    """Problems of YAML and of the values come together, sorted by place."""
+    found = problems("wrod: a\nflag: yes\ninner: {port: x, nam: b}\nitems: 5\nword: 7\n")
+    assert [where(problem) for problem in found] == [(1, 1), (2, 7), (3, 15), (3, 18), (4, 8), (5, 7)]
+    assert [problem.suggestion for problem in found] == ["word", "", "", "name", "", ""]
+
+
+def test_a_missing_key_is_reported_at_its_parent() -> None:
+    """A key that is missing has the place of the mapping that lacks it."""
+
+    class Needy(Strict):
+        items: list[Inner]
+        must: str
+
+    with pytest.raises(InputError) as caught:
+        build(Needy, document("items:\n  - port: 1\n"))
+    assert "the key 'must' is missing" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("inner: 5", "must be a mapping"),
+        ("items: {}", "must be a list"),
+        ("word: 5", "must be text; put it in quotes"),
+        ("flag: 'true'", "should be a valid boolean"),
+        ("inner: {port: '5'}", "should be a valid integer"),
+        ("inner: {port: 5.0}", "should be a valid integer"),
+        ("- 1", "must be a mapping"),
+        ("", "must be a mapping"),
+    ],
+)
+def test_types_are_strict(text: str, message: str) -> None:
+    """No value is turned into another type."""
+    assert message in problems(text)[0].message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password: hunter2x",
+        "auth: {password: hunter2x}",
+        "auth:\n  api_key: hunter2x\n",
+        "auth:\n  password:\n    hunter2x\n",
+        "auth:\n  password: >\n    hunter2x\n",
+        "auth:\n  password: [\n    hunter2x]\n",
+        "auth: {pasword: hunter2x}",
+        "token: 'hunter2x",
+        "password: *hunter2x",
+        "password: {hunter2x}: 1",
+        "password: ! hunter2x\n",
+    ],
+)
+def test_a_literal_secret_is_never_shown(text: str) -> None:
+    """A secret that stands in a file by mistake is in no error message, on whichever line it stands."""
+    from orchestrator.config import ConfigFile
+
+    with pytest.raises(InputError) as caught:
+        build(ConfigFile, document("groups: {}\ndefaults:\n  " + text.replace("\n", "\n  ")))
+    assert "hunter2x" not in caught.value.message
+
+
+@pytest.mark.parametrize("secret", ["0123456", "2026-11-23", "1:30:59"])
+def test_a_secret_that_looks_like_a_number_is_not_shown_either(secret: str) -> None:
+    """The complaint about a number that YAML reads otherwise does not print the value of a secret."""
+    with pytest.raises(InputError) as caught:
+        build(Outer, document(f"password: {secret}"))
+    assert secret not in caught.value.message
+
+
+def test_a_validators_suggestion_is_kept() -> None:
+    """A validator's own message and suggestion stand at the value."""
+    from pydantic import field_validator
+
+    class Picky(Strict):
+        word: str
+
+        @field_validator("word")
+        @classmethod
+        def _check(cls, value: str) -> str:
+            raise Suggested(f"not {value}", "apple")
+
+    with pytest.raises(InputError) as caught:
+        build(Picky, document("word: appel"))
+    [found] = caught.value.problems
+    assert (found.message, found.suggestion, where(found)) == ("not appel", "apple", (1, 7))
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("directorstatus", "directorStatus"), ("directorStauts", "directorStatus"), ("KICK", "kick"), ("zzz", "")],
+)
+def test_the_nearest_word_is_found(word: str, expected: str) -> None:
+    """A misspelt word, in whatever case, leads to the known one; nonsense leads nowhere."""
+    assert nearest(word, ["directorStatus", "directorMove", "kick"]) == expected
+
+
+@given(json_values)
+def test_what_is_dumped_is_read_back(value: Any) -> None:
+    """Any plain value survives being written and read."""
+    read = parse(dump(value), source="a.yaml", folder=Path())
+    assert (read.value, read.problems) == (value, [])
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    """Whatever the text, parsing raises nothing but InputError."""
+    try:
+        read = parse(text, source="a.yaml", folder=Path())
+        build(Outer, read)
+    except InputError as error:
+        assert str(error)
