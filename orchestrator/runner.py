@@ -246,8 +246,8 @@ class Runner:
     def _wanted(self, step: PlannedStep) -> bool:
         """Whether the step's `when` holds; a verify goes with its step."""
         if step.role == "verify":
-            owner = step.key.removesuffix(".verify")
-            return not any(record.key == owner and record.state == "skipped" for record in self._file.steps())
+            owner = self._numbers[step.key.removesuffix(".verify")]
+            return self._file.step(owner)[0] != "skipped"
         when = step.condition
         if when is None or step.per_item_condition:
             return True

@@ -150,8 +150,13 @@ def intend(connection: sqlite3.Connection, intents: Sequence[Intent]) -> None:
 
 # One statement for a whole group: SQLite takes it apart without the interpreter, which has requests to send meanwhile.
 _UPDATE = """
-UPDATE operation SET state = json_extract(v.value, '$[1]'), attempts = json_extract(v.value, '$[2]'), exit_code = json_extract(v.value, '$[3]'), changed = json_extract(v.value, '$[4]'),
-    started = json_extract(v.value, '$[5]'), finished = json_extract(v.value, '$[6]')
+UPDATE operation SET
+    state = json_extract(v.value, '$[1]'),
+    attempts = json_extract(v.value, '$[2]'),
+    exit_code = json_extract(v.value, '$[3]'),
+    changed = json_extract(v.value, '$[4]'),
+    started = json_extract(v.value, '$[5]'),
+    finished = json_extract(v.value, '$[6]')
 FROM json_each(?) AS v WHERE operation.seq = json_extract(v.value, '$[0]')
 """
 

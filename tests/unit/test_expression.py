@@ -1,0 +1,380 @@
+"""Expressions: what they can do, and that they can do nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from orchestrator.errors import ExpressionError
+from orchestrator.expression import MAX_LENGTH, compile_value, is_template, names_in, template, truth
+from orchestrator.secret import Secret
+from tests.strategies import fleet
+
+
+@dataclass(frozen=True)
+class Thing:
+    name: str
+    _hidden: str = "hidden"
+
+    def method(self) -> str:
+        """Never to be called."""
+        return "called"
+
+
+ROWS = [
+    {"host": "b1", "state": "up", "users": "3", "mail server ip": "10.0.1.1"},
+    {"host": "b2", "state": "down", "users": "4", "mail server ip": "10.0.1.2"},
+]
+SCOPE = {
+    "rows": ROWS,
+    "n": 7,
+    "half": 0.5,
+    "word": "abc",
+    "flag": True,
+    "nothing": None,
+    "empty": [],
+    "thing": Thing("b1"),
+    "item": {"user": "u1", "values": "column", "evil": "{{ 7 * 7 }}"},
+    "secret": Secret("hunter2x"),
+    "backend": fleet().hosts["b1"],
+}
+
+
+def value(text: str) -> Any:
+    """What a text is in the scope above."""
+    return template(text)(SCOPE)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ n }}", 7),
+        ("{{n}}", 7),
+        ("{{- n -}}", 7),
+        ("{{ n }}\n", 7),
+        ("{{ n + 1 }}", 8),
+        ("{{ -n }}", -7),
+        ("{{ -n + 1 }}", -6),
+        ("{{ -5 }}", -5),
+        ("{{ +5 }}", 5),
+        ("{{ - 5 }}", -5),
+        ("{{-5}}", 5),
+        ("{{- -5 }}", -5),
+        ("{{ 2 * 3 + 1 }}", 7),
+        ("{{ 7 // 2 }}", 3),
+        ("{{ 7 % 2 }}", 1),
+        ("{{ 7 / 2 }}", 3.5),
+        ("{{ half }}", 0.5),
+        ("{{ flag }}", True),
+        ("{{ not flag }}", False),
+        ("{{ nothing }}", None),
+        ("{{ empty }}", []),
+        ("{{ [1, 'a'] }}", [1, "a"]),
+        ("{{ {'a': n} }}", {"a": 7}),
+        ("{{ word }}", "abc"),
+        ("{{ 'a' + 'b' }}", "ab"),
+        ("{{ [1] + [2] }}", [1, 2]),
+        ("{{ 'n' ~ n }}", "n7"),
+        ("{{ rows[0].host }}", "b1"),
+        ("{{ rows[0]['mail server ip'] }}", "10.0.1.1"),
+        ("{{ rows[1:] | length }}", 1),
+        ("{{ item.values }}", "column"),
+        ("{{ thing.name }}", "b1"),
+        ("{{ backend.address }}", "10.0.1.1"),
+        ("{{ 'a' if n > 5 else 'b' }}", "a"),
+        ("{{ n in [1, 7] }}", True),
+        ("{{ n > 3 and n < 9 or flag }}", True),
+        ("{{ rows | where('state', 'up') | column('users') | total }}", 3),
+        ("{{ missing | default(4) }}", 4),
+        ("{{ missing is defined }}", False),
+        ("{{ nothing is none }}", True),
+        ("{{ '}}' }}", "}}"),
+        ("{{ '{{ n }}' }}", "{{ n }}"),
+        ("{# said #}{{ n + 1 }}", 8),
+    ],
+)
+def test_an_expression_alone_keeps_its_type(text: str, expected: Any) -> None:
+    """A text that is wholly one expression has the expression's value and type."""
+    result = value(text)
+    assert (result, type(result)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("n is {{ n }}", "n is 7"),
+        ("{{ n }}{{ n }}", "77"),
+        (" {{ n }}", " 7"),
+        ("{{ flag }}!", "true!"),
+        ("{{ word }}-{{ n + 1 }}", "abc-8"),
+        ("no expression", "no expression"),
+        ("{{ item.evil }} stays", "{{ 7 * 7 }} stays"),
+    ],
+)
+def test_expressions_in_a_text_become_text(text: str, expected: str) -> None:
+    """Pieces of a longer text are put together as text, with booleans as they are written in playbooks."""
+    assert value(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ ''.__class__ }}",
+        "{{ ''['__class__'] }}",
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ thing._hidden }}",
+        "{{ thing['_hidden'] }}",
+        "{{ thing.method }}",
+        "{{ thing.method() }}",
+        "{{ thing.__init__ }}",
+        "{{ thing.__dict__ }}",
+        "{{ word.format }}",
+        "{{ word.format(n) }}",
+        "{{ item.keys }}",
+        "{{ item.items() }}",
+        "{{ rows.append(1) }}",
+        "{{ rows.append }}",
+        "{{ secret.reveal() }}",
+        "{{ secret.reveal }}",
+        "{{ secret._value }}",
+        "{{ backend.endpoint.secret.resolve() }}",
+        "{{ backend.endpoint.secret.resolve }}",
+        "{{ range(10) }}",
+        "{{ lipsum() }}",
+        "{{ cycler }}",
+        "{{ namespace(a=1) }}",
+        "{{ dict(a=1) }}",
+        "{{ joiner }}",
+        "{{ config }}",
+        "{{ self }}",
+        "{{ self ~ '' }}",
+        "{{ self._TemplateReference__context }}",
+        "{{ loop ~ '' }}",
+        "{{ caller ~ '' }}",
+        "{{ varargs ~ '' }}",
+        "{{ __import__('os') }}",
+        "{{ _ }}",
+        "{{ word | attr('__class__') }}",
+        "{{ word | format(n) }}",
+        "{{ rows | map('upper') | list }}",
+        "{{ rows | map(attribute='__class__') }}",
+        "{{ [thing] | sort(attribute='__class__.__mro__') }}",
+        "{{ [thing] | join(attribute='__class__') }}",
+        "{{ [thing, thing] | sort(attribute='method') }}",
+        "{{ [thing] | column('__class__') }}",
+        "{{ word | pprint }}",
+        "{{ word | tojson }}",
+        "{{ n is callable }}",
+        "{{ '%s' % thing }}",
+        "{{ '%1000000000d' % 1 }}",
+        "{% for x in rows %}{{ x }}{% endfor %}",
+        "{% set n = 8 %}{{ n }}",
+        "{% if n %}{{ n }}{% endif %}",
+        "{% include '/etc/passwd' %}{{ n }}",
+        "{% import 'x' as y %}{{ n }}",
+        "{% extends 'x' %}{{ n }}",
+        "{% macro m() %}{{ n }}{% endmacro %}",
+        "{% block b %}{{ n }}{% endblock %}",
+        "{% filter upper %}{{ n }}{% endfilter %}",
+        "{% call n() %}{{ n }}{% endcall %}",
+        "{% with x = 1 %}{{ x }}{% endwith %}",
+    ],
+)
+def test_nothing_reaches_python(text: str) -> None:
+    """Attributes with an underscore, methods, calls, statements and Jinja's own globals are all refused."""
+    with pytest.raises(ExpressionError):
+        value(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 9 ** 9 ** 9 }}",
+        "{{ 'a' * 1000000000 }}",
+        "{{ 1000000000 * 'a' }}",
+        "{{ [0] * 1000000000 }}",
+        "{{ rows * 1000000 }}",
+        "{{ '%999999999s' % 'a' }}",
+        "{{ " + "(" * 500 + "1" + ")" * 500 + " }}",
+        "{{ " + "[" * 100 + "]" * 100 + " }}",
+        "{{ " + "not " * 900 + "n }}",
+        "{{ n" + " | abs" * 200 + " }}",
+        "{{ n" + ".a" * 500 + " }}",
+        "{{ '" + "x" * MAX_LENGTH + "' }}",
+        "{{ n // 0 }}",
+        "{{ n % 0 }}",
+        "{{ 1e308 * 10 | round_up }}",
+        "{{ (1e308 * 10) | int }}",
+        "{{ 1e999 }}",
+        "{{ 'inf' | number }}",
+        "{{ 'nan' | number }}",
+        "{{ 'x' | number }}",
+        "{{ [] | max }}",
+        "{{ rows | total }}",
+        "{{ word | where('a', 'b') }}",
+        "{{ nothing | where('a', 'b') }}",
+        "{{ ['x'] | where('a', 'b') }}",
+        "{{ ['x'] | where_not('a', 'b') }}",
+        "{{ [1] | matching('a', 'b') }}",
+        "{{ [1] | not_matching('a', 'b') }}",
+        "{{ [1, 2] | agree('a', 'b') }}",
+        "{{ nothing | agree('a', 'b') }}",
+        "{{ [1] | column('a') }}",
+        "{{ rows | where('state') }}",
+        "{{ rows | matching('state', 5) }}",
+        "{{ rows | sort }}",
+        "{{ word + 1 }}",
+        "{{ [1] + 'a' }}",
+        "{{ word < 1 }}",
+        "{{ n in 5 }}",
+        "{{ -word }}",
+    ],
+)
+def test_impossible_or_endless_work_is_an_expression_error(text: str) -> None:
+    """What the values do not allow, or what could take for ever, is refused and never crashes."""
+    with pytest.raises(ExpressionError):
+        value(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{",
+        "{{ }}",
+        "{{ n",
+        "{{ n }",
+        "{{ n + }}",
+        "{{ 'a }}",
+        "{{ n n }}",
+        "{{ n | nosuch }}",
+        "{{ n is nosuch }}",
+        "{{ 5 | where( }}",
+        "{{ [1, }}",
+        "{{ n }} {{ n",
+        "{{ a.b. }}",
+    ],
+)
+def test_a_malformed_expression_is_found_when_it_is_read(text: str) -> None:
+    """A syntax error or an unknown filter is an error of the text, before any value is known."""
+    with pytest.raises(ExpressionError, match="not a valid expression"):
+        template(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("{{ missing }}", "missing"),
+        ("{{ missing.rows }}", "missing"),
+        ("{{ item.nope }}", "nope"),
+        ("{{ item['nope'] }}", "nope"),
+        ("{{ thing.nope }}", "nope"),
+        ("x {{ missing }}", "missing"),
+        ("{{ missing + 1 }}", "missing"),
+        ("{{ missing | length }}", "missing"),
+        ("{{ [item.nope] }}", "nope"),
+        ("{{ [[item.nope]] }}", "nope"),
+        ("{{ {'a': item.nope} }}", "nope"),
+        ("{{ rows[5] }}", "5"),
+    ],
+)
+def test_undefined_names_are_named(text: str, name: str) -> None:
+    """A name or attribute that is not there is an error that names it, also within a list."""
+    with pytest.raises(ExpressionError) as caught:
+        value(text)
+    assert name in caught.value.message
+
+
+def test_answers_are_never_evaluated() -> None:
+    """Text from a host that looks like an expression stays as it is, however it is used."""
+    assert value("{{ item.evil }}") == "{{ 7 * 7 }}"
+    assert value("{{ [item.evil] | first }}") == "{{ 7 * 7 }}"
+    assert value("<{{ item.evil }}>") == "<{{ 7 * 7 }}>"
+    assert compile_value({"mask": ["{{ item.evil }}"]})(SCOPE) == {"mask": ["{{ 7 * 7 }}"]}
+
+
+def test_a_secret_cannot_be_shown_by_an_expression() -> None:
+    """A secret that came into a scope prints as stars."""
+    assert "hunter2x" not in value("<{{ secret }}>")
+
+
+@pytest.mark.parametrize(
+    ("given_value", "expected"),
+    [
+        ("{{ a + b.c }}", {"a", "b"}),
+        ({"x": ["{{ a }}", {"y": "-{{ b }}-"}], "z": 5}, {"a", "b"}),
+        (("{{ a }}",), {"a"}),
+        ("a", set()),
+        (None, set()),
+        ("{{ rows | where('state', wanted) }}", {"rows", "wanted"}),
+        ("{{ self }}", {"self"}),
+        ("{{ 'x' ~ self }}", {"self"}),
+    ],
+)
+def test_the_names_that_a_value_reads_are_known(given_value: Any, expected: set[str]) -> None:
+    """Planning knows which names a value needs, however deep they stand."""
+    assert names_in(given_value) == expected
+
+
+def test_values_are_compiled_part_by_part() -> None:
+    """Lists and mappings keep their form, templates in them are evaluated, all else stays."""
+    written = {"a": "{{ n }}", "b": ["x", "{{ word }}-{{ n }}"], "c": {"d": 5}, "e": None, "f": "{{ 1 + 1 }}"}
+    evaluated = {"a": 7, "b": ["x", "abc-7"], "c": {"d": 5}, "e": None, "f": 2}
+    assert compile_value(written)(SCOPE) == evaluated
+
+
+@pytest.mark.parametrize(
+    ("found", "holds"), [(True, True), (False, False), ([], False), ([0], True), ({}, False), (None, False), ((), False)]
+)
+def test_conditions_are_booleans_or_any(found: Any, holds: bool) -> None:
+    """A condition is a boolean, or whether there is anything in a list or mapping."""
+    assert truth(found) is holds
+
+
+@pytest.mark.parametrize("found", ["false", "true", "", 0, 1, 2.5])
+def test_a_text_or_number_is_no_condition(found: Any) -> None:
+    """A text such as "false", or a number, is refused instead of being taken for true."""
+    with pytest.raises(ExpressionError, match="must be true or false"):
+        truth(found)
+
+
+@pytest.mark.parametrize(("found", "is_one"), [("{{ n }}", True), ("a{{", True), ("{%", False), (5, False), ("", False)])
+def test_what_is_taken_for_an_expression(found: Any, is_one: bool) -> None:
+    """Only text with two opening braces is looked at."""
+    assert is_template(found) is is_one
+
+
+@given(st.text(max_size=80))
+@example("{% raw %}{{ n }}{% endraw %}")
+@example("{{ 1e999 }}")
+@example("{{ -n }}")
+@example("{#")
+def test_any_text_compiles_or_is_refused(text: str) -> None:
+    """Arbitrary text raises nothing but ExpressionError, when compiled and when evaluated."""
+    with_braces = "{{ " + text + " }}"
+    for candidate in (text, with_braces):
+        try:
+            template(candidate)(SCOPE)
+        except ExpressionError as error:
+            assert str(error)
+
+
+_pieces = st.sampled_from(
+    [*SCOPE, "'a'", "5", "2.5", "none", "[]", "[1]", "{}", ".a", ".name", "[0]", "['host']", "+", "-", "*", "/", "//", "%"]
+    + ["**", "~", "==", "<", "in", "not", "and", "or", "if", "else", "is", "is defined", "is number", "(", ")", "|"]
+    + ["| total", "| column('users')", "| where('state', 'up')", "| length", "| first", "| max", "| sort", "| unique"]
+    + ["| join(',')", "| words", "| round_up", "| minus([1])", "| number", "| int", "| agree('a', 'b')", "| round", ":"]
+    + ["| matching('host', 'b*')", "| default(1)", "| upper", "| trim", "| abs", "| last", "1e999", "10", "__class__", ","]
+)
+
+
+@given(st.lists(_pieces, max_size=9).map(" ".join))
+def test_any_expression_is_a_value_or_refused(text: str) -> None:
+    """Expressions put together at random raise nothing but ExpressionError on a fixed scope."""
+    try:
+        template("{{ " + text + " }}")(SCOPE)
+    except ExpressionError as error:
+        assert str(error)
