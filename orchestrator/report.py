@@ -62,11 +62,6 @@ class Report:
         parts = [f"{count} {state.word.replace('_', ' ')}" for state, count in shown if count or state is State.DONE]
         return f"{self.planned} planned = {' + '.join(parts)}"
 
-    @property
-    def resumable(self) -> bool:
-        """Whether `resume` has something to do."""
-        return self.status in {"planned", "stopped", "interrupted", "crashed", "in doubt"}
-
 
 _STATUS = {
     "done": "done",
@@ -97,7 +92,7 @@ def make_report(file: RunFile, holder: str = "") -> Report:
     planned = sum(step.operations or 0 for step in steps)
     if planned != sum(counts.values()):
         raise AssertionError(f"{planned} operations were planned, but {sum(counts.values())} are there")
-    status, reason = _status(file, holder)
+    status, reason = status_of(file, holder)
     attempts, retries, _, finished = file.totals()
     events = file.events()
     report = Report(
@@ -123,7 +118,11 @@ def make_report(file: RunFile, holder: str = "") -> Report:
     return _with_next(report)
 
 
-def _status(file: RunFile, holder: str) -> tuple[str, str]:
+RESUMABLE = ("planned", "stopped", "interrupted", "crashed", "in doubt")  # where `resume` has something to do
+
+
+def status_of(file: RunFile, holder: str = "") -> tuple[str, str]:
+    """How a run stands, and why; without looking at its operations, however many there are."""
     if holder:
         return "running", ""
     events = file.events()

@@ -24,7 +24,7 @@ from orchestrator.expression import compile_value, names_in, truth
 from orchestrator.inventory import fold
 from orchestrator.journal.run_file import RunFile
 from orchestrator.journal.session import Session
-from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
+from orchestrator.outcome import Repeatability, State
 from orchestrator.plan import Plan, PlannedStep, Scope
 from orchestrator.playbook import Action, OnFailure, Pause
 from orchestrator.preflight import Preflight
@@ -155,13 +155,12 @@ class Runner:
             if stop.step is not None and self._on_failure(stop.step) == "undo":
                 return await self._undo(stop.ending)
             return stop.ending
-        failed = any(record.counts.get(state) for record in self._file.steps() for state in BAD_STATES)
-        return Ending(End.FAILED if failed else End.DONE)
+        return Ending(End.FAILED if self._file.any_bad() else End.DONE)
 
     async def _undo(self, ending: Ending) -> Ending:
         """Take back, last first, what was begun."""
         self._tell(lambda view: view.note(f"{ending.reason}; undoing what was done"))
-        begun = {record.key for record in self._file.steps() if record.role == "step" and record.started is not None}
+        begun = self._file.begun()
         for step in self._plan.of("undo"):
             if step.key.removesuffix(".undo") not in begun:
                 await self._session.mark(step.index, "skipped", "its step was not begun")
@@ -294,14 +293,13 @@ class Runner:
             clock=asyncio.get_running_loop().time,
         )
         sending = Sending(edge, step, scheduler, first=first, scope=scope, timeout=timeout)
-        counts = self._file.counts(step.index)
         await self._session.mark(step.index, "running", ended=False)
-        where = fold(self._file.hosts_of(step.index))
-        self._tell(lambda view: view.step_started(step.key, step.name, step.command, where, sum(counts.values())))
+        where, total = fold(self._file.open_counts(step.index)), sum(scheduler.counts.values())
+        self._tell(lambda view: view.step_started(step.key, step.name, step.command, where, total))
         begun = time.monotonic()
         if self._interrupted and not final:
             scheduler.stop(self._interrupted)
-        self._meter.begin(step, scheduler, counts)
+        self._meter.begin(step, scheduler)
         self._sending = sending
         await sending.run()
         self._sending = None
@@ -311,11 +309,11 @@ class Runner:
         await self._conclude(step, scheduler, time.monotonic() - begun)
 
     async def _conclude(self, step: PlannedStep, scheduler: Scheduler, seconds: float) -> None:
-        counts = self._file.counts(step.index)
-        left = sum(counts.get(state, 0) for state in OPEN_STATES)
+        left = scheduler.left
         over = scheduler.failed > scheduler.rules.allowed_failures
         reason = scheduler.stopped if over or left else ""
-        await self._end(step, "failed" if over else "running" if left else "done", reason, seconds, ended=not left)
+        state = "failed" if over else "running" if left else "done"
+        await self._end(step, state, reason, scheduler.counts, seconds, ended=not left)
         self._stop_for_doubt(step)
         if over:
             raise _Stop(End.STOPPED, f"step {step.key} ({step.name}): {reason}", step)
@@ -324,16 +322,22 @@ class Runner:
 
     def _stop_for_doubt(self, step: PlannedStep) -> None:
         """What is in doubt is for a person to decide, before anything is built upon it."""
-        if doubtful := self._file.counts(step.index).get(State.IN_DOUBT):
+        if doubtful := len(self._file.doubtful(step.index)):
             raise _Stop(End.IN_DOUBT, f"step {step.key} ({step.name}): {doubtful} in doubt")
 
     async def _end(
-        self, step: PlannedStep, state: str, reason: str = "", seconds: float = 0.0, *, ended: bool = True
+        self,
+        step: PlannedStep,
+        state: str,
+        reason: str = "",
+        counts: dict[State, int] | None = None,
+        seconds: float = 0.0,
+        *,
+        ended: bool = True,
     ) -> None:
         await self._session.mark(step.index, state, reason, ended=ended)
         self._answers.pop(step.key, None)
-        counts = self._file.counts(step.index)
-        self._tell(lambda view: view.step_ended(step.key, step.name, state, reason, counts, seconds))
+        self._tell(lambda view: view.step_ended(step.key, step.name, state, reason, counts or {}, seconds))
 
     # rules
 
@@ -342,9 +346,10 @@ class Runner:
 
     def _scheduler(self, step: PlannedStep, total: int) -> Scheduler:
         assert step.action is not None  # noqa: S101
-        counts = self._file.counts(step.index)
-        failed = sum(counts.get(state, 0) for state in BAD_STATES)
-        return Scheduler(self._rules(step, step.action, total), self._file.open_counts(step.index), failed=failed)
+        pending = self._file.open_counts(step.index)
+        untouched = sum(pending.values()) == total  # then there is no need to count what has ended
+        ended = {} if untouched else self._file.ended(step.index)
+        return Scheduler(self._rules(step, step.action, total), pending, ended=ended)
 
     def _rules(self, step: PlannedStep, action: Action, total: int) -> Rules:
         """Limits: the least of configuration, playbook and step; the failures allowed: the most particular word."""
@@ -429,21 +434,18 @@ class _Meter:
         self._step: PlannedStep | None = None
         self._marks: deque[tuple[float, int]] = deque()
 
-    def begin(self, step: PlannedStep, scheduler: Scheduler, counts: dict[State, int]) -> None:
-        self._step, self._scheduler, self._counts = step, scheduler, counts
-        self._total = sum(counts.values())
-        self._marks = deque([(time.monotonic(), self._ended())])
+    def begin(self, step: PlannedStep, scheduler: Scheduler) -> None:
+        self._step, self._scheduler = step, scheduler
+        self._marks = deque([(time.monotonic(), scheduler.ended.total())])
 
     def end(self) -> None:
         self._step = None
 
-    def _ended(self) -> int:
-        return self._total - self._scheduler.left - self._counts.get(State.SKIPPED, 0)
-
     def read(self) -> Progress | None:
         if self._step is None:
             return None
-        now, ended, scheduler = time.monotonic(), self._ended(), self._scheduler
+        now, scheduler = time.monotonic(), self._scheduler
+        ended = scheduler.ended.total()
         self._marks.append((now, ended))
         while now - self._marks[0][0] > RATE_OVER and len(self._marks) > 2:
             self._marks.popleft()
@@ -453,10 +455,10 @@ class _Meter:
             step=min(self._step.index + 1, self._steps),
             steps=self._steps,
             name=self._step.name,
-            total=self._total,
-            done=ended - scheduler.failed,
+            total=ended + scheduler.left,
+            done=scheduler.ended[State.DONE],
             failed=scheduler.failed,
-            skipped=self._counts.get(State.SKIPPED, 0),
+            skipped=scheduler.ended[State.SKIPPED],
             in_flight=scheduler.in_flight,
             waiting=scheduler.waiting,
             rate=rate,

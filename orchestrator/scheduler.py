@@ -8,7 +8,7 @@ waits for its next attempt holds no slot. Memory holds a window of each host's o
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -131,13 +131,14 @@ class Scheduler:
     Args:
         rules: the step's limits and policies.
         pending: host -> how many operations are to be sent.
-        failed: how many of the step's operations failed before (in an earlier session).
+        ended: the step's operations that ended before (in an earlier session), by state.
     """
 
-    def __init__(self, rules: Rules, pending: Mapping[str, int], *, failed: int = 0) -> None:
+    def __init__(self, rules: Rules, pending: Mapping[str, int], *, ended: Mapping[State, int] | None = None) -> None:
         self.rules = rules
         self.left = sum(pending.values())  # operations without a final state
-        self.failed = failed
+        self.ended: Counter[State] = Counter(ended or {})
+        self.failed = sum(self.ended[state] for state in BAD_STATES)
         self.in_flight = 0  # requests on the wire
         self.unrecorded = 0  # sent and not durably recorded
         self.retries = 0
@@ -276,6 +277,7 @@ class Scheduler:
         lane.queue.clear()
         lane.exhausted = True
         self.left -= count
+        self.ended[State.UNREACHABLE] += count
         self._count_failures(count)
 
     def stop(self, reason: str) -> None:
@@ -290,6 +292,11 @@ class Scheduler:
         return bool(self.stopped) or self.left == 0
 
     @property
+    def counts(self) -> dict[State, int]:
+        """The step's operations by state."""
+        return {state: count for state, count in ((State.PENDING, self.left), *self.ended.items()) if count}
+
+    @property
     def waiting(self) -> int:
         """Operations that wait for their next attempt."""
         return sum(lane.waiting for lane in self._lanes.values())
@@ -299,6 +306,7 @@ class Scheduler:
     def _finish(self, operation: Operation, lane: Lane, kind: Kind) -> Decision:
         state = follow(kind, self.rules.effect).state
         self.left -= 1
+        self.ended[state] += 1
         self._tried.pop(operation.seq, None)
         self._seen.pop(operation.seq, None)
         if not lane.exhausted and len(lane.queue) * 2 < self._window:

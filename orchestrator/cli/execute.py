@@ -170,7 +170,7 @@ def _refuse_overlap(app: App, file: RunFile) -> None:
     """
     for run_id in app.store.ids():
         path = app.store.path(run_id)
-        who = holder(path) if run_id != file.run_id else ""
+        who = holder(path) if path.resolve() != file.path.resolve() else ""
         if not who:
             continue
         with RunFile(path) as other:

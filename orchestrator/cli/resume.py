@@ -44,6 +44,7 @@ def resume(
     from orchestrator.cli.execute import Options, work
     from orchestrator.errors import RefusedError
     from orchestrator.journal.run_file import RunFile
+    from orchestrator.report import RESUMABLE
 
     options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
     options.share()
@@ -52,12 +53,12 @@ def resume(
         with RunFile(path) as file:
             numbers = [seq for seq, _, _ in file.doubtful()]
         message(f"{settle(path, numbers, in_doubt)} operations in doubt decided as {in_doubt}")
-    report = _report(path)
-    if not report.resumable and not report.holder:
-        following = f"`{report.next_command}`" if report.next_command else "plan again to do it once more"
-        raise RefusedError(f"run {report.run_id} is {report.status}; there is nothing to resume", hint=following)
+    status, reason = _status(path)
+    if status not in RESUMABLE:
+        hint = f"`orchestrator show {path.stem}` shows it; plan again to do it once more"
+        raise RefusedError(f"run {path.stem} is {status}; there is nothing to resume", hint=hint)
     if form == "text":
-        message(f"resuming {report.run_id}: {report.conservation}")
+        message(f"resuming {path.stem}, which was {status}{': ' + reason if reason else ''}")
     return work(app, path, options)
 
 
@@ -88,12 +89,15 @@ def retry(
     """
     from orchestrator.cli.execute import Options, work
     from orchestrator.errors import RefusedError
+    from orchestrator.journal.run_file import RunFile
     from orchestrator.outcome import State
+    from orchestrator.report import make_report
 
     options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
     options.share()
     path = app.store.find(run)
-    report = _report(path)
+    with RunFile(path) as file:
+        report = make_report(file)
     bad = report.counts.get(State.FAILED, 0) + report.counts.get(State.UNREACHABLE, 0)
     if not bad or report.status in {"undone", "refused"}:
         raise RefusedError(f"run {report.run_id} is {report.status}; it has nothing that can be sent once more")
@@ -112,26 +116,26 @@ def retry(
     )
 
 
-def _report(path: Path):  # type: ignore[no-untyped-def] # noqa: ANN202
-    from orchestrator.journal.lock import holder
+def _status(path: Path) -> tuple[str, str]:
     from orchestrator.journal.run_file import RunFile
-    from orchestrator.report import make_report
+    from orchestrator.report import status_of
 
     with RunFile(path) as file:
-        return make_report(file, holder(path))
+        return status_of(file)
 
 
 def _unfinished(app: App) -> Path:
     """The newest run that can be resumed."""
     from orchestrator.errors import OrchestratorError, RunNotFoundError
+    from orchestrator.report import RESUMABLE
 
     paths = sorted(map(app.store.path, app.store.ids()), key=lambda path: -path.stat().st_mtime_ns)
     for path in paths:
         try:
-            report = _report(path)
+            status, _ = _status(path)
         except OrchestratorError:
             continue
-        if report.resumable and report.status != "planned":
+        if status in RESUMABLE and status != "planned":
             return path
     raise RunNotFoundError(f"no run in {app.store.folder} is unfinished", hint="`orchestrator runs` lists all")
 

@@ -162,19 +162,27 @@ class RunFile:
         rows = self._rows("SELECT host, count(*) FROM operation WHERE step = ? AND state < 2 GROUP BY host", step)
         return {self._hosts[host]: count for host, count in rows}
 
-    def hosts_of(self, step: int) -> list[str]:
-        """The hosts that a step has operations for, in inventory order."""
-        rows = self._rows("SELECT DISTINCT host FROM operation WHERE step = ? ORDER BY host", step)
-        return [self._hosts[host] for (host,) in rows]
+    def begun(self) -> set[str]:
+        """The keys of the steps that were begun."""
+        return {key for (key,) in self._rows("SELECT key FROM step WHERE role = 'step' AND started IS NOT NULL")}
+
+    def any_bad(self) -> bool:
+        """Whether any operation failed, was unreachable, or is in doubt."""
+        states = json.dumps([int(state) for state in BAD_STATES])
+        found = self._rows("SELECT 1 FROM operation WHERE state IN (SELECT value FROM json_each(?)) LIMIT 1", states)
+        return next(found, None) is not None
 
     def started_ms(self) -> int:
         """When the run was first started; when it was planned, if it was not."""
         found = next(self._rows("SELECT min(at) FROM event WHERE kind = 'started'"))[0]
         return int(found if found is not None else self.meta["created"])
 
-    def counts(self, step: int) -> dict[State, int]:
-        """A step's operations by state."""
-        rows = self._rows("SELECT state, count(*) FROM operation WHERE step = ? GROUP BY state", step)
+    def ended(self, step: int) -> dict[State, int]:
+        """A step's operations that have ended, by state."""
+        rows = self._rows(
+            "SELECT state, count(*) FROM operation WHERE seq BETWEEN ? AND ? AND state >= 2 GROUP BY state",
+            *self._span(step),
+        )
         return {State(state): count for state, count in rows}
 
     def pending(self, step: int, host: str, after: int, limit: int) -> list[Operation]:

@@ -129,11 +129,11 @@ class Session:
         def job(connection: sqlite3.Connection) -> int:
             connection.execute(
                 "INSERT OR REPLACE INTO remark (operation, kind, error)"
-                " SELECT seq, 'unknown', 'it was being sent when the program ended' FROM operation WHERE state = ?",
+                " SELECT seq, 'unknown', 'it was being sent when the program ended' FROM operation WHERE state < 2 AND state = ?",
                 (int(State.RUNNING),),
             )
             changed = connection.execute(
-                "UPDATE operation SET state = ?, finished = started WHERE state = ?",
+                "UPDATE operation SET state = ?, finished = started WHERE state < 2 AND state = ?",
                 (int(State.IN_DOUBT), int(State.RUNNING)),
             )
             return changed.rowcount

@@ -207,7 +207,7 @@ def test_nothing_reaches_python(text: str) -> None:
         "{{ '" + "x" * MAX_LENGTH + "' }}",
         "{{ n // 0 }}",
         "{{ n % 0 }}",
-        "{{ 1e308 * 10 | round_up }}",
+        "{{ (1e308 * 10) | round_up }}",
         "{{ (1e308 * 10) | int }}",
         "{{ 1e999 }}",
         "{{ 'inf' | number }}",

@@ -1,0 +1,117 @@
+"""Every shipped playbook is valid, documented, and planned without a network."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from orchestrator.cli.main import run
+from orchestrator.outcome import Repeatability
+from orchestrator.playbook import Playbook, load_playbook, repeatability, steps_of
+
+PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
+SHIPPED = sorted(path.stem for path in PLAYBOOKS.glob("*.yaml"))
+USERS = PLAYBOOKS / "examples" / "users.txt"
+DICTIONARY = ("via=b1", "dict=file:/tmp/x.dict", "key=shared/x")
+
+# What must be given; what is not listed needs nothing.
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "dict-count": (*DICTIONARY, "add=1"),
+    "dict-set": (*DICTIONARY, "value=1"),
+    "director-in": ("director=d1",),
+    "director-out": ("director=d1",),
+    "drain-backend": ("backend=b1",),
+    "force-resync": (f"users={USERS}",),
+    "fs-clean": ("via=b1", f"files={USERS}", "arguments=prefix=/tmp/"),
+    "kick-users": (f"users={USERS}",),
+    "kick-users-proxied": (f"users={USERS}",),
+    "move-users": (f"moves={PLAYBOOKS / 'examples' / 'moves.csv'}",),
+    "purge": (f"users={USERS}",),
+    "quota-recalc": (f"users={USERS}",),
+    "restore-backend": ("backend=b1",),
+    "ring-add": ("director=d2",),
+    "ring-remove": ("director=d2",),
+    "rolling-stop": ("backends=b1,b2",),
+    "set-vhosts": ("backend=b1", "vhosts=50"),
+    "start-service": ("hosts=backends",),
+    "stop-service": ("hosts=backends", "services=imap-login"),
+}
+
+# For fleets without directors.
+WITHOUT_DIRECTORS: dict[str, tuple[str, ...]] = {
+    "collect-errors": (),
+    "collect-sessions": ("proxied=false",),
+    "collect-stats": (),
+    "flush-auth-cache": (),
+    "force-resync": (f"users={USERS}", "on=b1"),
+    "kick-users": (f"users={USERS}",),
+    "purge": (f"users={USERS}", "on=b1"),
+    "quota-recalc": (f"users={USERS}", "on=b1"),
+    "rolling-reload": ("drain=false",),
+    "start-service": ("hosts=backends",),
+    "stop-service": ("hosts=b1", "services=imap"),
+}
+
+BACKENDS = "  backends: {hosts: {'b[1-3]': '192.0.2.[11-13]'}}\n"
+DIRECTORS = "  directors: {hosts: {'d[1-2]': '192.0.2.[1-2]'}}\n"
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens a connection fails the test."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise AssertionError("a connection was opened")
+
+    for name in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+
+
+def plan(tmp_path: Path, name: str, given: tuple[str, ...], groups: str) -> int:
+    """Plan a playbook; the command's exit code."""
+    config = tmp_path / "config.yaml"
+    config.write_text(f"defaults: {{auth: {{password: {{env: NOBODY_READS_IT}}}}}}\ngroups:\n{groups}")
+    values = [word for value in given for word in ("-e", value)]
+    return run(["-c", str(config), "--state-dir", str(tmp_path / "state"), "plan", path_of(name), *values])
+
+
+def path_of(name: str) -> str:
+    """Where a shipped playbook is."""
+    return str(PLAYBOOKS / f"{name}.yaml")
+
+
+def test_all_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
+    """`validate` finds nothing wrong with any of them."""
+    assert run(["validate", *map(path_of, SHIPPED)]) == 0, capsys.readouterr()
+    assert capsys.readouterr().out.count(": valid (") == len(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_is_planned_without_a_network(tmp_path: Path, name: str) -> None:
+    """A plan is made of each shipped playbook, and not one connection is opened."""
+    assert plan(tmp_path, name, PARAMETERS.get(name, ()), DIRECTORS + BACKENDS) == 0
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_DIRECTORS))
+def test_is_planned_where_there_are_no_directors(tmp_path: Path, name: str) -> None:
+    """What does not need directors is planned for a fleet without any."""
+    assert plan(tmp_path, name, WITHOUT_DIRECTORS[name], BACKENDS) == 0
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_is_documented(name: str) -> None:
+    """Each tells what users notice, how to take it back if it changes anything, and what its parameters are."""
+    playbook = load_playbook(Path(path_of(name))).playbook
+    assert "What users notice" in playbook.description
+    assert "To take it back" in playbook.description or not changes(playbook)
+    assert [key for key, parameter in playbook.parameters.items() if not parameter.help] == []
+
+
+def changes(playbook: Playbook) -> bool:
+    """Whether a playbook's commands are more than questions."""
+    steps = [step for _, step in steps_of(playbook)]
+    steps += [inner for step in steps if step.batches for inner in step.batches.steps]
+    return any(step.command and repeatability(step, step.parameters) is not Repeatability.READ for step in steps)

@@ -1,0 +1,167 @@
+"""Secrets: they come from elsewhere and are shown nowhere."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import pickle
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.errors import SecretError
+from orchestrator.secret import Secret, SecretReference, encode
+
+WORD = "hunter2x"
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        str,
+        repr,
+        ascii,
+        format,
+        lambda secret: f"{secret}",
+        lambda secret: f"{secret!r:>40}",
+        lambda secret: f"{secret:s}",
+        lambda secret: "%s %r" % (secret, secret),  # noqa: UP031
+        "{}".format,
+        lambda secret: str([secret]) + str({"a": secret}) + str((secret,)),
+        lambda secret: str(vars(secret)) if hasattr(secret, "__dict__") else "",
+        lambda secret: json.dumps({"a": secret}, default=str),
+    ],
+)
+def test_a_secret_is_not_printed(show: Callable[[Secret], str]) -> None:
+    """No way of turning a secret into text shows it."""
+    assert WORD not in show(Secret(WORD))
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_secret_is_not_written(copied: Callable[[Secret], Any]) -> None:
+    """A secret can be neither pickled nor copied."""
+    with pytest.raises(TypeError, match="not written anywhere"):
+        copied(Secret(WORD))
+
+
+def test_a_secret_is_in_no_traceback() -> None:
+    """A traceback of a failure that had a secret at hand, with all local values, does not show it."""
+    held = Secret(WORD)
+    try:
+        raise ValueError(held)
+    except ValueError as error:
+        shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    assert "held" in shown
+    assert WORD not in shown
+
+
+def test_a_secret_is_revealed_on_request_only() -> None:
+    """The one place that sends it gets the value."""
+    assert Secret(WORD).reveal() == WORD
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        WORD,
+        f"X-Dovecot-API {base64.b64encode(WORD.encode()).decode()}",
+        f"Basic {base64.b64encode(f'doveadm:{WORD}'.encode()).decode()}",
+        f"{WORD}{WORD} and {encode(WORD)}",
+    ],
+)
+def test_what_a_server_echoes_is_redacted(text: str) -> None:
+    """The secret is blotted out as it is and in both base64 forms."""
+    shown = Secret(WORD).redact(text)
+    assert "***" in shown
+    assert not any(form in shown for form in (WORD, encode(WORD), encode(f"doveadm:{WORD}")))
+
+
+@given(st.text(min_size=1, max_size=12), st.text(max_size=20), st.text(max_size=20))
+def test_redaction_leaves_no_secret(word: str, before: str, after: str) -> None:
+    """Whatever stands around a secret, it is gone afterwards, unless the stars themselves spell it."""
+    secret = Secret(word)
+    for form in (word, encode(word), encode("doveadm:" + word)):
+        assert word in "***" or form not in secret.redact(before + form + after).replace("***", "\0")
+
+
+@pytest.mark.parametrize("word", [WORD, "pä ss'wörd\"", "a" * 5000])
+def test_a_secret_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """An environment variable's value is the secret as it stands."""
+    monkeypatch.setenv("SOME_SECRET", word)
+    assert SecretReference("env", "SOME_SECRET").resolve().reveal() == word
+
+
+@pytest.mark.parametrize("content", [b"hunter2x", b"hunter2x\n", b"hunter2x\r\n", b"hunter2x\n\n"])
+def test_a_secret_comes_from_a_file(tmp_path: Path, content: bytes) -> None:
+    """A file holds the secret alone; line ends after it do not belong to it."""
+    (tmp_path / "key").write_bytes(content)
+    assert SecretReference("file", str(tmp_path / "key")).resolve().reveal() == WORD
+
+
+def test_blanks_belong_to_a_secret(tmp_path: Path) -> None:
+    """Only line ends are cut; a password may begin or end with a blank."""
+    (tmp_path / "key").write_text(" hunter2x \n")
+    assert SecretReference("file", str(tmp_path / "key")).resolve().reveal() == " hunter2x "
+
+
+def test_a_secret_comes_from_a_command() -> None:
+    """What a command prints is the secret; its words go through no shell."""
+    assert SecretReference("command", ("printf", "%s\n", "$HOME;x")).resolve().reveal() == "$HOME;x"
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "message"),
+    [
+        ("env", "NO_SUCH_VARIABLE", "the environment variable NO_SUCH_VARIABLE is not set"),
+        ("env", "EMPTY_VARIABLE", "the secret from env: EMPTY_VARIABLE is empty"),
+        ("env", "BAD_VARIABLE", "contains control characters"),
+        ("file", "/no/such/file", "cannot read the secret file /no/such/file: No such file"),
+        ("file", "/", "cannot read the secret file /: Is a directory"),
+        ("command", ("/no/such/program", "x"), "cannot run the secret command /no/such/program"),
+        ("command", ("false",), "the secret command false ended with exit code 1"),
+        ("command", ("true",), "the secret from command: true is empty"),
+        ("command", ("printf", "a\\nb"), "contains control characters"),
+        ("command", ("printf", "\\377"), "not UTF-8"),
+    ],
+)
+def test_a_secret_that_cannot_be_had_is_explained(
+    monkeypatch: pytest.MonkeyPatch, kind: str, target: Any, message: str
+) -> None:
+    """Every failure is a SecretError that names the reference and never a value."""
+    monkeypatch.setenv("EMPTY_VARIABLE", "")
+    monkeypatch.setenv("BAD_VARIABLE", f"{WORD}\ninjected: header")
+    with pytest.raises(SecretError) as caught:
+        SecretReference(kind, target).resolve()
+    assert message in caught.value.message
+    assert WORD not in caught.value.message + caught.value.hint
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """A file that is not UTF-8 is refused without showing its bytes."""
+    (tmp_path / "key").write_bytes(b"hunter2x\xff")
+    with pytest.raises(SecretError, match="not UTF-8 text") as caught:
+        SecretReference("file", str(tmp_path / "key")).resolve()
+    assert WORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o600, 0o400])
+def test_a_file_that_others_can_read_is_warned_of(tmp_path: Path, mode: int) -> None:
+    """A secret's file that group or world can read is named with its mode and the remedy."""
+    path = tmp_path / "key"
+    path.write_text(WORD)
+    path.chmod(mode)
+    warning = SecretReference("file", str(path)).warning()
+    assert bool(warning) == bool(mode & 0o044)
+    assert not warning or (f"mode {mode:04o}" in warning and "chmod 600" in warning)
+
+
+@pytest.mark.parametrize(("kind", "target"), [("env", "HOME"), ("command", ("true",)), ("file", "/no/such")])
+def test_no_warning_where_there_is_nothing_to_see(kind: str, target: Any) -> None:
+    """Only files can be read by others; one that is missing is told when it is needed."""
+    assert SecretReference(kind, target).warning() == ""

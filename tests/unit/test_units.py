@@ -1,0 +1,93 @@
+"""Durations and shares, as they are written and as they are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.units import Share, format_duration, parse_duration, parse_share
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        (90, 90),
+        (0, 0),
+        (2.5, 2.5),
+        ("90", 90),
+        ("90s", 90),
+        ("500ms", 0.5),
+        ("1m30s", 90),
+        ("1m 30s", 90),
+        ("1.5h", 5400),
+        ("2d", 172800),
+        (" 5s ", 5),
+        ("5 s", 5),
+        ("0s", 0),
+    ],
+)
+def test_durations_are_read(written: Any, seconds: float) -> None:
+    """A number is seconds; a text has units, several in a row."""
+    assert parse_duration(written) == seconds
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "s", "5x", "-5s", -1, "5s5", "five", True, None, [], "nan", "inf", float("nan"), float("inf"), "1:30", "5s,3s"]
+    + [1e9, "1e9", "9" * 400 + "s", "99999999999s"],
+)
+def test_other_durations_are_refused(written: Any) -> None:
+    """Anything else, negative or endless, is refused with the way to write it."""
+    with pytest.raises(ValueError, match="is not a duration; write 30s"):
+        parse_duration(written)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0ms"), (0.05, "50ms"), (1, "1s"), (2.5, "2.5s"), (59, "59s"), (60, "1m"), (95, "1m35s"), (3600, "1h"), (7325, "2h2m5s")],
+)
+def test_durations_are_shown(seconds: float, shown: str) -> None:
+    """Durations are shown in the units that people use."""
+    assert format_duration(seconds) == shown
+
+
+@given(st.floats(0, 1e7))
+def test_a_shown_duration_is_read_back(seconds: float) -> None:
+    """What is shown can be read again, and is off by no more than its last digit."""
+    assert parse_duration(format_duration(seconds)) == pytest.approx(seconds, abs=0.51 if seconds >= 10 else 0.051)
+
+
+@pytest.mark.parametrize(
+    ("written", "share", "of_200", "of_3"),
+    [
+        (5, Share(5), 5, 5),
+        ("5", Share(5), 5, 5),
+        (0, Share(0), 0, 0),
+        ("5%", Share(5, percent=True), 10, 0),
+        ("100%", Share(100, percent=True), 200, 3),
+        ("33.4%", Share(33.4, percent=True), 66, 1),
+        (Share(7), Share(7), 7, 7),
+    ],
+)
+def test_shares_are_read(written: Any, share: Share, of_200: int, of_3: int) -> None:
+    """A share is a number of things, or a percentage that is rounded down."""
+    read = parse_share(written)
+    assert (read, read.of(200), read.of(3)) == (share, of_200, of_3)
+
+
+@pytest.mark.parametrize("written", ["", "-1", -1, "5.5", 5.5, "101%", "%", "5 %%", True, None, [], "many", "nan", "inf"])
+def test_other_shares_are_refused(written: Any) -> None:
+    """A fraction of a thing, more than all, and all else is refused."""
+    with pytest.raises(ValueError, match="is not a count or a percentage"):
+        parse_share(written)
+
+
+@given(st.integers(0, 100), st.integers(0, 10**6))
+def test_a_percentage_is_never_more_than_all(percent: int, total: int) -> None:
+    """A percentage of a total is between none and all of it, exact where it can be, and reads back as written."""
+    share = parse_share(f"{percent}%")
+    assert share.of(total) == total * percent // 100
+    assert parse_share(str(share)) == share

@@ -1,0 +1,146 @@
+"""The operator's values: text to checked values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given as property_of
+from hypothesis import strategies as st
+
+from orchestrator.errors import InputError
+from orchestrator.values import given_values, usage
+from tests.strategies import fleet, playbook
+
+STEP = "steps: [{name: S, require: [{that: true, message: m}]}]"
+
+
+def made(spec: str, text: str | None = None) -> Any:
+    """The value of one parameter."""
+    source = playbook(f"name: P\nparameters: {{x: {spec}}}\n{STEP}")
+    return given_values(source, {} if text is None else {"x": text}, fleet())["x"]
+
+
+def plain(value: Any) -> Any:
+    """Hosts as their names."""
+    if isinstance(value, list):
+        return [plain(part) for part in value]
+    return getattr(value, "name", value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "expected"),
+    [
+        ("{required: true}", "5", "5"),
+        ("{required: true}", "", ""),
+        ("{default: a}", None, "a"),
+        ("{default: a}", "b", "b"),
+        ("{type: integer, default: 5}", None, 5),
+        ("{type: integer, default: 5}", "7", 7),
+        ("{type: integer, default: 5, min: 1, max: 9}", "9", 9),
+        ("{type: number, default: 0.5}", "2", 2.0),
+        ("{type: boolean, default: false}", "yes", True),
+        ("{type: boolean, default: true}", "FALSE", False),
+        ("{type: duration, default: 30s}", "1m30s", 90.0),
+        ("{type: duration, default: 30s}", None, 30.0),
+        ("{type: host, required: true}", "b1", "b1"),
+        ("{type: host, group: backends, required: true}", "b[1]", "b1"),
+        ("{type: host, required: true}", "new", "b9"),
+        ("{type: hosts, required: true}", "backends:!b9", ["b1", "b2", "b3"]),
+        ("{type: hosts}", None, []),
+        ("{type: list}", None, []),
+        ("{type: list}", "a, b,,c", ["a", "b", "c"]),
+        ("{type: list, default: [a, b]}", None, ["a", "b"]),
+        ("{choices: [a, b], default: a}", "b", "b"),
+        ("{type: integer, choices: [1, 2], default: 1}", "2", 2),
+        ("{required: true}", "{{ 1 + 1 }}", "{{ 1 + 1 }}"),
+    ],
+)
+def test_values_have_the_declared_type(spec: str, text: str | None, expected: Any) -> None:
+    """What is given, or the default, becomes a value of the parameter's type; text is never evaluated."""
+    value = plain(made(spec, text))
+    assert (value, type(value)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "message"),
+    [
+        ("{required: true, help: the thing}", None, "-e x=... is missing: the thing"),
+        ("{type: integer, default: 1}", "five", "'five' is not a whole number"),
+        ("{type: integer, default: 1}", "1.5", "is not a whole number"),
+        ("{type: integer, default: 1}", "", "is not a whole number"),
+        ("{type: integer, default: 1, min: 1}", "0", "0 is less than 1"),
+        ("{type: integer, default: 1, max: 9}", "10", "10 is more than 9"),
+        ("{type: number, default: 1}", "x", "number"),
+        ("{type: number, default: 1, min: 0, max: 1}", "nan", "number"),
+        ("{type: number, default: 1, min: 0}", "inf", "number"),
+        ("{type: boolean, default: true}", "maybe", "'maybe' is not true or false"),
+        ("{type: duration, default: 1s}", "soon", "is not a duration"),
+        ("{type: duration, default: 1s, max: 60}", "2m", "120 is more than 60"),
+        ("{type: host, required: true}", "b4", "no host, group or tag is called 'b4'"),
+        ("{type: host, required: true}", "backends", "'backends' names 4 hosts, not one"),
+        ("{type: host, required: true}", "b1:!b1", "names 0 hosts, not one"),
+        ("{type: host, group: backends, required: true}", "d1", "d1 is not in the group 'backends'"),
+        ("{type: hosts, group: backends, required: true}", "all", "d1, d2 is not in the group 'backends'"),
+        ("{choices: [a, b], default: a}", "c", "'c' is none of a, b"),
+        ("{type: integer, choices: [1, 2], default: 1}", "3", "3 is none of 1, 2"),
+        ("{type: integer, default: x}", None, "is not a whole number"),
+    ],
+)
+def test_unsuitable_values_are_refused(spec: str, text: str | None, message: str) -> None:
+    """A value that the parameter does not allow is refused with its name, the reason and the usage."""
+    with pytest.raises(InputError) as caught:
+        made(spec, text)
+    assert message in caught.value.message
+    assert "-e x" in caught.value.message
+    assert "parameters of 'P'" in caught.value.hint
+
+
+def test_all_mistakes_are_shown_at_once() -> None:
+    """Unknown, missing and wrong values are told together, with the nearest name."""
+    text = f"name: P\nparameters: {{backend: {{required: true}}, n: {{type: integer, default: 1}}}}\n{STEP}"
+    with pytest.raises(InputError) as caught:
+        given_values(playbook(text), {"bakend": "b1", "n": "x"}, fleet())
+    assert len(caught.value.problems) == 3
+    assert "did you mean 'backend'?" in caught.value.message
+
+
+@pytest.mark.parametrize(("text", "base"), [("list.txt", "cwd"), (None, "playbook"), ("/abs/list.txt", "abs")])
+def test_files_are_relative_to_who_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, base: str
+) -> None:
+    """The operator's path is relative to the working directory, a default to the playbook."""
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    source = playbook(f"name: P\nparameters: {{x: {{type: file, default: list.txt}}}}\n{STEP}", tmp_path / "playbook")
+    value = given_values(source, {} if text is None else {"x": text}, fleet())["x"]
+    assert value == ("/abs/list.txt" if base == "abs" else str(tmp_path / base / "list.txt"))
+
+
+def test_usage_describes_each_parameter() -> None:
+    """Help says type, meaning, choices and default of each parameter."""
+    text = f"""
+name: P
+parameters:
+  backend: {{type: host, group: backends, required: true, help: the backend}}
+  mode: {{choices: [fast, slow], default: slow}}
+{STEP}"""
+    assert usage(playbook(text)).splitlines() == [
+        "parameters of 'P':",
+        "  -e backend=HOST  the backend; a host of backends; required",
+        "  -e mode=STRING  one of fast, slow; default slow",
+    ]
+    assert usage(playbook(f"name: P\n{STEP}")) == "this playbook has no parameters"
+
+
+@property_of(
+    st.sampled_from(["string", "integer", "number", "boolean", "duration", "host", "hosts", "list", "file"]),
+    st.text(st.characters(exclude_characters="\0"), max_size=20),
+)
+def test_any_text_is_a_value_or_refused(kind: str, text: str) -> None:
+    """Whatever the operator types, it is a value or an InputError."""
+    try:
+        made(f"{{type: {kind}, required: true}}", text)
+    except InputError as error:
+        assert "-e x" in str(error)
