@@ -231,7 +231,7 @@ def build(model: type[M], document: Document, value: Any = None, at: Path_ = ())
     Raises:
         InputError: every problem at once, each at its line and column.
     """
-    problems = list(document.problems)
+    problems = list(dict.fromkeys(document.problems))  # what an alias repeats is told once
     try:
         built = model.model_validate(document.value if value is None else value)
     except ValidationError as error:

@@ -431,6 +431,8 @@ class _Checker:
 
     def _step(self, path: tuple[str | int, ...], step: Step, known: set[str]) -> Iterator[Problem]:
         yield from self._names(path, step, known, {"when": {"item", "host"} if step.for_each is not None else set()})
+        if step.pause and step.pause.confirm:
+            yield from self._expressions((*path, "pause", "confirm"), step.pause.confirm, known)
         if step.batches:
             yield from self._expressions(
                 (*path, "batches", "hosts"), step.batches.hosts, set(self.parameters) | {"groups"}

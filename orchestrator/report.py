@@ -118,7 +118,7 @@ def make_report(file: RunFile, holder: str = "") -> Report:
     return _with_next(report)
 
 
-RESUMABLE = ("planned", "stopped", "interrupted", "crashed", "in doubt")  # where `resume` has something to do
+RESUMABLE = ("stopped", "interrupted", "crashed", "in doubt")  # where `resume` has something to do
 
 
 def status_of(file: RunFile, holder: str = "") -> tuple[str, str]:
@@ -139,7 +139,9 @@ def _with_next(report: Report) -> Report:
     bad = sum(report.counts.get(state, 0) for state in BAD_STATES)
     left = sum(report.counts.get(state, 0) for state in OPEN_STATES)
     command = ""
-    if report.status == "planned":
+    if report.status == "running":
+        command = ""
+    elif report.status == "planned":
         command = f"orchestrator apply {report.run_id}"
     elif report.status == "in doubt":
         command = f"orchestrator show {report.run_id} --in-doubt"

@@ -267,11 +267,28 @@ class Runner:
             self._tell(lambda view: view.note(f"waiting {format_duration(pause.for_ or 0)}"))
             with anyio.move_on_after(pause.for_):
                 await self._interruption.wait()
-        elif not await self._approve(pause.confirm or ""):
-            raise _Stop(End.STOPPED, f"step {step.key} ({step.name}) was not confirmed")
+        else:
+            question = str(compile_value(pause.confirm)(self._scope(step, names_in(pause.confirm))))
+            confirmed = await self._asked(question)
+            if not confirmed and not self._interrupted:
+                raise _Stop(End.STOPPED, f"step {step.key} ({step.name}) was not confirmed")
         if self._interrupted:
             raise _Stop(End.INTERRUPTED, self._interrupted)
         await self._session.event("confirmed" if pause.confirm else "waited", step.key)
+
+    async def _asked(self, question: str) -> bool:
+        """The operator's answer; no, when the run is interrupted meanwhile."""
+        confirmed = False
+        async with anyio.create_task_group() as group:
+
+            async def give_up() -> None:
+                await self._interruption.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(give_up)
+            confirmed = await self._approve(question)
+            group.cancel_scope.cancel()
+        return confirmed
 
     def _require(self, step: PlannedStep) -> None:
         for requirement in step.step.require:
@@ -312,7 +329,8 @@ class Runner:
         left = scheduler.left
         over = scheduler.failed > scheduler.rules.allowed_failures
         reason = scheduler.stopped if over or left else ""
-        state = "failed" if over else "running" if left else "done"
+        failed = over and not self._interrupted  # what an interruption leaves in doubt is no failure of the step
+        state = "failed" if failed else "running" if left or over else "done"
         await self._end(step, state, reason, scheduler.counts, seconds, ended=not left)
         self._stop_for_doubt(step)
         if over:

@@ -29,7 +29,7 @@ def apply(
     verbose: int,
     form: str,
 ) -> int:
-    r"""Run a saved PLAN: a file that `plan -o` wrote, or a run that was planned and not started.
+    """Run a saved PLAN: a file that `plan -o` wrote, or a run that was planned and not started.
 
     A plan is refused when the fleet is not the one that it was made for, and when it was applied before.
 

@@ -39,7 +39,7 @@ class Finding:
 @FORMAT
 @click.pass_obj
 def check(app: App, selection: str, form: str) -> int:
-    r"""Reach each host of SELECTION, authenticate, read its command list, and say what it is. Changes nothing.
+    """Reach each host of SELECTION, authenticate, read its command list, and say what it is. Changes nothing.
 
     \b
     Examples:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @FORMAT
 @click.pass_obj
 def commands(app: App, command: str | None, host: str | None, form: str) -> int:
-    r"""List the commands of the catalogue, describe COMMAND, or list what a host has.
+    """List the commands of the catalogue, describe COMMAND, or list what a host has.
 
     \b
     Examples:

@@ -21,7 +21,7 @@ VERDICTS = click.Choice(["retry", "done", "failed"])
 @click.option("--as", "verdict", type=VERDICTS, required=True, help="What becomes of them.")
 @click.pass_obj
 def decide(app: App, run: str, operations: tuple[str, ...], verdict: str) -> int:
-    r"""Settle OPERATIONS of RUN that are in doubt: nobody knows whether they were executed.
+    """Settle OPERATIONS of RUN that are in doubt: nobody knows whether they were executed.
 
     retry: they were not, or may be executed twice. done: they were. failed: they were not, and shall not be.
     Who decided, and when, is recorded. `resume` then goes on.
@@ -60,18 +60,11 @@ def settle(path: Path, numbers: Sequence[int], verdict: str) -> int:
     from orchestrator.journal.decide import Verdict
     from orchestrator.journal.decide import decide as decide_in
     from orchestrator.journal.lock import RunLock
-    from orchestrator.journal.schema import connect
+    from orchestrator.journal.schema import in_transaction
 
     who = f"by {getpass.getuser()} on {socket.gethostname()}"
     with RunLock(path):
-        connection = connect(path, write=True)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            settled = decide_in(connection, numbers, Verdict(verdict), who)
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
-    return settled
+        return in_transaction(path, lambda connection: decide_in(connection, numbers, Verdict(verdict), who))
 
 
 COMMANDS = {"decide": decide}

@@ -44,7 +44,7 @@ def exec_(
     verbose: int,
     form: str,
 ) -> int:
-    r"""Send COMMAND with PARAMETERS (name=value; a list is name=a name=b) to each host of SELECTION.
+    """Send COMMAND with PARAMETERS (name=value; a list is name=a name=b) to each host of SELECTION.
 
     It is a run of one step: limits, retries, run file and exit codes are those of `run`.
 
@@ -55,7 +55,7 @@ def exec_(
       orchestrator exec d1 directorStatus user=jane@example.com
       orchestrator exec b1 kick mask=jane@example.com
     """
-    from orchestrator.cli.execute import Options, confirm, make_plan, work
+    from orchestrator.cli.execute import Options, begin, confirm, make_plan
     from orchestrator.document import dump, parse
     from orchestrator.journal.create import create
     from orchestrator.journal.run_file import RunFile
@@ -88,7 +88,7 @@ def exec_(
     except BaseException:
         path.unlink()
         raise
-    code = work(
+    code = begin(
         app, path, Options(form, verbose, in_flight, rate, max_failed, force, quiet=not verbose and form == "text")
     )
     with RunFile(path) as file:
@@ -123,34 +123,40 @@ def _parameters(command: str, words: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _announce(file: RunFile) -> None:
+    """What is about to be changed, where, and who will notice."""
     from orchestrator.dovecot import catalog
-    from orchestrator.views.words import safe
+    from orchestrator.inventory import fold
+    from orchestrator.views.words import count, safe
 
-    for record in file.operations():
-        message(f"{record.command} on {record.host} {safe(str(dict(record.parameters)), 200)}")
-        entry = catalog.find(record.command)
-        disturbs = entry.disturbs(record.parameters) if entry else "the catalogue does not know this command"
-        if disturbs:
-            message(f"  ! disturbs: {disturbs}")
-        return
+    first = next(file.operations())
+    hosts = list(file.open_counts(0))
+    message(
+        f"{first.command} on {fold(hosts)} ({count(len(hosts), 'request')}) {safe(str(dict(first.parameters)), 200)}"
+    )
+    entry = catalog.find(first.command)
+    disturbs = entry.disturbs(first.parameters) if entry else "the catalogue does not know this command"
+    if disturbs:
+        message(f"  ! disturbs: {disturbs}")
 
 
 def _answers(file: RunFile) -> Iterator[str]:
     """Each host's answer: a table of its rows, or what went wrong."""
     from orchestrator.outcome import State
-    from orchestrator.views.words import safe
+    from orchestrator.report import status_of
+    from orchestrator.views.words import count, safe
 
+    _, reason = status_of(file)
     for record in file.operations():
         seq = file.seq_of(record.id)
         rows, left_out = file.answer_rows(seq) if seq else ([], 0)
         if record.state is not State.DONE:
-            yield f"{record.host}: {record.state.word}: {safe(record.error)}"
+            yield f"{record.host}: {record.state.word}: {safe(record.error or reason)}"
             continue
         already = f" (exit code {record.exit_code}: nothing to do)" if record.exit_code else ""
-        yield f"{record.host}: done{already}" + (f", {len(rows)} rows" if rows else "")
+        yield f"{record.host}: done{already}" + (f", {count(len(rows), 'row')}" if rows else "")
         yield from (f"  {line}" for line in table(rows))
         if left_out:
-            yield f"  … and {left_out} more rows"
+            yield f"  … and {count(left_out, 'more row')}"
 
 
 def table(rows: list[dict[str, Any]]) -> Iterator[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +24,9 @@ from orchestrator.document import parse
 from orchestrator.errors import RefusedError
 from orchestrator.inventory import Inventory, fold
 from orchestrator.journal.create import Header, create
-from orchestrator.journal.lock import RunLock, holder
+from orchestrator.journal.lock import RunLock, holder, lock_path
 from orchestrator.journal.run_file import RunFile
+from orchestrator.journal.schema import in_transaction
 from orchestrator.plan import Plan, build_plan
 from orchestrator.playbook import Source
 from orchestrator.report import Report, make_report
@@ -139,22 +142,37 @@ def confirm(plan: Plan, file: RunFile, *, yes: bool) -> None:
         raise RefusedError("not confirmed; nothing was sent")
 
 
-def work(app: App, path: Path, options: Options, *, prepare: Sequence[str] = ()) -> int:
+def begin(app: App, path: Path, options: Options) -> int:
+    """Work on a run file that was just made; one that is refused before anything was sent is not kept."""
+    try:
+        return work(app, path, options)
+    except RefusedError:
+        with RunFile(path) as file:
+            begun = bool(file.events())
+        if not begun:
+            path.unlink()
+            lock_path(path).unlink(missing_ok=True)
+        raise
+
+
+def work(
+    app: App, path: Path, options: Options, *, prepare: Callable[[sqlite3.Connection], object] | None = None
+) -> int:
     """Work on a run file until it is done or stopped; returns the exit code.
 
     Args:
         app: the global options.
         path: the run file.
         options: how it is shown and limited; `quiet` shows nothing, `quiet_end` leaves the end to the caller.
-        prepare: statements that are run first, under the lock (`retry`).
+        prepare: what is done to the run file first, under the lock (`retry`).
     """
     with RunLock(path), RunFile(path) as file:
         file.check()
         plan = plan_again(app, file)
         if not options.force:
             _refuse_overlap(app, file)
-        for statement in prepare:
-            _execute(path, statement)
+        if prepare:
+            in_transaction(path, prepare)
         caught = anyio.run(_session, app, plan, file, options, backend_options={"use_uvloop": _has_uvloop()})
         report = make_report(file)
     _show_end(report, options)
@@ -180,14 +198,6 @@ def _refuse_overlap(app: App, file: RunFile) -> None:
                 f"run {run_id} is changing {fold(shared)} at this moment ({who})",
                 hint="wait for it, stop it with Ctrl-C there, or give --force if the two cannot disturb each other",
             )
-
-
-def _execute(path: Path, statement: str) -> None:
-    from orchestrator.journal.schema import connect
-
-    connection = connect(path, write=True)
-    connection.execute(statement)
-    connection.close()
 
 
 def _has_uvloop() -> bool:
@@ -238,8 +248,14 @@ async def _approve(question: str, options: Options, views: Sequence[View]) -> bo
         return False
     for view in views:
         view.close()
-    answer: bool = await anyio.to_thread.run_sync(lambda: click.confirm(question, err=True), abandon_on_cancel=True)
-    return answer
+    while True:
+        click.echo(f"{question} [y/N]: ", nl=False, err=True)
+        await anyio.wait_readable(sys.stdin)  # not in a thread: a signal must be able to end the question
+        answer = sys.stdin.readline().strip().lower()
+        if answer in {"y", "yes"}:
+            return True
+        if answer in {"", "n", "no"}:
+            return False
 
 
 async def _attend(

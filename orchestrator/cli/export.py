@@ -23,7 +23,7 @@ FIELDS = (
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", help="The format.")
 @click.pass_obj
 def export(app: App, run: str | None, form: str) -> int:
-    r"""Write every operation of RUN (default: the newest) to stdout, a line each.
+    """Write every operation of RUN (default: the newest) to stdout, a line each.
 
     Fields: id step host command parameters state exit_code error attempts changed started_at finished_at; times are
     milliseconds since the epoch.

@@ -36,7 +36,7 @@ def plan(
     verbose: int,
     form: str,
 ) -> int:
-    r"""Show all that PLAYBOOK would do: steps, hosts, requests, who is disturbed. Sends nothing.
+    """Show all that PLAYBOOK would do: steps, hosts, requests, who is disturbed. Sends nothing.
 
     With --live, read-only commands alone are sent, and what follows from their answers is shown too.
     With -o the plan is saved; `orchestrator apply FILE` runs exactly it.

@@ -31,7 +31,7 @@ def resume(
     verbose: int,
     form: str,
 ) -> int:
-    r"""Go on with RUN (default: the newest unfinished one) exactly where it stopped.
+    """Go on with RUN (default: the newest unfinished one) exactly where it stopped.
 
     What was recorded as done is not repeated.
 
@@ -56,6 +56,8 @@ def resume(
     status, reason = _status(path)
     if status not in RESUMABLE:
         hint = f"`orchestrator show {path.stem}` shows it; plan again to do it once more"
+        if status == "planned":
+            hint = f"it was planned and never started: `orchestrator apply {path.stem}` shows the plan and asks"
         raise RefusedError(f"run {path.stem} is {status}; there is nothing to resume", hint=hint)
     if form == "text":
         message(f"resuming {path.stem}, which was {status}{': ' + reason if reason else ''}")
@@ -81,7 +83,9 @@ def retry(
     verbose: int,
     form: str,
 ) -> int:
-    r"""Send once more what failed or was unreachable in RUN (default: the newest), and go on.
+    """Send once more what failed or was unreachable in RUN (default: the newest), and go on.
+
+    What a person decided to be failed stays so.
 
     \b
     Examples:
@@ -89,31 +93,22 @@ def retry(
     """
     from orchestrator.cli.execute import Options, work
     from orchestrator.errors import RefusedError
+    from orchestrator.journal.decide import reopen
     from orchestrator.journal.run_file import RunFile
-    from orchestrator.outcome import State
     from orchestrator.report import make_report
+    from orchestrator.views.words import count
 
     options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
     options.share()
     path = app.store.find(run)
     with RunFile(path) as file:
         report = make_report(file)
-    bad = report.counts.get(State.FAILED, 0) + report.counts.get(State.UNREACHABLE, 0)
+        bad = file.retryable()
     if not bad or report.status in {"undone", "refused"}:
         raise RefusedError(f"run {report.run_id} is {report.status}; it has nothing that can be sent once more")
     if form == "text":
-        message(f"{report.run_id}: sending {bad} operations once more")
-    failed, unreachable = int(State.FAILED), int(State.UNREACHABLE)
-    return work(
-        app,
-        path,
-        options,
-        prepare=(
-            f"UPDATE step SET state = 'running' WHERE number IN (SELECT step FROM operation WHERE state IN ({failed}, {unreachable}))",  # noqa: S608, E501
-            f"DELETE FROM remark WHERE operation IN (SELECT seq FROM operation WHERE state IN ({failed}, {unreachable}))",  # noqa: S608
-            f"UPDATE operation SET state = 0 WHERE state IN ({failed}, {unreachable})",  # noqa: S608
-        ),
-    )
+        message(f"{report.run_id}: sending {count(bad, 'operation')} once more")
+    return work(app, path, options, prepare=reopen)
 
 
 def _status(path: Path) -> tuple[str, str]:
@@ -126,7 +121,8 @@ def _status(path: Path) -> tuple[str, str]:
 
 def _unfinished(app: App) -> Path:
     """The newest run that can be resumed."""
-    from orchestrator.errors import OrchestratorError, RunNotFoundError
+    from orchestrator.errors import LockedError, OrchestratorError, RunNotFoundError
+    from orchestrator.journal.lock import holder
     from orchestrator.report import RESUMABLE
 
     paths = sorted(map(app.store.path, app.store.ids()), key=lambda path: -path.stat().st_mtime_ns)
@@ -135,7 +131,9 @@ def _unfinished(app: App) -> Path:
             status, _ = _status(path)
         except OrchestratorError:
             continue
-        if status in RESUMABLE and status != "planned":
+        if holder(path):
+            raise LockedError(f"the newest unfinished run, {path.stem}, is being worked on by {holder(path)}")
+        if status in RESUMABLE:
             return path
     raise RunNotFoundError(f"no run in {app.store.folder} is unfinished", hint="`orchestrator runs` lists all")
 

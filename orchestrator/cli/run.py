@@ -30,7 +30,7 @@ def run(
     verbose: int,
     form: str,
 ) -> int:
-    r"""Plan PLAYBOOK, show the plan, ask, and run it.
+    """Plan PLAYBOOK, show the plan, ask, and run it.
 
     Ctrl-C stops sending and waits for answers; the run can be resumed. After a crash too.
 
@@ -39,7 +39,7 @@ def run(
       orchestrator run drain-backend -e backend=b1
       orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
     """
-    from orchestrator.cli.execute import Options, confirm, make_plan, work
+    from orchestrator.cli.execute import Options, begin, confirm, make_plan
     from orchestrator.journal.create import create
     from orchestrator.journal.run_file import RunFile
     from orchestrator.views.plan_text import plan_lines
@@ -60,7 +60,7 @@ def run(
     except BaseException:
         path.unlink()  # nothing was sent, so nothing is kept
         raise
-    return work(app, path, options)
+    return begin(app, path, options)
 
 
 COMMANDS = {"run": run}

@@ -12,7 +12,7 @@ from orchestrator.cli.app import FORMAT, App, print_json
 @FORMAT
 @click.pass_obj
 def runs(app: App, form: str) -> int:
-    r"""List the runs in the state directory, oldest first.
+    """List the runs in the state directory, oldest first.
 
     \b
     Examples:

@@ -36,7 +36,7 @@ def show(
     everything: bool,
     form: str,
 ) -> int:
-    r"""Show RUN (default: the newest): its steps, failures and what to do next.
+    """Show RUN (default: the newest): its steps, failures and what to do next.
 
     With an OPERATION, such as 5.17: its request, every attempt with time and code, and its answer.
 
@@ -79,7 +79,7 @@ def show(
 @FORMAT
 @click.pass_context
 def report(context: click.Context, run: str | None, form: str) -> int:
-    r"""Print the report of RUN (default: the newest).
+    """Print the report of RUN (default: the newest).
 
     \b
     Examples:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     "--record", type=click.Path(dir_okay=False, path_type=Path), help="Write every request that arrives to this file."
 )
 def simulate(folder: Path, record: Path | None, faults: tuple[str, ...], **spec: object) -> int:
-    r"""Start a simulated fleet on loopback addresses, and write its config.yaml to FOLDER. Ends with Ctrl-C.
+    """Start a simulated fleet on loopback addresses, and write its config.yaml to FOLDER. Ends with Ctrl-C.
 
     \b
     Examples:

@@ -14,7 +14,7 @@ from orchestrator.cli.app import FORMAT, find_playbook, message, print_json
 @click.argument("playbooks", nargs=-1, required=True)
 @FORMAT
 def validate(playbooks: tuple[str, ...], form: str) -> int:
-    r"""Check PLAYBOOKS: keys, types, expressions, commands and their parameters. No fleet is needed.
+    """Check PLAYBOOKS: keys, types, expressions, commands and their parameters. No fleet is needed.
 
     \b
     Examples:
@@ -47,7 +47,7 @@ def validate(playbooks: tuple[str, ...], form: str) -> int:
 @click.command("schema", short_help="Print the JSON Schema of playbooks or of the configuration.")
 @click.argument("subject", type=click.Choice(["playbook", "config"]), default="playbook")
 def schema(subject: str) -> int:
-    r"""Print the JSON Schema of playbooks, or of the configuration, for editors.
+    """Print the JSON Schema of playbooks, or of the configuration, for editors.
 
     \b
     Examples:

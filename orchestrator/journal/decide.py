@@ -39,7 +39,7 @@ def decide(connection: sqlite3.Connection, operations: Sequence[int], verdict: V
         if changed.rowcount:
             connection.execute(
                 "INSERT INTO remark (operation, kind, error) VALUES (?, 'decided', ?)"
-                " ON CONFLICT (operation) DO UPDATE SET error = error || '; ' || excluded.error",
+                " ON CONFLICT (operation) DO UPDATE SET kind = 'decided', error = error || '; ' || excluded.error",
                 (seq, f"decided {verdict.value}: {why}"),
             )
             connection.execute(
@@ -48,3 +48,28 @@ def decide(connection: sqlite3.Connection, operations: Sequence[int], verdict: V
     words = f"{verdict.value} of {settled} in doubt: {why}"
     connection.execute("INSERT INTO event VALUES (?, 'decided', ?)", (time.time_ns() // 1_000_000, words))
     return settled
+
+
+def retryable(connection: sqlite3.Connection) -> int:
+    """How many operations failed or were unreachable, but for what a person decided to be failed."""
+    found = connection.execute(
+        "SELECT count(*) FROM operation WHERE state IN (?, ?)"
+        " AND seq NOT IN (SELECT operation FROM remark WHERE kind = 'decided')",
+        _FAILED,
+    )
+    return int(found.fetchone()[0])
+
+
+def reopen(connection: sqlite3.Connection) -> int:
+    """Have those operations sent once more, inside the caller's transaction; returns how many."""
+    connection.execute(
+        "CREATE TEMP TABLE again AS SELECT seq, step FROM operation WHERE state IN (?, ?)"
+        " AND seq NOT IN (SELECT operation FROM remark WHERE kind = 'decided')",
+        _FAILED,
+    )
+    connection.execute("UPDATE step SET state = 'running' WHERE number IN (SELECT step FROM again)")
+    connection.execute("DELETE FROM remark WHERE operation IN (SELECT seq FROM again)")
+    return connection.execute("UPDATE operation SET state = 0 WHERE seq IN (SELECT seq FROM again)").rowcount
+
+
+_FAILED = (int(State.FAILED), int(State.UNREACHABLE))

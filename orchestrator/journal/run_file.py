@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from orchestrator.answers import Answer, Recorded, collect
 from orchestrator.errors import DamagedRunError
+from orchestrator.journal.decide import retryable
 from orchestrator.journal.schema import connect, explain
 from orchestrator.outcome import BAD_STATES, State
 from orchestrator.scheduler import Operation
@@ -202,6 +203,10 @@ class RunFile:
         )
         return [(seq, self._hosts[host], parameters) for seq, host, parameters in rows]
 
+    def retryable(self) -> int:
+        """How many operations `retry` would send once more."""
+        return retryable(self._connection)
+
     def evidence(self, seq: int) -> str:
         """What the host logged about an operation, or empty."""
         return next((text for (text,) in self._rows("SELECT evidence FROM remark WHERE operation = ?", seq)), "")
@@ -275,6 +280,7 @@ class RunFile:
         return earlier + [
             Attempt(number, started, finished, kind or State(state).word, code, error)
             for number, started, finished, kind, code, error, state in last
+            if number > len(earlier)  # one that was to be tried again, and then was not, is among the earlier ones
         ]
 
     def seq_of(self, operation: str) -> int | None:

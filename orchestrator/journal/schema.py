@@ -7,9 +7,13 @@ Times are milliseconds since the epoch.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from orchestrator.errors import DamagedRunError, JournalError
+
+T = TypeVar("T")
 
 FORMAT = 1
 APPLICATION_ID = 0x446F764F  # "DovO": `file` and we can tell a run file from any other SQLite file
@@ -89,6 +93,24 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     if write:
         connection.execute("PRAGMA journal_mode = WAL")
     return connection
+
+
+def in_transaction(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
+    """Do something to a run file, wholly or not at all. The caller holds the run's lock.
+
+    Raises:
+        JournalError: it could not be written.
+    """
+    connection = connect(path, write=True)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        result = job(connection)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise explain(error, path) from None
+    finally:
+        connection.close()
+    return result
 
 
 def _opening_error(path: Path, error: sqlite3.DatabaseError) -> JournalError:

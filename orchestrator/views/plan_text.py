@@ -93,6 +93,9 @@ def _step_lines(plan: Plan, file: RunFile, step: PlannedStep, record: StepRecord
     until = getattr(step.action, "until", None)
     if until is not None:
         yield f"           asked again until {until}"
+    probe = step.step.probe
+    if probe and step.action is step.step:
+        yield f"           if an answer is lost, {probe.command} is asked whether it was executed: {probe.done}"
     if record.operations is None:
         yield f"           requests known at run time, from {_givers(step)}"
         yield f"             {_as_written(step)}"

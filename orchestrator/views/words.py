@@ -19,7 +19,7 @@ def safe(text: str, limit: int = 400) -> str:
 
 def count(number: int, word: str) -> str:
     """A number of things: 1 request, 17 requests."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}".replace(",", "\u2009")
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def states(counts: dict[State, int] | None) -> str:

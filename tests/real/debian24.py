@@ -351,6 +351,11 @@ mail_attribute {{
     dict_file_path = {here}/dict/attributes
   }}
 }}
+acl_sharing_map {{
+  dict file {{
+    dict_file_path = {here}/dict/sharing
+  }}
+}}
 mail_ext_attachment {{
   fs posix {{
     fs_posix_prefix = {here}/files/

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -61,7 +62,15 @@ def after(ring: Ring, group: Group) -> None:
     if group.command == "stop":
         ring.start_host("b1")
     if group.leaves:
-        ring.reset()
+        reset(ring)
+
+
+def reset(ring: Ring) -> None:
+    """`Ring.reset`, also while login processes are still ending."""
+    for _ in range(20):
+        with contextlib.suppress(ProcessLookupError):
+            ring.reset()
+            return
 
 
 def test_every_command_has_every_kind_of_case() -> None:
@@ -95,11 +104,11 @@ def test_what_would_do_harm_is_refused_here(site: Site, execute: Exec, command: 
         for name, spec in entry.parameters.items()
         if spec.format != "file"
     ]
-    logs = site.logs()
+    logs = site.settled_logs()
     for parameters in attempts:
         said = execute("b1", command, [f"{name}={value}" for name, value in parameters.items()])
         assert (said.code, said.sent.commands, said.sent.lists) == (2, [], 0), (parameters, said)
-    assert site.logs() == logs
+    assert site.new_lines(logs) == []
 
 
 def example(spec: catalog.Parameter) -> str:
@@ -116,7 +125,7 @@ def test_proxy_list_leaves_repeated_headings_out(own_ring: Ring, execute: Exec) 
             raw = api.flatten([own_ring.call("d1", "proxyList")])
             said = execute("d1", "proxyList", [])
     finally:
-        own_ring.reset()
+        reset(own_ring)
     assert any(row["username"] == "username" for row in raw)
     assert sorted(row["username"] for row in said.rows) == own_ring.users[:12]
     assert not any(row["dest-ip"] == "dest-ip" for row in said.rows)

@@ -76,7 +76,6 @@ def test_a_host_may_be_in_several_groups() -> None:
         ("!b1:backends", "b2 b3 b9"),
         ("backends:&b*:!b2", "b1 b3 b9"),
         ("b1:!b1", ""),
-        ("backends:! b3", "b1 b2 b9"),
     ],
 )
 def test_selections_are_read(selection: str, expected: str) -> None:
@@ -99,7 +98,7 @@ def test_selections_are_read(selection: str, expected: str) -> None:
         ("b[3-1]", "is not a sensible range"),
         ("b[1-9999999]", "is not a sensible range"),
         ("B1", "did you mean 'b1'?"),
-        ("!", "names no host"),
+        ("!", "no host, group or tag is called ''"),
         ("10.0.1.1", "no host, group or tag"),
     ],
 )
@@ -129,7 +128,6 @@ def test_a_range_names_hosts_and_not_tags() -> None:
         ("mx", "mx"),
         ("b1-mx b2-mx", "b[1-2]-mx"),
         ("b2 b1", "b[1-2]"),
-        ("b1 b1", "b1"),
         ("", ""),
     ],
 )
@@ -180,10 +178,10 @@ def test_a_host_selects_itself(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("groups: {g: {hosts: {b1: a}}, h: {hosts: {b1: b}}}", ["1:1", "the host 'b1' is defined twice"]),
+        ("groups: {g: {hosts: {b1: a}}, h: {hosts: {b1: b}}}", ["config.yaml:2:43: the host 'b1' is defined twice"]),
         ("groups: {g: {hosts: {b1: a, 'b[1-2]': 'c[1-2]'}}}", ["the host 'b1' is defined twice"]),
         ("groups: {g: {hosts: {b1: }}}", ["the host 'b1' has no address anywhere"]),
-        ("groups: {g: {hosts: {b1: a}}, h: {hosts: {b2: }}}", ["has no address anywhere (did you mean 'b1'?)"]),
+        ("groups: {g: {hosts: {mail1: a}}, h: {hosts: {mial1: }}}", ["has no address anywhere (did you mean 'mail1'?)"]),
         ("groups: {g: {hosts: {h: a}}, h: {hosts: {b2: b}}}", ["'h' is both a host and a group"]),
         ("groups: {g: {hosts: {all: a}}}", ["'all' cannot be a host's name"]),
         ("groups: {all: {hosts: {b1: a}}}", ["'all' cannot be a group's name"]),
@@ -207,7 +205,7 @@ def test_a_host_selects_itself(name: str) -> None:
 def test_a_wrong_fleet_is_refused(text: str, messages: list[str]) -> None:
     """Hosts that are defined twice, nowhere or under an impossible name are refused; nothing is left out silently."""
     shown = "\n".join(refused(text))
-    assert all(message in shown for message in messages if message != "1:1"), shown
+    assert all(message in shown for message in messages), shown
 
 
 def test_a_host_without_authentication_is_refused() -> None:

@@ -1,0 +1,88 @@
+"""What a host says it can do, and why it does not say so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent
+from orchestrator.dovecot.listing import read_listing, trouble
+from tests.strategies import json_values
+
+DATA = Path(__file__).parents[1] / "data"
+URL = "https://b1:8080/doveadm/v1"
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "command", "parameters"),
+    [
+        ("catalog-2.3-backend.json", "2.3", "kick", {"mask": "array", "force": "boolean"}),
+        ("catalog-2.3-director.json", "2.3", "directorKick", {"passdbField": "string", "user": "string"}),
+        ("catalog-2.4.json", "2.4", "kick", {"passdbField": "string", "destHost": "string", "mask": "array"}),
+    ],
+)
+def test_lists_of_real_hosts_are_read(name: str, version: str, command: str, parameters: dict[str, str]) -> None:
+    """The lists of real servers are read, with the parameters' types, and their version is recognised."""
+    listing = read_listing(Answered(200, (DATA / name).read_bytes()))
+    assert listing is not None
+    assert (listing.version, len(listing.commands) > 90) == (version, True)
+    assert parameters.items() <= dict(listing.commands[command]).items()
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        NotSent("connection refused"),
+        NoAnswer("closed"),
+        Answered(401, b""),
+        Answered(200, b""),
+        Answered(200, b"<html>"),
+        Answered(200, b"{}x"),
+        Answered(200, b"5"),
+        Answered(200, b"null"),
+        Answered(200, b'[["command"]]'),
+        Answered(200, b'[{"command":"kick"}]'),
+        Answered(200, b'[{"command":"kick","parameters":5}]'),
+        Answered(200, b'[{"command":"kick","parameters":[{"name":"x"}]}]'),
+        Answered(200, b"\xff\xfe"),
+        Answered(200, b"[" * 100_000),
+    ],
+)
+def test_what_is_no_list_is_none(exchange: Exchange) -> None:
+    """Any other answer gives no list, and no exception."""
+    assert read_listing(exchange) is None
+
+
+@given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
+def test_any_answer_is_a_list_or_none(body: bytes) -> None:
+    """Whatever a host answers, it is a list or none."""
+    read_listing(Answered(200, body))
+
+
+@pytest.mark.parametrize(
+    ("exchange", "url", "reason", "hint"),
+    [
+        (NotSent("connection refused"), URL, "connection refused", "is Dovecot running"),
+        (NotSent("certificate verify failed"), URL, "certificate verify failed", "name the CA"),
+        (NotSent("TLS failed: wrong version number"), URL, "TLS failed", "say scheme: http"),
+        (NotSent("no such host name"), URL, "name", "check the address"),
+        (NotSent("unreachable"), URL, "unreachable", "check network"),
+        (NoAnswer("closed without an answer"), URL, "closed", "not named http"),
+        (NoAnswer("closed without an answer"), URL.replace("https", "http"), "closed", "say scheme: https"),
+        (Answered(401, b"", ("X-Dovecot-API",)), URL, "HTTP 401", "the host offers X-Dovecot-API"),
+        (Answered(401, b""), URL, "HTTP 401", "the host offers nothing"),
+        (Answered(404, b""), URL, "HTTP 404", "must be named http"),
+        (Answered(500, b""), URL, "HTTP 500", "set doveadm_password or doveadm_api_key"),
+        (Answered(302, b""), URL, "HTTP 302", "check address and port"),
+        (Answered(200, b"<html>"), URL, "not a list of commands", "something else listens here"),
+    ],
+)
+def test_trouble_comes_with_a_remedy(exchange: Exchange, url: str, reason: str, hint: str) -> None:
+    """Each way of not getting the list has its cause and what to do."""
+    found = trouble(exchange, url)
+    assert reason in found[0]
+    assert hint in found[1]

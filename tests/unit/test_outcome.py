@@ -1,0 +1,42 @@
+"""What follows from each kind of outcome."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.outcome import BAD_STATES, OPEN_STATES, Follow, Kind, Repeatability, State, follow
+
+READ, REPEATABLE, UNREPEATABLE = Repeatability
+
+
+@pytest.mark.parametrize(
+    ("kind", "harmless", "unrepeatable"),
+    [
+        (Kind.DONE, Follow(State.DONE), Follow(State.DONE)),
+        (Kind.UNCHANGED, Follow(State.DONE), Follow(State.DONE)),
+        (Kind.NOT_YET, Follow(State.FAILED, again=True), Follow(State.FAILED, again=True)),
+        (Kind.TEMPORARY, Follow(State.FAILED, again=True), Follow(State.IN_DOUBT)),
+        (Kind.FAILED, Follow(State.FAILED), Follow(State.FAILED)),
+        (Kind.UNREACHABLE, Follow(State.UNREACHABLE, again=True), Follow(State.UNREACHABLE, again=True)),
+        (Kind.NOT_EXECUTED, Follow(State.FAILED, again=True), Follow(State.FAILED, again=True)),
+        (Kind.UNKNOWN, Follow(State.FAILED, again=True), Follow(State.IN_DOUBT)),
+    ],
+)
+def test_what_follows(kind: Kind, harmless: Follow, unrepeatable: Follow) -> None:
+    """An unrepeatable command of unknown effect is in doubt and never sent again; all else may be tried again."""
+    assert [follow(kind, effect) for effect in (READ, REPEATABLE, UNREPEATABLE)] == [harmless, harmless, unrepeatable]
+
+
+def test_every_kind_has_a_consequence() -> None:
+    """No kind is forgotten, and each leads to a final state."""
+    for kind in Kind:
+        for effect in Repeatability:
+            assert follow(kind, effect).state not in OPEN_STATES
+
+
+def test_the_states_numbers_are_a_format() -> None:
+    """The numbers of states stand in run files and never change."""
+    assert {state.word: int(state) for state in State} == {
+        "pending": 0, "running": 1, "done": 2, "failed": 3, "unreachable": 4, "in_doubt": 5, "skipped": 6,
+    }  # fmt: skip
+    assert not set(OPEN_STATES) & set(BAD_STATES)

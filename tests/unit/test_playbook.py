@@ -1,0 +1,331 @@
+"""Playbooks: what can be written, and how each mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import InputError
+from orchestrator.outcome import Repeatability
+from orchestrator.playbook import RESERVED, CsvSource, FileSource, Source, load_playbook, repeatability
+from orchestrator.units import Share
+from tests.strategies import playbook, steps
+
+SHIPPED = sorted((Path(__file__).parents[2] / "playbooks").glob("*.yaml"))
+WHO = "hosts: backends, command: who"
+INC = "hosts: backends, command: dictInc, parameters: {dictUri: x, key: k, difference: 1}"
+STATUS = "command: directorStatus"
+
+EVERYTHING = """
+name: All words
+description: |
+  Of the language.
+parameters:
+  text: {type: string, default: a, help: a text, choices: [a, b]}
+  many: {type: integer, required: true, min: 1, max: 10}
+  share: {type: number, default: 0.5}
+  sure: {type: boolean, default: false}
+  long: {type: duration, default: 30s}
+  one: {type: host, group: backends, required: true}
+  some: {type: hosts}
+  listed: {type: list, default: [x]}
+  path: {type: file, default: users.txt}
+limits: {in_flight: 50, per_host: auto, rate: 10.5, max_failed: 5%}
+retry: {attempts: 3, base: 2s, max: 1m, deadline: 5m, budget: 0.5}
+on_failure: undo
+steps:
+  - name: See
+    hosts: [directors, "!d2"]
+    run_once: true
+    command: directorStatus
+    timeout: "{{ 2 * many }}"
+    register: before
+    until: "{{ rows | length > 0 and answer.ok and host.name == 'd1' }}"
+    every: 500ms
+    within: "{{ long }}"
+    stall: 10s
+    when: "{{ sure }}"
+  - name: Refuse
+    require:
+      - {that: "{{ before.ok }}", message: "{{ text }} is wrong"}
+      - {that: true, message: never}
+  - name: Refuse in short
+    require: {that: "{{ before.hosts['d1'].rows }}", message: none is there}
+  - name: Increment
+    hosts: "{{ one.name }}"
+    for_each: {csv: "{{ path }}"}
+    when: "{{ item.user != host.name }}"
+    command: dictInc
+    parameters: {dictUri: x, user: "{{ item.user }}", key: "shared/{{ host.name }}", difference: 1}
+    accept: [68]
+    repeatable: false
+    retry: {attempts: 1}
+    limits: {rate: 1}
+    on_failure: continue
+    probe: {command: dictGet, parameters: {dictUri: x, key: "{{ parameters.key }}"}, done: "{{ rows | length and answer.ok }}"}
+    undo: {command: dictInc, parameters: {dictUri: x, key: k, difference: -1}, repeatable: false, accept: [68]}
+    verify: {hosts: directors, command: directorStatus, until: "{{ rows == before.rows }}", register: after, every: 1s}
+  - {name: Lines, hosts: backends, for_each: {file: a.txt}, command: kick, parameters: {mask: ["{{ item }}"]}}
+  - {name: List, hosts: "{{ item.host }}", for_each: [{host: b1}], command: who}
+  - {name: Rows, hosts: "{{ item['mail server ip'] }}", for_each: "{{ before.rows }}", command: who}
+  - {name: Plugin, hosts: "{{ some }}", command: myPluginCommand, parameters: {a: 1}, repeatable: true}
+  - {name: Wait, pause: 30s}
+  - {name: Wait longer, pause: {for: 1h}}
+  - {name: Ask, pause: {confirm: go on?}, when: "{{ groups.backends | length > 2 }}"}
+  - name: Batches
+    batches:
+      hosts: backends
+      size: [1, 10%, 100%]
+      soak: 2m
+      steps:
+        - {name: Reload, command: reload, verify: {command: who, until: "{{ rows | length == 0 }}"}}
+        - {name: Elsewhere, hosts: directors, command: directorStatus, when: "{{ batch | length > batch_number }}"}
+finally:
+  - {name: Look, hosts: directors, command: logErrors, parameters: {since: "{{ run.started }}"}}
+"""
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_playbooks_are_valid(path: Path) -> None:
+    """Each procedure that is shipped loads without a problem."""
+    assert load_playbook(path).playbook.steps
+
+
+def test_every_word_of_the_language_is_read() -> None:
+    """A playbook with all keys that there are loads, and keeps what was written."""
+    read = playbook(EVERYTHING).playbook
+    see, _, _, increment, lines, *_, batched = read.steps
+    assert (see.hosts, see.run_once, see.every, see.stall, see.register_) == ("directors,!d2", True, 0.5, 10.0, "before")
+    assert (see.timeout, see.within) == ("{{ 2 * many }}", "{{ long }}")
+    assert (increment.accept, increment.repeatable, increment.on_failure) == ([68], False, "continue")
+    assert (increment.for_each, lines.for_each) == (CsvSource(csv="{{ path }}"), FileSource(file="a.txt"))
+    assert batched.batches is not None
+    assert batched.batches.size == [Share(1), Share(10, percent=True), Share(100, percent=True)]
+    assert (read.limits.max_failed, read.retry.base, read.on_failure) == (Share(5, percent=True), 2.0, "undo")
+    assert [step.name for step in read.finally_] == ["Look"]
+
+
+@pytest.mark.parametrize(
+    ("size", "shares"), [("2", [Share(2)]), ("50%", [Share(50, percent=True)]), ("[1, 2]", [Share(1), Share(2)])]
+)
+def test_a_batch_size_may_stand_alone(size: str, shares: list[Share]) -> None:
+    """One size need not be written as a list."""
+    read = playbook(steps(f"batches: {{hosts: backends, size: {size}, steps: [{{name: R, command: who}}]}}"))
+    assert read.playbook.steps[0].batches.size == shares  # type: ignore[union-attr]
+
+
+def problems(text: str) -> list[str]:
+    """The first lines of a playbook's problems."""
+    with pytest.raises(InputError) as caught:
+        playbook(text)
+    return [str(problem).partition("\n")[0] for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "message"),
+    [
+        ("hosts: backends", 5, "a step has one of command, require, pause and batches"),
+        (f"{WHO}, pause: 5s", 5, "a step has one of command, require, pause and batches"),
+        ("require: {that: true, message: m}, hosts: d1", 5, "hosts, parameters, for_each, verify and undo belong to a command"),
+        ("pause: 5s, for_each: [1]", 5, "belong to a command"),
+        ("command: who", 5, "the step 'S1' needs hosts"),
+        ("hosts: backends, comand: who", 33, "unknown key 'comand' (did you mean 'command'?)"),
+        ("hosts: backends, command: directorstatus", 42, "did you mean 'directorStatus'?"),
+        ("hosts: backends, command: nosuchcommand", 42, "the catalogue has no command 'nosuchcommand'"),
+        ("hosts: backends, command: '{{ item }}'", 42, "a command's name is not an expression"),
+        (f"{WHO}, parameters: {{maks: x}}", 60, "who has no parameter 'maks' (did you mean 'mask'?)"),
+        ("hosts: backends, command: kick", 5, "kick needs the parameter 'mask'"),
+        ("hosts: backends, command: directorMove, parameters: {user: u}", 56, "directorMove needs the parameter 'host'"),
+        ("hosts: backends, command: [who]", 42, "must be text"),
+        ("hosts: 5, command: who", 23, "must be text"),
+        ("hosts: [], command: who", 23, "must be text"),
+        ("hosts: '{{ backend.name }}', command: who", 23, "nothing is called 'backend' here"),
+        ("hosts: '{{ group.backends }}', command: who", 23, "nothing is called 'group' here (did you mean 'groups'?)"),
+        ("hosts: '{{ 1 + }}', command: who", 23, "not a valid expression"),
+        (f"{WHO}, parameters: {{mask: ['{{{{ item }}}}']}}", 67, "nothing is called 'item' here"),
+        (f"{WHO}, when: maybe", 53, "must be true, false or an expression in {{ }}"),
+        (f"{WHO}, when: 1", 53, "must be true, false or an expression"),
+        (f"{WHO}, when: '{{{{ item }}}}'", 53, "nothing is called 'item' here"),
+        (f"{WHO}, when: '{{{{ rows }}}}'", 53, "nothing is called 'rows' here"),
+        (f"{WHO}, for_each: users.txt", 57, "must be a list, {file: PATH}, {csv: PATH} or an expression"),
+        (f"{WHO}, for_each: {{files: a}}", 57, "must be a list, {file: PATH}, {csv: PATH} or an expression"),
+        (f"{WHO}, for_each: {{file: a, csv: b}}", 57, "must be a list, {file: PATH}, {csv: PATH} or an expression"),
+        (f"{WHO}, for_each: {{file: 5}}", 64, "must be text"),
+        (f"{WHO}, for_each: {{file: '{{{{ nope }}}}'}}", 64, "nothing is called 'nope' here"),
+        (f"{WHO}, register: item", 57, "'item' has a meaning of its own in expressions"),
+        (f"{WHO}, register: a-b", 57, "must be a name of letters, digits and _"),
+        (f"{WHO}, register: 5", 57, "must be a name of letters"),
+        (f"{WHO}, register: none", 57, "none"),
+        (f"{WHO}, register: not", 57, "not"),
+        (f"{WHO}, every: 5s", 5, "every, within and stall need an until"),
+        (f"{WHO}, until: '{{{{ rows }}}}', every: often", 75, "is not a duration"),
+        (f"{WHO}, until: '{{{{ row }}}}'", 54, "did you mean 'rows'?"),
+        (f"{INC}, until: '{{{{ rows }}}}'", 101, "dictInc must not be repeated, so it cannot be polled"),
+        (f"{WHO}, timeout: soon", 56, "is not a duration"),
+        (f"{WHO}, timeout: '{{{{ nope }}}}'", 56, "nothing is called 'nope' here"),
+        (f"{WHO}, accept: 68", 55, "must be a list"),
+        (f"{WHO}, accept: [x]", 56, "valid integer"),
+        (f"{WHO}, on_failure: carry on", 59, "must be one of 'stop', 'continue' or 'undo'"),
+        (f"{WHO}, limits: {{max_failed: lots}}", 68, "is not a count or a percentage"),
+        (f"{WHO}, verify: {{command: who}}", 55, "a verify needs a command and an until"),
+        (f"{WHO}, verify: {{command: reload, until: true}}", 65, "a verify must be a read-only command"),
+        (f"{WHO}, verify: {{command: who, until: '{{{{ item }}}}'}}", 77, "nothing is called 'item' here"),
+        (f"{WHO}, undo: {{hosts: d1}}", 53, "an undo needs a command"),
+        (f"{INC}, probe: {{command: reload, done: true}}", 111, "a probe must be a read-only command"),
+        (f"{INC}, probe: {{command: dictGet, parameters: {{dictUri: x, key: k}}}}", 100, "the key 'done' is missing"),
+        (f"{INC}, probe: {{command: who, done: '{{{{ nope }}}}'}}", 122, "nothing is called 'nope' here"),
+        ("pause: {}", 23, "give either for or confirm"),
+        ("pause: {for: 5s, confirm: x}", 23, "give either for or confirm"),
+        ("pause: soon", 23, "is not a duration"),
+        ("require: [{that: 'true', message: m}]", 33, "must be true, false or an expression"),
+        ("require: [{that: true}]", 26, "the key 'message' is missing"),
+        ("require: [{that: true, message: '{{ nope }}'}]", 48, "nothing is called 'nope' here"),
+        ("batches: {hosts: backends, steps: []}", 50, "at least 1 item"),
+        ("batches: {hosts: backends, size: 0.5, steps: [{name: X, command: who}]}", 49, "is not a count or a percentage"),
+        ("batches: {hosts: backends, size: [], steps: [{name: X, command: who}]}", 49, "at least 1 item"),
+        ("batches: {hosts: '{{ before.rows }}', steps: [{name: X, command: who}]}", 33, "nothing is called 'before' here"),
+        (
+            "batches: {hosts: d1, steps: [{name: X, batches: {hosts: d1, steps: [{name: Y, command: who}]}}]}",
+            5,
+            "batches cannot stand within batches",
+        ),
+        ("batches: {hosts: d1, steps: [{name: X, command: wo}]}", 64, "the catalogue has no command 'wo'"),
+    ],
+)
+def test_a_mistake_in_a_step_is_told_with_its_place(line: str, column: int, message: str) -> None:
+    """A mistake is told at its line and column, in words that say what is valid, and alone."""
+    found = problems(steps(line))
+    assert len(found) == 1, found
+    assert found[0].startswith(f"playbook.yaml:3:{column}: ")
+    assert message in found[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("name: P", "1:1", "the key 'steps' is missing"),
+        (f"steps: [{{name: S, {WHO}}}]", "1:1", "the key 'name' is missing"),
+        ("name: P\nsteps: []", "2:8", "at least 1 item"),
+        ("name: ''\nsteps: [{name: S, pause: 1s}]", "1:7", "at least 1 character"),
+        ("name: P\nsteps: {}", "2:8", "must be a list"),
+        ("- name: P", "1:1", "must be a mapping"),
+        ("", "playbook.yaml", "must be a mapping"),
+        ("name: P\nstesp: []\nsteps: [{name: S, pause: 1s}]", "2:1", "did you mean 'steps'?"),
+        ("name: P\nparameters: {item: {default: a}}\nsteps: [{name: S, pause: 1s}]", "2:14", "cannot be a parameter's name"),
+        ("name: P\nparameters: {a-b: {default: a}}\nsteps: [{name: S, pause: 1s}]", "2:14", "cannot be a parameter's name"),
+        ("name: P\nparameters: {a: {}}\nsteps: [{name: S, pause: 1s}]", "2:14", "needs a default, or required: true"),
+        (
+            "name: P\nparameters: {a: {required: true, default: 1}}\nsteps: [{name: S, pause: 1s}]",
+            "2:43",
+            "a required parameter has no default",
+        ),
+        ("name: P\nparameters: {a: {type: int, default: 1}}\nsteps: [{name: S, pause: 1s}]", "2:24", "must be one of"),
+        ("name: P\nsteps: [{name: S, pause: no}]", "2:26", "no is a boolean in YAML"),
+        ("name: P\nsteps: [{name: S, pause: 1s}]\nfinally: [{name: F, command: who}]", "3:11", "the step 'F' needs hosts"),
+    ],
+)
+def test_a_mistake_in_a_playbook_is_told_with_its_place(text: str, place: str, message: str) -> None:
+    """The same holds for what stands around the steps."""
+    found = problems(text)
+    assert any(line.startswith(f"playbook.yaml:{place}: " if ":" in place else place) and message in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (f"{WHO}, register: a", f"{WHO}, register: a"),
+        (f"{WHO}, register: a, verify: {{{STATUS}, until: true, register: a}}",),
+    ],
+)
+def test_a_name_is_given_once(lines: tuple[str, ...]) -> None:
+    """Two answers cannot have the same name."""
+    assert "the name 'a' is taken" in problems(steps(*lines))[0]
+
+
+def test_a_registered_name_cannot_be_a_parameters() -> None:
+    """An answer cannot hide a parameter."""
+    found = problems(f"name: P\nparameters: {{a: {{default: x}}}}\nsteps: [{{name: S, {WHO}, register: a}}]")
+    assert "the name 'a' is taken" in found[0]
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_reserved_names_are_refused(name: str) -> None:
+    """Names that mean something in expressions are neither parameters nor answers."""
+    assert "meaning of its own" in problems(steps(f"{WHO}, register: {name}"))[0]
+    text = f"name: P\nparameters: {{{name}: {{default: x}}}}\nsteps: [{{name: S, pause: 1s}}]"
+    assert "cannot be a parameter's name" in problems(text)[0]
+
+
+def test_a_name_is_known_only_after_its_step() -> None:
+    """An expression cannot use what a later step will register, nor its own step's answer."""
+    assert "nothing is called 'late'" in problems(steps("require: {that: '{{ late.ok }}', message: m}", f"{WHO}, register: late"))[0]
+    assert "nothing is called 'own'" in problems(steps(f"hosts: '{{{{ own.failed }}}}', command: who, register: own"))[0]
+
+
+def test_a_steps_own_answer_is_known_to_its_check_and_undo() -> None:
+    """`verify` and `undo` may use what their own step registered, and later steps what a verify did."""
+    checked = "verify: {command: who, until: '{{ own.ok }}', register: checked}"
+    undone = "undo: {command: kick, parameters: {mask: '{{ own.rows }}'}}"
+    playbook(steps(f"{WHO}, register: own, {checked}, {undone}", "require: {that: '{{ checked.ok }}', message: m}"))
+
+
+def test_names_of_a_batch_end_with_it() -> None:
+    """What a batch's steps register, and `batch` itself, is not known after the batches."""
+    inner = "batches: {hosts: backends, steps: [{name: R, command: who, register: inner}]}"
+    assert "nothing is called 'batch'" in problems(steps(inner, "require: {that: '{{ batch }}', message: m}"))[0]
+    assert "nothing is called 'inner'" in problems(steps(inner, "require: {that: '{{ inner.ok }}', message: m}"))[0]
+
+
+def test_five_mistakes_are_shown_at_once() -> None:
+    """Mistakes of every kind come together, in the order of the text."""
+    found = problems("""name: P
+parameters: {a-b: {default: x}}
+limits: {in_flight: 0}
+steps:
+  - {name: A, hosts: backends, comand: who}
+  - {name: B, hosts: backends, command: directorstatus}
+  - {name: C, hosts: '{{ backend }}', command: who}
+  - {name: D, hosts: backends, command: kick, parameters: {maks: x}}
+""")
+    places = [line.split(": ")[0].removeprefix("playbook.yaml:") for line in found]
+    assert places == ["2:14", "3:21", "5:32", "6:41", "7:23", "8:47", "8:60"]
+
+
+def test_no_message_shows_its_machinery() -> None:
+    """Messages are the product's words, without types, URLs or the input of the validation library."""
+    with pytest.raises(InputError) as caught:
+        playbook(steps(f"{WHO}, for_each: {{file: 5}}", f"{WHO}, limits: 5", "hosts: {{}}, command: who", f"{WHO}, retry: x"))
+    assert not [word for word in ("pydantic", "type=", "input_", "validation error") if word in caught.value.message]
+
+
+@pytest.mark.parametrize(
+    ("line", "effect"),
+    [
+        (WHO, Repeatability.READ),
+        (f"{WHO}, repeatable: false", Repeatability.READ),
+        ("hosts: d1, command: reload", Repeatability.REPEATABLE),
+        ("hosts: d1, command: reload, repeatable: false", Repeatability.UNREPEATABLE),
+        (INC, Repeatability.UNREPEATABLE),
+        (f"{INC}, repeatable: true", Repeatability.REPEATABLE),
+        ("hosts: d1, command: nosuch, repeatable: true", Repeatability.REPEATABLE),
+        ("hosts: d1, command: nosuch, repeatable: false", Repeatability.UNREPEATABLE),
+        ("hosts: d1, command: statsDump", Repeatability.READ),
+        ("hosts: d1, command: statsDump, parameters: {reset: true}", Repeatability.UNREPEATABLE),
+        ("hosts: d1, command: statsDump, parameters: {reset: 'true'}", Repeatability.UNREPEATABLE),
+        ("hosts: d1, command: statsDump, parameters: {reset: 1}", Repeatability.UNREPEATABLE),
+        ("hosts: d1, command: statsDump, parameters: {reset: '{{ groups.directors | length > 1 }}'}", Repeatability.UNREPEATABLE),
+        ("hosts: d1, command: statsDump, parameters: {reset: false}", Repeatability.READ),
+    ],
+)
+def test_what_repeating_means(line: str, effect: Repeatability) -> None:
+    """The catalogue knows what sending a command twice means, the playbook may correct it, but not for questions."""
+    action: Any = playbook(steps(line)).playbook.steps[0]
+    assert repeatability(action, action.parameters) is effect
+
+
+def test_a_source_keeps_its_text() -> None:
+    """The run file keeps the playbook's text, which gives the same playbook again."""
+    source = playbook(EVERYTHING)
+    assert Source(source.document).playbook == playbook(source.document.text).playbook
