@@ -152,9 +152,14 @@ def _host(value: Any) -> Any:
 
 
 def _hosts(value: Any) -> Any:
-    if isinstance(value, list):
-        return {name: name for name in value if isinstance(name, str)}
-    return value
+    if not isinstance(value, list):
+        return value
+    for name in value:
+        if not isinstance(name, str):
+            raise Suggested("a list of hosts has names only; write a mapping (name: address) to say more")
+        if value.count(name) > 1:
+            raise Suggested(f"the host {name!r} is given twice")
+    return {name: name for name in value}
 
 
 HostEntry = Annotated[HostSpec | None, BeforeValidator(_host)]

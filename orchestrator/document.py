@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -32,7 +32,11 @@ MAX_DEPTH = 60
 MAX_ALIASED = 100_000  # values reached through an alias, each counted as often as it is reached
 
 _SECRETIVE = re.compile(r"(?i)passw|api_?key|secret|token")  # such lines are never shown: one may hold a literal secret
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_SECRETIVE_KEYS = {"auth", "password", "api_key", "secret"}
+_COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 _TAG = "tag:yaml.org,2002:"
+_MAY_BE_DEEP = re.compile(r"^[ ]{40}|([-?:] ){30}", re.MULTILINE)
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?[0-9]+\.[0-9]+([eE][-+]?[0-9]+)?\Z")
 
@@ -71,7 +75,8 @@ class Document:
         for size in range(len(path), -1, -1):
             mark = marks.get(tuple(path[:size])) or self._values.get(tuple(path[:size]))
             if mark:
-                return self._at(*mark)
+                place = self._at(*mark)
+                return replace(place, text="") if _secretive(path) else place
         return Place(self.source)
 
     def problem(self, path: Sequence[str | int], message: str, *, suggestion: str = "", key: bool = False) -> Problem:
@@ -81,7 +86,9 @@ class Document:
     def _at(self, line: int, column: int) -> Place:
         lines = self._lines
         text = lines[line] if line < len(lines) else ""
-        return Place(self.source, line + 1, column + 1, "" if _SECRETIVE.search(text) else text)
+        before = lines[line - 1] if 0 < line <= len(lines) else ""  # a secret may stand on the line after its key
+        hidden = _SECRETIVE.search(text) or _SECRETIVE.search(before)
+        return Place(self.source, line + 1, column + 1, "" if hidden else text)
 
     @property
     def _lines(self) -> list[str]:
@@ -123,6 +130,7 @@ def parse(text: str, *, source: str, folder: Path) -> Document:
     """
     document = Document(None, source, text, folder)
     try:
+        _check_depth(document)
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -135,9 +143,34 @@ def parse(text: str, *, source: str, folder: Path) -> Document:
     return document
 
 
+def _check_depth(document: Document) -> None:
+    """Refuse what is nested too deeply before libyaml, which recurses in C, dies of it."""
+    if not _MAY_BE_DEEP.search(document.text) and document.text.count("[") + document.text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for event in yaml.parse(document.text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH + 1:
+                place = (
+                    document._at(event.start_mark.line, event.start_mark.column)
+                    if event.start_mark
+                    else document.source
+                )
+                raise InputError.at(f"nested more than {MAX_DEPTH} levels deep", place)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _secretive(path: Sequence[str | int]) -> bool:
+    """Whether a value may be a secret: it stands under such a key, or under one that was meant to be such a key."""
+    return any(isinstance(part, str) and (part in _SECRETIVE_KEYS or _SECRETIVE.search(part)) for part in path)
+
+
 def dump(value: Any) -> str:
     """Plain values as text that `parse` reads back (JSON, which is YAML)."""
-    return json.dumps(value, ensure_ascii=False, indent=2)
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class _Reader:
@@ -156,7 +189,9 @@ class _Reader:
             raise InputError.at(f"nested more than {MAX_DEPTH} levels deep", self.document._at(*mark))
         self._count_alias(node, mark)
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, mark)
+            return self._scalar(node, mark, path)
+        if node.tag not in _COLLECTIONS:
+            self._problem(f"the tag !{node.tag.removeprefix(_TAG)} is not supported", mark)
         if id(node) in self._open:
             raise InputError.at("an alias refers to a value that contains it", self.document._at(*mark))
         self._open.add(id(node))
@@ -194,8 +229,9 @@ class _Reader:
             result[key] = self.read(value_node, (*path, key), depth + 1)
         return result
 
-    def _scalar(self, node: yaml.ScalarNode, mark: tuple[int, int]) -> Any:
+    def _scalar(self, node: yaml.ScalarNode, mark: tuple[int, int], path: Path_) -> Any:
         text: str = node.value
+        shown = "this" if _secretive(path) else text
         kind = node.tag.removeprefix(_TAG)
         if kind == "str" or node.style:  # a style means quotes or a block: text as it stands
             return text
@@ -206,7 +242,7 @@ class _Reader:
                 return text == "true"
             truth = str(text.lower() in {"yes", "on", "true", "y"}).lower()
             self._problem(
-                f"{text} is a boolean in YAML: write {truth}, or '{text}' in quotes if the word is meant", mark
+                f"{shown} is a boolean in YAML: write {truth}, or '{shown}' in quotes if the word is meant", mark
             )
             return truth == "true"
         if kind == "int" and _INTEGER.match(text):
@@ -215,7 +251,7 @@ class _Reader:
             return float(text)
         if kind in {"int", "float", "timestamp"}:
             self._problem(
-                f"{text} means something else in YAML ({kind}): put it in quotes, or write a plain number", mark
+                f"{shown} means something else in YAML ({kind}): put it in quotes, or write a plain number", mark
             )
             return text
         self._problem(f"the tag !{kind} is not supported", mark)

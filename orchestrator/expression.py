@@ -8,6 +8,7 @@ otherwise the pieces become text. What hosts answer is data: it is never parsed 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,6 +16,7 @@ from typing import Any
 
 import jinja2
 from jinja2 import meta, nodes
+from jinja2.environment import TemplateExpression
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -44,7 +46,16 @@ class _Environment(ImmutableSandboxedEnvironment):
         """A column of a row goes before a method of its dict: `item.values` is the column."""
         if isinstance(obj, Mapping) and attribute in obj:
             return obj[attribute]
-        return super().getattr(obj, attribute)
+        return self._no_method(obj, attribute, super().getattr(obj, attribute))
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """An item; never a method under an item's name."""
+        return self._no_method(obj, str(argument), super().getitem(obj, argument))
+
+    def _no_method(self, obj: Any, name: str, value: Any) -> Any:
+        return (
+            self.unsafe_undefined(obj, name) if callable(value) and not isinstance(value, jinja2.Undefined) else value
+        )
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ARG002 - Jinja's signature
         return not attr.startswith("_") and not callable(value)
@@ -68,6 +79,7 @@ def _text_of(value: Any) -> Any:
 _ENV = _environment()
 _FORBIDDEN: tuple[type[nodes.Node], ...] = (nodes.Call, nodes.Stmt, nodes.Pow)
 _ALLOWED_STATEMENTS = (nodes.Output,)
+_SPECIAL = {"self", "loop", "caller", "varargs", "kwargs"}  # names that Jinja gives a meaning of its own
 
 
 @dataclass(frozen=True)
@@ -118,14 +130,15 @@ def template(text: str) -> Template:
     try:
         tree = _ENV.parse(text)
         _check(tree, 0)
-        names = frozenset(meta.find_undeclared_variables(tree))
+        special = {name.name for name in tree.find_all(nodes.Name)} & _SPECIAL
+        names = frozenset(meta.find_undeclared_variables(tree) | special)
         whole = _whole_expression(tree)
-        evaluate = _plain_name(whole) if whole is not None else None
+        evaluate = _unknown(special) or (_plain_name(whole) if whole is not None else None)
         if evaluate is None:
-            evaluate = _compile_expression(text) if whole is not None else _compile_text(text)
+            evaluate = _compile_expression(whole) if whole is not None else _compile_text(text)
     except jinja2.TemplateSyntaxError as error:
         raise ExpressionError(f"not a valid expression: {error.message} in {text}") from None
-    except (jinja2.TemplateError, RecursionError, SyntaxError, MemoryError) as error:
+    except (jinja2.TemplateError, RecursionError, SyntaxError, MemoryError, ValueError) as error:
         raise ExpressionError(f"not a valid expression: {_reason(error)} in {text}") from None
     return Template(text, names, evaluate)
 
@@ -135,6 +148,8 @@ def _check(node: nodes.Node, depth: int) -> None:
         raise SecurityError(f"nested more than {MAX_NESTING} levels")
     if isinstance(node, nodes.Call):
         raise SecurityError("function calls are not available; use filters (value | filter)")
+    if isinstance(node, nodes.Const) and isinstance(node.value, float) and not math.isfinite(node.value):
+        raise SecurityError("a number is too large")
     if isinstance(node, _FORBIDDEN) and not isinstance(node, _ALLOWED_STATEMENTS):
         raise SecurityError("statements ({% %}) and ** are not available; only {{ expressions }} are")
     for child in node.iter_child_nodes():
@@ -149,15 +164,39 @@ def _whole_expression(tree: nodes.Template) -> nodes.Node | None:
     return None
 
 
-def _compile_expression(text: str) -> Callable[[Scope], Any]:
-    inner = text.strip()
-    compiled = _ENV.compile_expression(inner[2:-2].strip("-+ \n\t"), undefined_to_none=False)
+def _compile_expression(expression: nodes.Node) -> Callable[[Scope], Any]:
+    """As Jinja's own `compile_expression` does, from the parsed expression: its text may begin with a minus sign."""
+    target = nodes.Name("result", "store", lineno=1)
+    body = nodes.Template([nodes.Assign(target, expression, lineno=1)], lineno=1)
+    compiled = TemplateExpression(_ENV.from_string(body), undefined_to_none=False)
+    may_nest = next(expression.find_all((nodes.List, nodes.Tuple, nodes.Dict)), None) is not None
 
     def evaluate(scope: Scope) -> Any:
         value = compiled(scope)
-        if isinstance(value, jinja2.Undefined):
-            str(value)  # StrictUndefined raises with the name
+        _settle(value, deep=may_nest or isinstance(expression, nodes.List | nodes.Tuple | nodes.Dict))
         return value
+
+    return evaluate
+
+
+def _settle(value: Any, *, deep: bool) -> None:
+    """Have an undefined value say its name; Jinja lets one pass within a list that an expression makes."""
+    if isinstance(value, jinja2.Undefined):
+        str(value)
+    elif deep and isinstance(value, list | tuple):
+        for part in value:
+            _settle(part, deep=True)
+    elif deep and isinstance(value, dict):
+        for part in value.values():
+            _settle(part, deep=True)
+
+
+def _unknown(names: set[str]) -> Callable[[Scope], Any] | None:
+    if not names:
+        return None
+
+    def evaluate(_scope: Scope) -> Any:
+        raise jinja2.UndefinedError(f"'{min(names)}' is undefined")
 
     return evaluate
 

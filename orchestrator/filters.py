@@ -24,29 +24,31 @@ def _rows(rows: Any, name: str) -> list[Any]:
 def where(rows: Iterable[Row], key: str, value: Any) -> list[Row]:
     """The rows whose `key` is `value` (compared as text, as Dovecot answers); a list means any of its values."""
     wanted = {_text(v) for v in value} if isinstance(value, list | tuple) else {_text(value)}
-    return [row for row in _rows(rows, "where") if _text(row.get(key)) in wanted]
+    return [row for row in _rows(rows, "where") if _field(row, key) in wanted]
 
 
 def where_not(rows: Iterable[Row], key: str, value: Any) -> list[Row]:
     """The rows whose `key` is anything but `value` (or any of a list of values)."""
     unwanted = {_text(v) for v in value} if isinstance(value, list | tuple) else {_text(value)}
-    return [row for row in _rows(rows, "where_not") if _text(row.get(key)) not in unwanted]
+    return [row for row in _rows(rows, "where_not") if _field(row, key) not in unwanted]
 
 
 def matching(rows: Iterable[Any], key: str, pattern: str) -> list[Any]:
     """The rows whose `key` matches a shell pattern such as `ring synced*`."""
-    return [row for row in _rows(rows, "matching") if fnmatch.fnmatchcase(_text(row.get(key)), pattern)]
+    return [row for row in _rows(rows, "matching") if fnmatch.fnmatchcase(_field(row, key), pattern)]
 
 
 def not_matching(rows: Iterable[Any], key: str, pattern: str) -> list[Any]:
     """The rows whose `key` does not match a shell pattern."""
-    return [row for row in _rows(rows, "not_matching") if not fnmatch.fnmatchcase(_text(row.get(key)), pattern)]
+    return [row for row in _rows(rows, "not_matching") if not fnmatch.fnmatchcase(_field(row, key), pattern)]
 
 
 def agree(rows: Iterable[Row], key: str, value: str) -> bool:
     """Whether rows with the same `key` have the same `value`: the directors' answers about a host, for example."""
     seen: dict[str, str] = {}
-    return all(seen.setdefault(_text(row.get(key)), _text(row.get(value))) == _text(row.get(value)) for row in rows)
+    return all(
+        seen.setdefault(_field(row, key), _field(row, value)) == _field(row, value) for row in _rows(rows, "agree")
+    )
 
 
 def column(rows: Iterable[Row], key: str) -> list[Any]:
@@ -105,6 +107,12 @@ def unique(values: Iterable[Any]) -> list[Any]:
     """Each value once, in the order of first appearance."""
     seen: set[str] = set()
     return [v for v in _rows(values, "unique") if not (_text(v) in seen or seen.add(_text(v)))]  # type: ignore[func-returns-value]
+
+
+def _field(row: Any, key: str) -> str:
+    if not isinstance(row, dict):
+        raise TypeError(f"{row!r} is not a row")
+    return _text(row.get(key))
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Literal
 
 from orchestrator.config import Config, GroupSpec, HostSettings, HostSpec
@@ -92,7 +92,8 @@ class Inventory:
         found: set[str] = set()
         for name in _expand(term, selection):
             pattern = re.compile(fnmatch.translate(name))
-            matches = {h for h, host in self.hosts.items() if pattern.match(h) or name in host.tags}
+            tagged = {h for h, host in self.hosts.items() if name == term and name in host.tags}  # a range names hosts
+            matches = tagged | {h for h in self.hosts if pattern.match(h)}
             if not matches:
                 known = [*self.groups, *self.hosts, *(t for h in self.hosts.values() for t in h.tags)]
                 raise InputError.at(
@@ -161,7 +162,9 @@ class _Builder:
     def _names(self, group: str, written: str, host: HostSpec | None) -> Iterator[tuple[str, str]]:
         path = ("groups", group, "hosts", written)
         try:
-            names = list(_expand(written, written))
+            names = list(islice(_expand(written, written), MAX_RANGE + 1))
+            if len(names) > MAX_RANGE:
+                raise InputError.at(f"{written!r} is not a sensible range: more than {MAX_RANGE} hosts", written)
             addresses = list(_expand(host.address, host.address)) if host else names
         except InputError as error:
             self._problem(error.problems[0].message, *path)

@@ -22,6 +22,7 @@ from orchestrator.units import Duration, Share, ShareField, parse_duration
 OnFailure = Literal["stop", "continue", "undo"]
 ParameterType = Literal["string", "integer", "number", "boolean", "duration", "host", "hosts", "list", "file"]
 
+_WORDS = {"and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "self", "loop"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 # Names that every expression may read, and where they are known.
@@ -43,6 +44,8 @@ def _duration_or_template(value: Any) -> Any:
 def _identifier(value: Any) -> Any:
     if not isinstance(value, str) or not _NAME.match(value):
         raise Suggested("must be a name of letters, digits and _ that starts with a letter")
+    if value.lower() in _WORDS:
+        raise Suggested(f"{value!r} is a word of the expression language; take another name")
     if value in RESERVED:
         raise Suggested(f"{value!r} has a meaning of its own in expressions; take another name")
     return value
@@ -420,7 +423,7 @@ class _Checker:
     def _parameters(self) -> Iterator[Problem]:
         for name, spec in self.parameters.items():
             path = ("parameters", name)
-            if not _NAME.match(name) or name in RESERVED:
+            if not _NAME.match(name) or name in RESERVED or name.lower() in _WORDS:
                 yield self.document.problem(path, f"{name!r} cannot be a parameter's name", key=True)
             if spec.required and spec.default is not None:
                 yield self.document.problem((*path, "default"), "a required parameter has no default")

@@ -115,4 +115,7 @@ class SecretReference:
             raise SecretError(f"cannot run the secret command {self.target[0]}: {reason}") from None
         if done.returncode:
             raise SecretError(f"the secret command {self.target[0]} ended with exit code {done.returncode}")
-        return done.stdout.decode(errors="replace").rstrip("\r\n")
+        try:
+            return done.stdout.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise SecretError(f"the secret command {self.target[0]} printed something that is not UTF-8 text") from None

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+LONGEST = 1e9  # seconds; more is a mistake
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -18,12 +19,14 @@ def parse_duration(value: Any) -> float:
     Raises:
         ValueError: anything else, or a negative value.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LONGEST:
         return float(value)
     if isinstance(value, str):
         parts = _PART.findall(value)
         if parts and _PART.sub("", value).strip() == "":
-            return sum(float(amount) * _SECONDS[unit] for amount, unit in parts)
+            total = sum(float(amount) * _SECONDS[unit] for amount, unit in parts)
+            if total < LONGEST:
+                return total
         try:
             return parse_duration(float(value))
         except ValueError:

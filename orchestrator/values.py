@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def _typed(spec: Parameter, raw: Any, inventory: Inventory, base: Path) -> Any:
     if spec.type == "integer":
         return _integer(raw)
     if spec.type == "number":
-        return float(raw)
+        return _number(raw)
     if spec.type == "boolean":
         return _boolean(raw)
     if spec.type == "duration":
@@ -118,6 +119,16 @@ def _integer(raw: Any) -> int:
         return int(str(raw))
     except ValueError:
         raise ValueError(f"{raw!r} is not a whole number") from None
+
+
+def _number(raw: Any) -> float:
+    try:
+        value = float(str(raw))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{raw!r} is not a number")
+    return value
 
 
 def _boolean(raw: Any) -> bool:

@@ -58,8 +58,11 @@ class ParameterTest(Strict):
     class_: Literal["read", "repeatable", "unrepeatable"] | None = Field(None, alias="class")
 
     def holds(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether the parameter has that value."""
-        return bool(parameters.get(self.parameter) == self.equals)
+        """Whether the parameter has that value, written in whatever way, or may have it once an expression is known."""
+        value = parameters.get(self.parameter)
+        if isinstance(value, str):
+            return "{{" in value or value.strip().lower() == str(self.equals).lower()
+        return bool(value == self.equals)
 
 
 class Inverse(Strict):

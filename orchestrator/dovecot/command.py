@@ -21,7 +21,7 @@ Values = dict[str, Any]
 
 _UNSENDABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?\Z")
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\Z")
 _INTEGER = re.compile(r"-?\d{1,18}\Z")
 MAX_BODY = 1024 * 1024 - 4096  # bytes; 2.3.19.1 refuses bodies above 1 MiB
 
@@ -91,7 +91,7 @@ def _boolean(name: str, value: Any) -> bool:
 
 
 def _integer(name: str, value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return value
     if isinstance(value, str) and _INTEGER.match(value):
         return int(value)
@@ -137,9 +137,16 @@ def _address(name: str, value: Any) -> str:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        if text != "all" and not _HOST_NAME.match(text):
+        if text != "all" and not _is_host_name(text):
             raise ParameterError(name, f"{name} must be an IP address or a host name, not {text!r}") from None
     return text
+
+
+def _is_host_name(text: str) -> bool:
+    """Labels of letters, digits, - and _; nothing that the resolver would read as a number in another notation."""
+    labels = text.rstrip(".").split(".")
+    hexadecimal = any(label.lower().startswith("0x") for label in labels)
+    return not hexadecimal and any(c.isalpha() for c in labels[-1]) and all(map(_LABEL.match, labels))
 
 
 def _user(name: str, value: Any) -> str:

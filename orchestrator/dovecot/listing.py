@@ -36,7 +36,7 @@ def read_listing(exchange: Exchange) -> Listing | None:
         commands = {
             str(entry["command"]): {str(p["name"]): str(p["type"]) for p in entry["parameters"]} for entry in entries
         }
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return Listing(commands)
 

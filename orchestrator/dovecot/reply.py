@@ -74,7 +74,7 @@ def _document(body: bytes) -> Any:
             return loads(candidate)
         except (ValueError, RecursionError):
             continue
-    raise ReplyError("not JSON" if text.rstrip().endswith("]") else "JSON that is cut short, or not JSON at all")
+    raise ReplyError("not JSON, or JSON that is cut short")
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\](?=\s*\[)', re.DOTALL)
@@ -93,9 +93,7 @@ def _reply(entry: Any) -> Reply:
         return Reply(tag, tuple(_rows(contents)))
     if word == "error" and isinstance(contents[0], dict):
         kind, code = str(contents[0].get("type", "")), contents[0].get("exitCode")
-        return Reply(
-            tag, error=kind or "error", exit_code=code if kind == "exitCode" and isinstance(code, int) else None
-        )
+        return Reply(tag, error=kind or "error", exit_code=code if kind == "exitCode" and type(code) is int else None)
     raise ReplyError(f"an answer of the unknown type {word[:40]!r}")
 
 
@@ -118,7 +116,7 @@ def _object_rows(content: Row) -> list[Row]:
         return [{"user": name} for name in content["userList"]]
     if content and all(isinstance(value, dict) for value in content.values()):
         return [{"user": name, **fields} for name, fields in content.items()]
-    return [content]
+    return [content] if content else []
 
 
 def _is_header(row: Row) -> bool:

@@ -66,7 +66,7 @@ def names(events: Sequence[SessionEvent]) -> set[str]:
 
 def failed(cli: CommandLine) -> list[dict[str, Any]]:
     """The operations of the last run that did not end well."""
-    return [operation for operation in cli.exported() if operation["state"] not in {"done", "skipped"}]
+    return [operation for operation in cli.exported() if operation["state"] in {"failed", "unreachable", "in_doubt"}]
 
 
 def accepts(ring: Ring, host: str) -> bool:
@@ -115,7 +115,7 @@ def test_rolling_reload_without_drain(changed_ring: Ring, cli: CommandLine) -> N
 
 def test_rolling_reload_stops_at_a_refused_configuration(changed_ring: Ring, cli: CommandLine) -> None:
     """A backend that keeps its old processes stops the run: its vhosts are put back, the next is not touched."""
-    text = (PLAYBOOKS / "rolling-reload.yaml").read_text().replace("every: 500ms\n          within: 30s", "within: 2s")
+    text = (PLAYBOOKS / "rolling-reload.yaml").read_text().replace("within: 30s", "within: 3s")
     configuration = changed_ring.nodes["b1"].configuration
     good = configuration.read_text()
     before = [pids(changed_ring, name, "log") for name in ("b1", "b2")]
@@ -155,7 +155,7 @@ def test_rolling_stop(changed_ring: Ring, cli: CommandLine) -> None:
         process = cli.start("run", "rolling-stop", "-e", "backends=b1,b2", "-e", "canary=user001", "--yes")
         for name in ("b1", "b2"):
             node = changed_ring.nodes[name]
-            wait_until(lambda node=node: not node.processes(), 40, f"{name} is stopped")
+            wait_until(lambda node=node: not node.processes() or process.poll() is not None, 40, f"{name} is stopped")
             assert hosts_of(changed_ring)[name] | {"vhosts": "0", "users": "0"} == hosts_of(changed_ring)[name]
             assert process.poll() is None
             changed_ring.start_host(name)
@@ -375,13 +375,10 @@ def test_collect(changed_ring: Ring, cli: CommandLine) -> None:
     """The answers kept with the run are what the hosts themselves say."""
     with Sessions(changed_ring, count=6) as sessions:
         done(cli, "collect-sessions")
-        kept = [
-            row
-            for operation in cli.exported()
-            for row in cli("show", "last", operation["id"], "--format", "json").json()[0]["rows"]
-        ]
-        assert sorted(row["username"] for row in kept if "pid" in row) == sorted(sessions.users)
-        assert sorted(row["username"] for row in kept if "dest-ip" in row) == sorted(sessions.users)
+        kept = cli("show", "last", "1.1", "--format", "json").json()[0]["rows"]
+        assert {row["username"] for row in kept} == users_at(changed_ring, "b1")
+        kept = cli("show", "last", "2.1", "--format", "json").json()[0]["rows"]
+        assert sorted(row["username"] for row in kept) == sorted(sessions.users[::2])  # those through d1
     changed_ring.call("b2", "logTest")
     done(cli, "collect-errors", "hosts=b2", "last=1m")
     shown = cli("show", "last", "1.1", "--format", "json").json()[0]["rows"]

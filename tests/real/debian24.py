@@ -210,6 +210,11 @@ class Backend24:
         return self.hosts
 
     @property
+    def network(self) -> str:
+        """The network its address is in: "127.31"."""
+        return self._network.prefix
+
+    @property
     def version(self) -> str:
         """What the server says it is."""
         return (self.node.inside / READY).read_text().split()[0]

@@ -7,7 +7,9 @@ import datetime
 import http.client
 import json
 import os
+import re
 import shlex
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,8 @@ WRITE = "ORCHESTRATOR_WRITE_OUTCOMES"
 EXIT_CODES = {"done": 0, "failed": 1, "unreachable": 1, "refused": 2, "in_doubt": 4, "not there": 5}
 LOOK_TIMEOUT = 20.0
 SETTLED = 0.02  # seconds in which no server logs anything
+TROUBLE = re.compile(r"(?:Error|Fatal|Panic): (.*)")
+NOISE = re.compile(r"Raw backtrace|killed with signal|Command .* failed$")
 LISTED = '"GET /doveadm/v1 '  # a request for the list of commands
 
 
@@ -145,7 +149,8 @@ def check_case(site: Site, execute: Exec, command: str, case: Case) -> None:
     logs = site.settled_logs()
     host, _, *words = site.words(case.line)
     said = execute(host, command, words)
-    _note(site, command, case, said)
+    lines = site.new_lines(logs)
+    _note(site, command, case, said, lines)
     what = f"{case.line}\n{said}"
     expected = case.expected
     assert said.state == expected.state, what
@@ -154,10 +159,10 @@ def check_case(site: Site, execute: Exec, command: str, case: Case) -> None:
     assert expected.says in f"{said.error} {said.evidence} {said.text}", what
     if expected.state in ("refused", "not there"):
         assert said.sent.commands == [], what
-        assert [line for line in site.new_lines(logs) if LISTED not in line] == [], what
+        assert [line for line in lines if LISTED not in line] == [], what
     if expected.state == "refused":
         assert said.sent.lists == 0, what
-        assert site.new_lines(logs) == [], what
+        assert lines == [], what
     if expected.rows is not None:
         assert len(said.rows) == expected.rows, what
     if expected.has:
@@ -205,19 +210,19 @@ def _contains(site: Site, row: Mapping[str, Any], part: Mapping[str, str]) -> bo
     return all(str(row.get(key)).strip() == site.fill(value) for key, value in part.items())
 
 
-def _note(site: Site, command: str, case: Case, said: Said) -> None:
+def _note(site: Site, command: str, case: Case, said: Said, lines: Sequence[str]) -> None:
     title = "" if case.kind == NOTHING and case.title == "once more" else case.title
     site.outcomes.append(
         {
             "command": command,
             "case": f"{case.kind}: {title}" if title else case.kind,
             "request": case.line,
-            "observed": _observed(site, case, said),
+            "observed": _observed(site, case, said, lines),
         }
     )
 
 
-def _observed(site: Site, case: Case, said: Said) -> str:
+def _observed(site: Site, case: Case, said: Said, lines: Sequence[str]) -> str:
     if said.state == "refused":
         return "refused, nothing sent"
     if said.state == "not there":
@@ -229,8 +234,11 @@ def _observed(site: Site, case: Case, said: Said) -> str:
         rows = "no rows" if not said.rows else f"{len(said.rows)} row" + "s" * (len(said.rows) != 1)
         shown = ", ".join(f"{key}={value}" for key, value in case.expected.has.items())
         return f"{word}; {rows}" + (f": {shown}" if shown else "")
-    reason = said.evidence or ("" if said.exit_code is not None else said.error)
-    return _named(site, f"{word}; {reason}" if reason else word)
+    if not said.sent.commands or said.state == "unreachable":
+        return _named(site, f"{word}; {said.error}")
+    logged = [found[1] for line in lines if (found := TROUBLE.search(line)) and not NOISE.search(line)]
+    lost = "" if said.exit_code is not None else "; no answer"
+    return _named(site, f"{word}{lost}" + (f"; logged: {logged[0]}" if logged else ""))
 
 
 def _named(site: Site, text: str) -> str:
@@ -240,3 +248,16 @@ def _named(site: Site, text: str) -> str:
             text = text.replace(value, name)
     text = " ".join(text.split())
     return text if len(text) <= 160 else text[:159] + "…"
+
+
+def wrong_password(node: Node) -> None:
+    """Log in with a wrong password once."""
+    with (
+        socket.create_connection((node.address, node.imap_port), timeout=10) as connection,
+        connection.makefile("rwb") as stream,
+    ):
+        stream.readline()
+        stream.write(b"a LOGIN user001 wrong\r\n")
+        stream.flush()
+        while not stream.readline().startswith(b"a NO"):
+            pass

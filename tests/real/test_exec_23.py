@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from orchestrator.dovecot import catalog
 from tests.real.cases import KINDS, V23, Group, groups
 from tests.real.exec import ONE_ATTEMPT, Exec
-from tests.real.site import Doors, Site, check_group
+from tests.real.site import Doors, Site, check_group, wrong_password
 from tests.ring import Ring, Sessions, api
 
 pytestmark = pytest.mark.real_dovecot
@@ -85,7 +84,7 @@ def test_command(own_ring: Ring, site: Site, execute: Exec, command: str) -> Non
     """A command ends as it is known to: state, exit code, rows, and what the server says afterwards."""
     group = GROUPS[command]
     if command == "penalty":
-        wrong_password(own_ring, "b1")
+        wrong_password(own_ring.nodes["b1"])
     try:
         check_group(site, execute, group)
     finally:
@@ -129,16 +128,3 @@ def test_proxy_list_leaves_repeated_headings_out(own_ring: Ring, execute: Exec) 
     assert any(row["username"] == "username" for row in raw)
     assert sorted(row["username"] for row in said.rows) == own_ring.users[:12]
     assert not any(row["dest-ip"] == "dest-ip" for row in said.rows)
-
-
-def wrong_password(ring: Ring, backend: str) -> None:
-    """Log in with a wrong password once."""
-    with (
-        socket.create_connection((ring.backends[backend], ring.imap_port), timeout=10) as connection,
-        connection.makefile("rwb") as stream,
-    ):
-        stream.readline()
-        stream.write(b"a LOGIN user001 wrong\r\n")
-        stream.flush()
-        while not stream.readline().startswith(b"a NO"):
-            pass

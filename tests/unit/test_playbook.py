@@ -162,7 +162,7 @@ def problems(text: str) -> list[str]:
         (f"{WHO}, every: 5s", 5, "every, within and stall need an until"),
         (f"{WHO}, until: '{{{{ rows }}}}', every: often", 75, "is not a duration"),
         (f"{WHO}, until: '{{{{ row }}}}'", 54, "did you mean 'rows'?"),
-        (f"{INC}, until: '{{{{ rows }}}}'", 101, "dictInc must not be repeated, so it cannot be polled"),
+        (f"{INC}, until: '{{{{ rows }}}}'", 107, "dictInc must not be repeated, so it cannot be polled"),
         (f"{WHO}, timeout: soon", 56, "is not a duration"),
         (f"{WHO}, timeout: '{{{{ nope }}}}'", 56, "nothing is called 'nope' here"),
         (f"{WHO}, accept: 68", 55, "must be a list"),
@@ -173,9 +173,9 @@ def problems(text: str) -> list[str]:
         (f"{WHO}, verify: {{command: reload, until: true}}", 65, "a verify must be a read-only command"),
         (f"{WHO}, verify: {{command: who, until: '{{{{ item }}}}'}}", 77, "nothing is called 'item' here"),
         (f"{WHO}, undo: {{hosts: d1}}", 53, "an undo needs a command"),
-        (f"{INC}, probe: {{command: reload, done: true}}", 111, "a probe must be a read-only command"),
+        (f"{INC}, probe: {{command: reload, done: true}}", 117, "a probe must be a read-only command"),
         (f"{INC}, probe: {{command: dictGet, parameters: {{dictUri: x, key: k}}}}", 100, "the key 'done' is missing"),
-        (f"{INC}, probe: {{command: who, done: '{{{{ nope }}}}'}}", 122, "nothing is called 'nope' here"),
+        (f"{INC}, probe: {{command: who, done: '{{{{ nope }}}}'}}", 128, "nothing is called 'nope' here"),
         ("pause: {}", 23, "give either for or confirm"),
         ("pause: {for: 5s, confirm: x}", 23, "give either for or confirm"),
         ("pause: soon", 23, "is not a duration"),
@@ -290,7 +290,7 @@ steps:
   - {name: D, hosts: backends, command: kick, parameters: {maks: x}}
 """)
     places = [line.split(": ")[0].removeprefix("playbook.yaml:") for line in found]
-    assert places == ["2:14", "3:21", "5:32", "6:41", "7:23", "8:47", "8:60"]
+    assert places == ["2:14", "3:21", "5:32", "6:41", "7:22", "8:47", "8:60"]
 
 
 def test_no_message_shows_its_machinery() -> None:

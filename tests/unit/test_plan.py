@@ -1,0 +1,407 @@
+"""Plans: the operations of each step, in order, known now or known later."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.answers import Answer, Recorded, collect
+from orchestrator.errors import ExpressionError, InputError, RefusedError
+from orchestrator.outcome import Repeatability, State
+from orchestrator.plan import Digest, Plan, expand, known_now, skipped_now
+from tests.strategies import drafts, fleet, plan, steps
+
+KICK = "command: kick, parameters: {mask: ['{{ item }}']}"
+
+
+def sent(made: Plan, key: str = "1", **names: Any) -> list[tuple[str, Any]]:
+    """Host and parameters of a step's operations."""
+    return [(draft.host, json.loads(draft.parameters)) for draft in drafts(made, key, **names)]
+
+
+def hosts(made: Plan, key: str = "1", **names: Any) -> str:
+    """The hosts of a step's operations, in order."""
+    return " ".join(draft.host for draft in drafts(made, key, **names))
+
+
+def keys(made: Plan) -> str:
+    """The steps of a plan, in the order of running."""
+    return " ".join(step.key for step in made.steps)
+
+
+def digest(made: Plan) -> str:
+    """A plan's digest, with all operations that are known now."""
+    found = Digest(made)
+    for step in made.steps:
+        if step.action and known_now(step, made.scope(step)) and step.role != "undo":
+            for draft in expand(step, made, made.scope(step)):
+                found.add(step, draft)
+    return str(found)
+
+
+def answer(*rows: dict[str, str], host: str = "d1") -> Answer:
+    """What one host answered."""
+    return collect([Recorded(host, State.DONE, None, "", list(rows))])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("hosts: backends, command: who", "b1 b2 b3 b9"),
+        ("hosts: 'b3,b1', command: who", "b1 b3"),
+        ("hosts: [directors, '!d1'], command: who", "d2"),
+        ("hosts: directors, run_once: true, command: directorStatus", "d1"),
+        ("hosts: 10.0.1.2, command: who", "b2"),
+        ("hosts: '{{ groups.backends }}', command: who", "b1 b2 b3 b9"),
+        ("hosts: '{{ groups.backends | last }}', command: who", "b9"),
+        ("hosts: \"{{ groups.backends | column('name') }}\", command: who", "b1 b2 b3 b9"),
+        (f"hosts: 'b1,b2', for_each: [u1, u2], {KICK}", "b1 b2 b1 b2"),
+        (f"hosts: b1, for_each: [], {KICK}", ""),
+        ("hosts: '{{ item }}', for_each: [b3, 10.0.1.1, 'b[1-2]'], command: who", "b3 b1 b1 b2"),
+        ("hosts: backends, when: false, command: who", "b1 b2 b3 b9"),
+    ],
+)
+def test_hosts_are_chosen_in_order(line: str, expected: str) -> None:
+    """Operations come item by item, and within an item host by host in inventory order."""
+    assert hosts(plan(steps(line))) == expected
+
+
+def test_parameters_are_evaluated_for_each_item_and_host() -> None:
+    """Item and host may stand in parameters, and a wholly evaluated value keeps its type."""
+    made = plan(steps("hosts: 'b1,b2', for_each: [{u: x, n: 5}], command: dictInc, repeatable: true, parameters: "
+                      "{dictUri: 'file:/{{ host.name }}', user: '{{ item.u }}', key: 'k', difference: '{{ item.n }}'}"))  # fmt: skip
+    rest = {"user": "x", "key": "k", "difference": 5}
+    assert sent(made) == [("b1", {"dictUri": "file:/b1", **rest}), ("b2", {"dictUri": "file:/b2", **rest})]
+
+
+def test_when_may_be_decided_for_each_operation() -> None:
+    """A `when` that reads item or host marks the single operations that are skipped."""
+    made = plan(steps(f"hosts: 'b1,b2', for_each: [u1, u2], when: \"{{{{ item == 'u1' or host.name == 'b2' }}}}\", {KICK}"))
+    assert [(draft.host, draft.skipped) for draft in drafts(made)] == [("b1", False), ("b2", False), ("b1", True), ("b2", False)]
+    assert not skipped_now(made.steps[0], made.scope())
+
+
+@pytest.mark.parametrize(("when", "skipped"), [("true", False), ("false", True), ("'{{ groups.backends | length > 9 }}'", True)])
+def test_a_step_whose_condition_is_known_is_skipped_now(when: str, skipped: bool) -> None:
+    """A `when` that needs no answer is decided by the plan."""
+    made = plan(steps(f"hosts: b1, command: who, when: {when}"))
+    assert skipped_now(made.steps[0], made.scope()) is skipped
+
+
+def test_files_are_relative_to_the_playbook(tmp_path: Path) -> None:
+    """Items come from files beside the playbook."""
+    (tmp_path / "users.txt").write_text("u1\nu2\n")
+    (tmp_path / "moves.csv").write_text("user,host\nu1,b1\nu2,b2\n")
+    made = plan(
+        steps(
+            f"hosts: b1, for_each: {{file: users.txt}}, {KICK}",
+            "hosts: '{{ item.host }}', for_each: {csv: moves.csv}, command: kick, parameters: {mask: '{{ item.user }}'}",
+        ),
+        folder=tmp_path,
+    )
+    assert [parameters["mask"] for _, parameters in sent(made)] == [["u1"], ["u2"]]
+    assert sent(made, "2") == [("b1", {"mask": ["u1"]}), ("b2", {"mask": ["u2"]})]
+
+
+def test_items_are_text_and_never_evaluated(tmp_path: Path) -> None:
+    """A line of a file, or a host's answer, that looks like an expression is sent as it stands."""
+    (tmp_path / "users.txt").write_text("{{ groups }}\n")
+    made = plan(steps(f"hosts: b1, for_each: {{file: users.txt}}, {KICK}"), folder=tmp_path)
+    assert sent(made) == [("b1", {"mask": ["{{ groups }}"]})]
+
+
+def test_what_depends_on_answers_is_known_later() -> None:
+    """A step that reads an earlier answer says on what it waits, and is expanded once that is there."""
+    made = plan(
+        steps(
+            "hosts: directors, command: directorStatus, register: seen",
+            "hosts: '{{ item.host }}', for_each: '{{ seen.rows }}', command: kick, parameters: {mask: '{{ item.user }}'}",
+        )
+    )
+    first, second = made.steps
+    assert (known_now(first, made.scope()), known_now(second, made.scope())) == (True, False)
+    assert second.needs == {"seen": "1"}
+    rows = answer({"host": "10.0.1.2", "user": "u1"}, {"host": "b1", "user": "u2"})
+    assert sent(made, "2", seen=rows) == [("b2", {"mask": ["u1"]}), ("b1", {"mask": ["u2"]})]
+
+
+def test_a_condition_that_depends_on_answers_is_known_later() -> None:
+    """A `when` that reads an answer decides nothing before the answer is there."""
+    made = plan(steps("hosts: d1, command: directorStatus, register: seen", "hosts: b1, command: who, when: '{{ seen.rows }}'"))
+    second = made.steps[1]
+    assert (second.condition_needs, second.needs) == ({"seen": "1"}, {})
+    assert not skipped_now(second, made.scope())
+    assert skipped_now(second, {**made.scope(), "seen": answer()})
+    assert not skipped_now(second, {**made.scope(), "seen": answer({"a": "b"})})
+
+
+ALL_ROLES = """
+name: P
+steps:
+  - {name: A, hosts: backends, command: reload, undo: {command: logReopen}, verify: {command: who, until: true}}
+  - {name: B, require: {that: true, message: m}}
+  - {name: C, pause: 1s}
+  - {name: D, hosts: directors, run_once: true, command: directorUp, parameters: {host: b1},
+     undo: {command: directorDown, parameters: {host: b1}}}
+finally:
+  - {name: E, hosts: b1, command: who}
+"""
+
+
+def test_steps_are_in_the_order_of_running() -> None:
+    """Steps come with their checks, then what takes them back (the last first), then what is done in the end."""
+    made = plan(ALL_ROLES.replace("backends", "'b[1-3]'"))
+    assert keys(made) == "1 1.verify 2 3 4 4.undo 1.undo finally.1"
+    assert [step.role for step in made.steps] == ["step", "verify", "step", "step", "step", "undo", "undo", "finally"]
+    assert [step.index for step in made.steps] == list(range(8))
+    assert [step.command for step in made.steps][:5] == ["reload", "who", "require", "pause", "directorUp"]
+
+
+def test_checks_and_undo_go_to_the_steps_hosts() -> None:
+    """A verify without hosts asks all hosts of its step; an undo goes where its step went."""
+    made = plan(ALL_ROLES.replace("backends", "'b[1-3]'"))
+    assert (hosts(made, "1.verify"), hosts(made, "1.undo"), hosts(made, "4.undo")) == ("b1 b2 b3", "b1 b2 b3", "d1")
+
+
+def test_the_check_of_a_final_step_runs_in_the_end() -> None:
+    """What belongs to a step of `finally` is no part of the main run: its check must not come before it."""
+    text = steps("hosts: b1, command: who") + "finally: [{name: F, hosts: b1, command: reload, verify: {command: who, until: true}}]"
+    made = plan(text)
+    assert keys(made) == "1 finally.1 finally.1.verify"
+    assert [step.key for step in made.of("step", "verify")] == ["1"]
+
+
+def test_batches_of_a_final_step_run_in_the_end() -> None:
+    """Batches within `finally` are no part of the main run either."""
+    text = steps("hosts: b1, command: who") + (
+        "finally: [{name: F, batches: {hosts: 'b1,b2', soak: 1s, steps: [{name: R, command: who}]}}]"
+    )
+    assert [step.key for step in plan(text).of("step", "verify")] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("size", "batches"),
+    [
+        ("1", ["b1", "b2", "b3", "b9"]),
+        ("3", ["b1 b2 b3", "b9"]),
+        ("[1, 2]", ["b1", "b2 b3", "b9"]),
+        ("[1, 100%]", ["b1", "b2 b3 b9"]),
+        ("50%", ["b1 b2", "b3 b9"]),
+        ("1%", ["b1", "b2", "b3", "b9"]),
+        ("99", ["b1 b2 b3 b9"]),
+        ("0", ["b1", "b2", "b3", "b9"]),
+    ],
+)
+def test_hosts_are_cut_into_batches(size: str, batches: list[str]) -> None:
+    """Sizes are counts or shares of all; the last goes on; a batch has one host at least."""
+    made = plan(steps(f"batches: {{hosts: backends, size: {size}, steps: [{{name: R, command: who}}]}}"))
+    assert [hosts(made, step.key) for step in made.steps] == batches
+
+
+def test_batches_repeat_their_steps() -> None:
+    """Each batch has all steps, its own names and label, and a soak between two batches."""
+    inner = "{name: R, command: who, register: seen}, {name: Q, hosts: d1, command: who, when: '{{ seen.ok }}'}"
+    made = plan(steps(f"batches: {{hosts: 'b[1-3]', size: 2, soak: 2m, steps: [{inner}]}}"))
+    assert keys(made) == "1[1].1 1[1].2 1[1].soak 1[2].1 1[2].2"
+    assert made.steps[0].name == "batch 1 of 2 (b[1-2]): R"
+    assert [step.local["batch_number"] for step in made.steps] == [1, 1, 1, 2, 2]
+    assert made.steps[4].condition_needs == {"seen": "1[2].1"}
+    assert made.steps[2].command == "pause"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("hosts: nosuch, command: who", "no host, group or tag is called 'nosuch'"),
+        ("hosts: 'b1:!b1', command: who", "the step 'S1' selects no host"),
+        ("hosts: '{{ [] }}', command: who", "the step 'S1' selects no host"),
+        ("hosts: '', command: who", "names no host"),
+        ("batches: {hosts: nosuch, steps: [{name: R, command: who}]}", "no host, group or tag is called 'nosuch'"),
+        ("batches: {hosts: 'b1:!b1', steps: [{name: R, command: who}]}", "selects no host"),
+        ("hosts: b1, command: reload, verify: {hosts: nosuch, command: who, until: true}", "is called 'nosuch'"),
+        ("hosts: b1, command: reload, undo: {hosts: nosuch, command: reload}", "is called 'nosuch'"),
+    ],
+)
+def test_a_selection_without_hosts_is_an_error_of_the_plan(line: str, message: str) -> None:
+    """A step that would go nowhere is told at its place, before anything is sent."""
+    with pytest.raises(InputError) as caught:
+        plan(steps(line))
+    assert message in caught.value.message
+    assert "playbook.yaml:3:" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hosts: backends, command: reload",
+        "hosts: b9, command: reload",
+        "hosts: d1, command: who, undo: {hosts: b9, command: reload}",
+        "hosts: b9, command: nosuch, repeatable: true",
+        "batches: {hosts: backends, steps: [{name: R, command: reload}]}",
+        "hosts: b9, command: statsDump, parameters: {reset: 'true'}",
+        "hosts: b9, command: statsDump, parameters: {reset: '{{ groups.backends | length > 1 }}'}",
+    ],
+)
+def test_protected_hosts_are_never_changed(line: str) -> None:
+    """A step that would change a protected host is refused when it is planned."""
+    with pytest.raises(RefusedError, match="b9, which the configuration protects"):
+        plan(steps(line))
+
+
+def test_protected_hosts_are_refused_when_they_are_known_late() -> None:
+    """Also a host that an item or an answer names is refused."""
+    made = plan(steps("hosts: '{{ item }}', for_each: [b1, b9], command: reload"))
+    with pytest.raises(RefusedError):
+        drafts(made)
+
+
+@pytest.mark.parametrize("line", ["hosts: backends, command: who", "hosts: backends, run_once: true, command: reload"])
+def test_protected_hosts_may_be_asked(line: str) -> None:
+    """A question to a protected host is allowed, and so is a step that spares it."""
+    assert hosts(plan(steps(line)))
+
+
+@pytest.mark.parametrize(
+    ("line", "limit", "expected"),
+    [
+        ("hosts: backends, command: who", "b2,b3,d1", "b2 b3"),
+        ("hosts: directors, run_once: true, command: who", "d2", "d2"),
+        ("hosts: '{{ item }}', for_each: ['b[1-2]', b2], command: who", "b2", "b2 b2"),
+        ("hosts: backends, command: reload", "!b9", "b1 b2 b3"),
+    ],
+)
+def test_nothing_is_sent_outside_the_limit(line: str, limit: str, expected: str) -> None:
+    """--limit takes hosts away from every step."""
+    assert hosts(plan(steps(line), limit=limit)) == expected
+
+
+def test_a_limit_that_leaves_nothing_is_an_error() -> None:
+    """A step without a host within --limit is told, and so is a limit that names nothing."""
+    with pytest.raises(InputError, match="selects no host within --limit"):
+        plan(steps("hosts: backends, command: who"), limit="d1")
+    with pytest.raises(InputError, match="is called 'nosuch'"):
+        plan(steps("hosts: backends, command: who"), limit="nosuch")
+
+
+def test_batches_keep_within_the_limit() -> None:
+    """Batches are made of the hosts within --limit."""
+    text = steps("batches: {hosts: backends, steps: [{name: R, command: reload}]}")
+    assert keys(plan(text, limit="b2,b3")) == "1[1].1 1[2].1"
+
+
+@pytest.mark.parametrize("bad", ["a\\u0007b", "a\\nb", ""])
+def test_a_bad_item_is_named(tmp_path: Path, bad: str) -> None:
+    """A parameter that must not be sent is told with the number of its item, and nothing of the step is kept."""
+    (tmp_path / "moves.csv").write_text(f'user,note\nu1,x\n"{json.loads(chr(34) + bad + chr(34))}",y\nu3,z\n')
+    line = "hosts: d1, for_each: {csv: moves.csv}, command: directorMove, parameters: {user: '{{ item.user }}', host: b1}"
+    with pytest.raises(InputError) as caught:
+        drafts(plan(steps(line), folder=tmp_path))
+    assert "playbook.yaml:3:" in caught.value.message
+    assert "item 2: user " in caught.value.message
+
+
+def test_the_first_bad_items_are_told_together(tmp_path: Path) -> None:
+    """Of many bad items the first twenty are told, not one and not a million."""
+    (tmp_path / "users.txt").write_text("".join(f"u\x07{n}\n" for n in range(1000)))
+    with pytest.raises(InputError) as caught:
+        drafts(plan(steps(f"hosts: b1, for_each: {{file: users.txt}}, {KICK}"), folder=tmp_path))
+    assert [problem.message.partition(":")[0] for problem in caught.value.problems] == [f"item {n}" for n in range(1, 21)]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f"hosts: b1, for_each: '{{{{ groups }}}}', {KICK}", "step 1 (S1): for_each needs a list"),
+        ("hosts: b1, for_each: [{a: 1}], command: kick, parameters: {mask: '{{ item.b }}'}", "step 1 (S1): cannot evaluate"),
+        ("hosts: b1, for_each: [1], when: '{{ item }}', command: who", "step 1 (S1): a condition must be true or false"),
+        ("hosts: b1, for_each: [1], command: kick, parameters: {mask: '{{ [item.b] }}'}", "step 1 (S1): cannot evaluate"),
+    ],
+)
+def test_an_expression_that_fails_names_its_step(line: str, message: str) -> None:
+    """An expression that the values do not allow is told with the step."""
+    with pytest.raises(ExpressionError) as caught:
+        drafts(plan(steps(line)))
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("number", [10**19, -(10**25)])
+def test_a_number_that_no_host_can_hold_is_an_input_error(number: int) -> None:
+    """A number beyond 64 bits is refused like any unsuitable value."""
+    text = "name: P\nparameters: {n: {type: integer, default: 1}}\n" + steps(
+        "hosts: d1, command: directorFlush, parameters: {host: b1, maxParallel: '{{ n }}'}"
+    ).removeprefix("name: P\n")
+    with pytest.raises(InputError):
+        drafts(plan(text, {"n": str(number)}))
+
+
+BASE = "hosts: backends, command: who, parameters: {mask: [u1]}"
+
+
+def test_the_digest_is_stable() -> None:
+    """The same inputs have the same digest, in every process."""
+    assert digest(plan(steps(BASE))) == digest(plan(steps(BASE)))
+    assert len(digest(plan(steps(BASE)))) == 16
+
+
+def test_the_digest_sees_every_change(tmp_path: Path) -> None:
+    """Another word in the playbook, another address, value, item, host or limit gives another digest."""
+    moved = fleet("""
+        defaults: {scheme: http, auth: {password: {env: X}}}
+        groups: {directors: {hosts: {d1: 10.0.0.1, d2: 10.0.0.2}}, backends: {hosts: {b1: 10.0.1.77, "b[2-3]": "10.0.1.[2-3]", b9: 10.0.1.9}}}
+    """)  # fmt: skip
+    with_value = "name: P\nparameters: {x: {default: a}}\n" + steps(BASE).removeprefix("name: P\n")
+    with_file = steps(f"hosts: b1, for_each: {{file: users.txt}}, {KICK}")
+    (tmp_path / "users.txt").write_text("u1\n")
+    found = [
+        digest(plan(steps(BASE))),
+        digest(plan(steps(BASE) + "# said\n")),
+        digest(plan(steps(BASE.replace("u1", "u2")))),
+        digest(plan(steps(BASE), inventory=moved)),
+        digest(plan(steps(BASE), limit="b1")),
+        digest(plan(with_value)),
+        digest(plan(with_value, {"x": "b"})),
+        digest(plan(with_file, folder=tmp_path)),
+    ]
+    (tmp_path / "users.txt").write_text("u2\n")
+    found.append(digest(plan(with_file, folder=tmp_path)))
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [("hosts: b1, command: who", False), ("hosts: b1, command: reload", True), ("pause: 1s", False)],
+)
+def test_a_plan_knows_whether_it_changes_anything(line: str, changes: bool) -> None:
+    """Questions and pauses change nothing."""
+    assert plan(steps(line)).changes_anything is changes
+
+
+def test_a_planned_step_knows_its_effect() -> None:
+    """Each step has the repeatability of its command, and those without a command are harmless."""
+    made = plan(ALL_ROLES.replace("backends", "'b[1-3]'"))
+    assert {step.effect for step in made.steps} == {Repeatability.READ, Repeatability.REPEATABLE}
+    assert made.steps[2].effect is Repeatability.READ
+
+
+lines = st.builds(
+    "hosts: {0}, {1}command: kick, parameters: {{mask: [{2}]}}".format,
+    st.sampled_from(["b1", "'b[1-3]'", "directors", "'{{ groups.directors }}'", "'all:!b9'"]),
+    st.sampled_from(["", "run_once: true, ", "for_each: [u1, u2, u3], ", "for_each: [u1], when: \"{{ host.name == 'b1' }}\", "]),
+    st.sampled_from(["u1", "'{{ host.name }}'", "x*"]),
+)
+
+
+@given(st.lists(lines, min_size=1, max_size=4), st.sampled_from([None, "b1,d1", "all"]))
+def test_the_same_inputs_give_the_same_operations(chosen: list[str], limit: str | None) -> None:
+    """Planning twice gives the same steps, operations and digest, whatever the playbook."""
+    made, again = (plan(steps(*chosen), limit=limit) for _ in range(2))
+    for step in made.steps:
+        found = drafts(made, step.key)
+        assert found == drafts(again, step.key)
+        assert all(made.limited is None or draft.host in made.limited for draft in found)
+    assert digest(made) == digest(again)
