@@ -51,9 +51,20 @@ def agree(rows: Iterable[Row], key: str, value: str) -> bool:
     )
 
 
-def column(rows: Iterable[Row], key: str) -> list[Any]:
-    """The values of one column, of the rows that have it."""
-    return [row[key] for row in _rows(rows, "column") if key in row]
+def column(rows: Iterable[Any], key: str) -> list[Any]:
+    """The values of one column, of the rows that have it; of hosts `name`, `address` or `port`."""
+    return [value for row in _rows(rows, "column") if (value := _value(row, key)) is not _NONE]
+
+
+def _value(row: Any, key: str) -> Any:
+    if isinstance(row, dict):
+        return row.get(key, _NONE)
+    if key in {"name", "address", "port"} and hasattr(row, key):
+        return getattr(row, key)
+    raise TypeError(f"{row!r} is not a row")
+
+
+_NONE = object()
 
 
 def number(value: Any) -> float | int:
@@ -110,9 +121,8 @@ def unique(values: Iterable[Any]) -> list[Any]:
 
 
 def _field(row: Any, key: str) -> str:
-    if not isinstance(row, dict):
-        raise TypeError(f"{row!r} is not a row")
-    return _text(row.get(key))
+    value = _value(row, key)
+    return "" if value is _NONE else _text(value)
 
 
 def _text(value: Any) -> str:

@@ -62,7 +62,7 @@ class PlannedStep:
     @property
     def name(self) -> str:
         """Its name, as reports show it."""
-        prefix = {"verify": "check: ", "undo": "undo: "}.get(self.role, "")
+        prefix = {"verify": "check: ", "undo": "undo: "}.get(self.key.rpartition(".")[2], "")
         return f"{self.label}{prefix}{self.step.name}"
 
     @property
@@ -196,7 +196,7 @@ class _Layout:
         label: str,
     ) -> None:
         if step.batches:
-            self._batches(key, step, step.batches, path, givers)
+            self._batches(key, role, step, step.batches, path, givers)
             return
         if step.command and step.hosts is None:
             step = step.model_copy(update={"hosts": "{{ batch }}"})
@@ -212,10 +212,17 @@ class _Layout:
         if step.undo:
             self.undo.append(add("undo", "undo", _with_hosts(step.undo, step)))
         if step.verify:
-            self.main.append(add("verify", "verify", _with_hosts(step.verify, step)))
+            checking: Role = "verify" if role == "step" else role  # a final step's check belongs to the end too
+            self.main.append(add("verify", checking, _with_hosts(step.verify, step)))
 
     def _batches(
-        self, key: str, step: Step, batches: Batches, path: tuple[str | int, ...], givers: dict[str, str]
+        self,
+        key: str,
+        role: Role,
+        step: Step,
+        batches: Batches,
+        path: tuple[str | int, ...],
+        givers: dict[str, str],
     ) -> None:
         place = self.plan.source.document.place((*path, "batches", "hosts"))
         hosts = _within(self.plan, _select(compile_value(batches.hosts)(self.plan.scope()), self.plan.inventory, place))
@@ -228,12 +235,10 @@ class _Layout:
             inner_givers = dict(givers)
             for inner_number, inner in enumerate(batches.steps, 1):
                 inner_path = (*path, "batches", "steps", inner_number - 1)
-                self._step(f"{key}[{number}].{inner_number}", "step", inner, inner_path, inner_givers, local, label)
+                self._step(f"{key}[{number}].{inner_number}", role, inner, inner_path, inner_givers, local, label)
             if batches.soak and number < len(groups):
                 soak = Step.model_validate({"name": "soak", "pause": {"for": batches.soak}})
-                self._step(
-                    f"{key}[{number}].soak", "step", soak, (*path, "batches", "soak"), inner_givers, local, label
-                )
+                self._step(f"{key}[{number}].soak", role, soak, (*path, "batches", "soak"), inner_givers, local, label)
 
 
 def _cut(hosts: list[Host], sizes: list[Share]) -> Iterator[list[Host]]:

@@ -97,7 +97,7 @@ def test_live_drain_plan_changes_nothing(site: Callable) -> None:
 def test_apply_sends_what_the_plan_listed(site: Callable) -> None:
     """The requests of a saved plan reach the hosts exactly: command, parameters, host and tag."""
     here = site(users=12)
-    playbook = here.cli.playbook(KICKS.split("  - name: Kick who was there")[0])
+    playbook = here.cli.playbook(KICKS.split("  - name: Kick who was there", maxsplit=1)[0])
     assert here.cli("plan", playbook, "-o", "saved.plan").code == 0
     assert (here.cli.folder / "saved.plan").stat().st_mode & 0o777 == 0o600
     listed = here.cli("plan", playbook, "--format", "json").json()

@@ -63,7 +63,10 @@ def test_drain_and_restore_with_live_sessions(own_ring: Ring, cli: CommandLine) 
 def test_a_failed_drain_puts_the_vhosts_back(own_ring: Ring, cli: CommandLine) -> None:
     """When a check of the drain cannot come true, the vhost count is what it was before."""
     text = (Path(__file__).parents[2] / "playbooks" / "drain-backend.yaml").read_text()
-    text = text.replace("column('users') == ['0'] }}\"\n      every: 500ms\n      within: 2m", "length > 99 }}\"\n      every: 500ms\n      within: 2s")
+    text = text.replace(
+        "column('users') == ['0'] }}\"\n      every: 500ms\n      within: 2m",
+        'length > 99 }}"\n      every: 500ms\n      within: 2s',
+    )
     result = cli("run", cli.playbook(text), "-e", "backend=b2", "--yes")
     assert result.code == 1, result.said
     assert "undone" in result.out

@@ -364,9 +364,7 @@ _SESSIONS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
     "who": (
         [
             _success("backends who", "30 sessions", rows=30, has={"username": "user001", "service": "imap"}),
-            _success(
-                "backends who separateConnections=true", "a row for each", rows=30, has={"username": "user030"}
-            ),
+            _success("backends who separateConnections=true", "a row for each", rows=30, has={"username": "user030"}),
             _success("backends who mask=user00?", "a pattern", rows=9),
             _nothing("backends who mask=nobody", "nobody of that name"),
             _bad("b1 who mask=user001@lf@", "a line feed"),
@@ -431,7 +429,9 @@ _SESSIONS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
                 on_24={"line": "b1 proxyList", "has": {"username": "user001"}},
             ),
             _nothing("d2 proxyList", "nobody on that director", on_24={"line": "b1 proxyList mask=nobody"}),
-            _bad("d1 proxyList user=user001", "a parameter that it does not have", on_24={"line": "b1 proxyList user=x"}),
+            _bad(
+                "d1 proxyList user=user001", "a parameter that it does not have", on_24={"line": "b1 proxyList user=x"}
+            ),
             _bad("d1 proxyList mask=user001", "a parameter of 2.4", only=V23, state="not there"),
             _bad(
                 "d1 proxyList socketPath=/nowhere",
@@ -524,7 +524,13 @@ _HOST: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
     ),
     "logErrors": (
         [
-            _success("b1 logErrors", "after a refused request", before=("b1 penalty netmask=x",), rows=None, has={"type": "Error"}),
+            _success(
+                "b1 logErrors",
+                "after a refused request",
+                before=("b1 penalty netmask=x",),
+                rows=None,
+                has={"type": "Error"},
+            ),
             _nothing("b1 logErrors since=@soon@", "nothing since then"),
             _bad("b1 logErrors since=yesterday", "no number"),
         ],
@@ -573,9 +579,7 @@ _NO_DICT = "no dictionary"
 _DICT: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
     "dictSet": (
         [
-            _success(
-                "b1 dictSet @dict@ key=shared/a value=7", look=("b1 dictGet @dict@ key=shared/a", {"value": "7"})
-            ),
+            _success("b1 dictSet @dict@ key=shared/a value=7", look=("b1 dictGet @dict@ key=shared/a", {"value": "7"})),
             _nothing("b1 dictSet @dict@ key=shared/a value=7"),
             _bad("b1 dictSet @dict@ key=shared/a", "no value"),
             _bad("b1 dictSet @dict@ key=shared/a value=1@lf@2", "a line feed"),
@@ -606,7 +610,12 @@ _DICT: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
     ),
     "dictGet": (
         [
-            _success("b1 dictGet @dict@ key=shared/a", before=("b1 dictSet @dict@ key=shared/a value=7",), rows=1, has={"value": "7"}),
+            _success(
+                "b1 dictGet @dict@ key=shared/a",
+                before=("b1 dictSet @dict@ key=shared/a value=7",),
+                rows=1,
+                has={"value": "7"},
+            ),
             _nothing("b1 dictGet @dict@ key=shared/none", "no such key", state="failed", code=68),
             _bad("b1 dictGet @dict@", "no key"),
             _bad("b1 dictGet @dict@ key=shared/a@lf@", "a line feed"),
@@ -641,7 +650,10 @@ _DICT: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
         [
             _success(
                 "b1 dictIter @dict@ prefix=shared/list/",
-                before=("b1 dictSet @dict@ key=shared/list/1 value=one", "b1 dictSet @dict@ key=shared/list/2 value=two"),
+                before=(
+                    "b1 dictSet @dict@ key=shared/list/1 value=one",
+                    "b1 dictSet @dict@ key=shared/list/2 value=two",
+                ),
                 rows=2,
                 has={"key": "shared/list/2", "value": "two"},
             ),
@@ -773,7 +785,11 @@ _FS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
                 look=("b1 fsStat @fs@ path=gone/f1", "68"),
             ),
             _nothing("b1 fsDelete @fs@ path=f1", code=68),
-            _nothing("b1 fsDelete @fs@ recursive=true path=gone/", "a folder once more", on_24={"state": "failed", "code": 75}),
+            _nothing(
+                "b1 fsDelete @fs@ recursive=true path=gone/",
+                "a folder once more",
+                on_24={"state": "failed", "code": 75},
+            ),
             _bad("b1 fsDelete @fs@", "no path"),
             _bad(
                 "b1 fsDelete @fs@ path=folder/",
@@ -793,7 +809,10 @@ _FS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
 def _mail(command: str, more: str = "") -> list[_Draft]:
     line = f"b1 {command} {more}".strip()
     return [
-        _success(f"{line} user=user001", look=("b1 mailboxStatus user=user001 field=messages mailboxMask=INBOX", {"messages": "0"})),
+        _success(
+            f"{line} user=user001",
+            look=("b1 mailboxStatus user=user001 field=messages mailboxMask=INBOX", {"messages": "0"}),
+        ),
         _nothing(f"{line} user=user001"),
         _bad(f"{line} user=user001@lf@", "a line feed"),
         _bad(f"{line} user=", "an empty user"),

@@ -67,7 +67,7 @@ class Site:
 
     def names(self) -> dict[str, str]:
         """What stands for what in a request."""
-        only = {name: self._any.address for name in ("d1", "d2", "d3", "b1", "b2", "b3")}  # 2.4 has one server
+        only = dict.fromkeys(("d1", "d2", "d3", "b1", "b2", "b3"), self._any.address)  # 2.4 has one server
         addresses = only | {name: node.address for name, node in self.nodes.items()}
         return {
             **{f"@{name}@": address for name, address in addresses.items()},

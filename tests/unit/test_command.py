@@ -103,7 +103,9 @@ def test_other_integers_are_refused(value: Any) -> None:
     assert "since" in refused("logErrors", since=value)
 
 
-@pytest.mark.parametrize("value", ["10.0.0.234", "::1", "fe80::1", "b1", "mail-1.example.com", "b_1", "1a.example", "all"])
+@pytest.mark.parametrize(
+    "value", ["10.0.0.234", "::1", "fe80::1", "b1", "mail-1.example.com", "b_1", "1a.example", "all"]
+)
 def test_addresses_are_accepted(value: str) -> None:
     """IP addresses and host names are addresses, and "all" where a command has it."""
     assert checked("directorFlush", host=value)["host"] == value
@@ -111,7 +113,20 @@ def test_addresses_are_accepted(value: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "5", "10.0.234", "10.0.0.256", "10.0.0.234.", "0x7f.1", "0x7f000001", "10.0.0.0/8", "a b", "-a", "b1:143", "b1/"]
+    [
+        "",
+        "5",
+        "10.0.234",
+        "10.0.0.256",
+        "10.0.0.234.",
+        "0x7f.1",
+        "0x7f000001",
+        "10.0.0.0/8",
+        "a b",
+        "-a",
+        "b1:143",
+        "b1/",
+    ]
     + ["١٠.0.0.1", "1", 5, "10.0.0.1 ", ".", "b..1"],
 )
 def test_other_addresses_are_refused(value: Any) -> None:
@@ -161,7 +176,9 @@ def test_wrong_names_are_told_with_the_nearest() -> None:
     assert [(error.parameter, error.suggestion) for error in found] == [("usr", "user"), ("user", ""), ("host", "")]
 
 
-@given(st.dictionaries(st.sampled_from(["user", "mask", "x"]), st.integers() | st.text() | st.none() | st.lists(st.text())))
+@given(
+    st.dictionaries(st.sampled_from(["user", "mask", "x"]), st.integers() | st.text() | st.none() | st.lists(st.text()))
+)
 def test_what_is_checked_can_be_sent(values: dict[str, Any]) -> None:
     """Whatever the values, they are refused or they become JSON without control characters."""
     for command in ("directorKick", "kick", None):

@@ -72,7 +72,11 @@ def test_a_literal_secret_is_refused_and_not_shown(text: str) -> None:
             "config.yaml:2:18",
             "give exactly one of password and api_key",
         ),
-        ("groups: {}\ndefaults: {auth: {password: {}}}", "config.yaml:2:29", "give exactly one of env, file and command"),
+        (
+            "groups: {}\ndefaults: {auth: {password: {}}}",
+            "config.yaml:2:29",
+            "give exactly one of env, file and command",
+        ),
         (
             "groups: {}\ndefaults: {auth: {password: {env: A, file: b}}}",
             "config.yaml:2:29",

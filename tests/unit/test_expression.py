@@ -327,7 +327,8 @@ def test_values_are_compiled_part_by_part() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "holds"), [(True, True), (False, False), ([], False), ([0], True), ({}, False), (None, False), ((), False)]
+    ("found", "holds"),
+    [(True, True), (False, False), ([], False), ([0], True), ({}, False), (None, False), ((), False)],
 )
 def test_conditions_are_booleans_or_any(found: Any, holds: bool) -> None:
     """A condition is a boolean, or whether there is anything in a list or mapping."""
@@ -341,7 +342,9 @@ def test_a_text_or_number_is_no_condition(found: Any) -> None:
         truth(found)
 
 
-@pytest.mark.parametrize(("found", "is_one"), [("{{ n }}", True), ("a{{", True), ("{%", False), (5, False), ("", False)])
+@pytest.mark.parametrize(
+    ("found", "is_one"), [("{{ n }}", True), ("a{{", True), ("{%", False), (5, False), ("", False)]
+)
 def test_what_is_taken_for_an_expression(found: Any, is_one: bool) -> None:
     """Only text with two opening braces is looked at."""
     assert is_template(found) is is_one
@@ -363,11 +366,41 @@ def test_any_text_compiles_or_is_refused(text: str) -> None:
 
 
 _pieces = st.sampled_from(
-    [*SCOPE, "'a'", "5", "2.5", "none", "[]", "[1]", "{}", ".a", ".name", "[0]", "['host']", "+", "-", "*", "/", "//", "%"]
+    [
+        *SCOPE,
+        "'a'",
+        "5",
+        "2.5",
+        "none",
+        "[]",
+        "[1]",
+        "{}",
+        ".a",
+        ".name",
+        "[0]",
+        "['host']",
+        "+",
+        "-",
+        "*",
+        "/",
+        "//",
+        "%",
+    ]
     + ["**", "~", "==", "<", "in", "not", "and", "or", "if", "else", "is", "is defined", "is number", "(", ")", "|"]
     + ["| total", "| column('users')", "| where('state', 'up')", "| length", "| first", "| max", "| sort", "| unique"]
     + ["| join(',')", "| words", "| round_up", "| minus([1])", "| number", "| int", "| agree('a', 'b')", "| round", ":"]
-    + ["| matching('host', 'b*')", "| default(1)", "| upper", "| trim", "| abs", "| last", "1e999", "10", "__class__", ","]
+    + [
+        "| matching('host', 'b*')",
+        "| default(1)",
+        "| upper",
+        "| trim",
+        "| abs",
+        "| last",
+        "1e999",
+        "10",
+        "__class__",
+        ",",
+    ]
 )
 
 

@@ -128,4 +128,7 @@ def test_where_and_where_not_part_all_rows(rows: list[dict[str, str]], wanted: s
     """Every row is chosen by exactly one of `where` and `where_not`, and of `matching` and `not_matching`."""
     for chosen, other in (("where", "where_not"), ("matching", "not_matching")):
         parts = FILTERS[chosen](rows, "k", wanted), FILTERS[other](rows, "k", wanted)
-        assert [len(part) for part in parts] == [sum(r["k"] == wanted for r in rows), sum(r["k"] != wanted for r in rows)]
+        assert [len(part) for part in parts] == [
+            sum(r["k"] == wanted for r in rows),
+            sum(r["k"] != wanted for r in rows),
+        ]

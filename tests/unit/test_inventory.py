@@ -181,7 +181,10 @@ def test_a_host_selects_itself(name: str) -> None:
         ("groups: {g: {hosts: {b1: a}}, h: {hosts: {b1: b}}}", ["config.yaml:2:43: the host 'b1' is defined twice"]),
         ("groups: {g: {hosts: {b1: a, 'b[1-2]': 'c[1-2]'}}}", ["the host 'b1' is defined twice"]),
         ("groups: {g: {hosts: {b1: }}}", ["the host 'b1' has no address anywhere"]),
-        ("groups: {g: {hosts: {mail1: a}}, h: {hosts: {mial1: }}}", ["has no address anywhere (did you mean 'mail1'?)"]),
+        (
+            "groups: {g: {hosts: {mail1: a}}, h: {hosts: {mial1: }}}",
+            ["has no address anywhere (did you mean 'mail1'?)"],
+        ),
         ("groups: {g: {hosts: {h: a}}, h: {hosts: {b2: b}}}", ["'h' is both a host and a group"]),
         ("groups: {g: {hosts: {all: a}}}", ["'all' cannot be a host's name"]),
         ("groups: {all: {hosts: {b1: a}}}", ["'all' cannot be a group's name"]),
@@ -240,8 +243,14 @@ LAYERS = """
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("far", {"port": 1111, "scheme_of_auth": "password", "secret": SecretReference("env", "A"), "connect_timeout": 1.0}),
-        ("plain", {"port": 2222, "scheme_of_auth": "api_key", "secret": SecretReference("env", "B"), "scheme": "https"}),
+        (
+            "far",
+            {"port": 1111, "scheme_of_auth": "password", "secret": SecretReference("env", "A"), "connect_timeout": 1.0},
+        ),
+        (
+            "plain",
+            {"port": 2222, "scheme_of_auth": "api_key", "secret": SecretReference("env", "B"), "scheme": "https"},
+        ),
         ("plain", {"connect_timeout": 7.0, "request_timeout": 2.0}),
         ("own", {"port": 3333, "secret": SecretReference("env", "C"), "connect_timeout": 7.0, "request_timeout": 9.0}),
     ],

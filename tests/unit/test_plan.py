@@ -81,12 +81,21 @@ def test_parameters_are_evaluated_for_each_item_and_host() -> None:
 
 def test_when_may_be_decided_for_each_operation() -> None:
     """A `when` that reads item or host marks the single operations that are skipped."""
-    made = plan(steps(f"hosts: 'b1,b2', for_each: [u1, u2], when: \"{{{{ item == 'u1' or host.name == 'b2' }}}}\", {KICK}"))
-    assert [(draft.host, draft.skipped) for draft in drafts(made)] == [("b1", False), ("b2", False), ("b1", True), ("b2", False)]
+    made = plan(
+        steps(f"hosts: 'b1,b2', for_each: [u1, u2], when: \"{{{{ item == 'u1' or host.name == 'b2' }}}}\", {KICK}")
+    )
+    assert [(draft.host, draft.skipped) for draft in drafts(made)] == [
+        ("b1", False),
+        ("b2", False),
+        ("b1", True),
+        ("b2", False),
+    ]
     assert not skipped_now(made.steps[0], made.scope())
 
 
-@pytest.mark.parametrize(("when", "skipped"), [("true", False), ("false", True), ("'{{ groups.backends | length > 9 }}'", True)])
+@pytest.mark.parametrize(
+    ("when", "skipped"), [("true", False), ("false", True), ("'{{ groups.backends | length > 9 }}'", True)]
+)
 def test_a_step_whose_condition_is_known_is_skipped_now(when: str, skipped: bool) -> None:
     """A `when` that needs no answer is decided by the plan."""
     made = plan(steps(f"hosts: b1, command: who, when: {when}"))
@@ -132,7 +141,9 @@ def test_what_depends_on_answers_is_known_later() -> None:
 
 def test_a_condition_that_depends_on_answers_is_known_later() -> None:
     """A `when` that reads an answer decides nothing before the answer is there."""
-    made = plan(steps("hosts: d1, command: directorStatus, register: seen", "hosts: b1, command: who, when: '{{ seen.rows }}'"))
+    made = plan(
+        steps("hosts: d1, command: directorStatus, register: seen", "hosts: b1, command: who, when: '{{ seen.rows }}'")
+    )
     second = made.steps[1]
     assert (second.condition_needs, second.needs) == ({"seen": "1"}, {})
     assert not skipped_now(second, made.scope())
@@ -170,7 +181,10 @@ def test_checks_and_undo_go_to_the_steps_hosts() -> None:
 
 def test_the_check_of_a_final_step_runs_in_the_end() -> None:
     """What belongs to a step of `finally` is no part of the main run: its check must not come before it."""
-    text = steps("hosts: b1, command: who") + "finally: [{name: F, hosts: b1, command: reload, verify: {command: who, until: true}}]"
+    text = (
+        steps("hosts: b1, command: who")
+        + "finally: [{name: F, hosts: b1, command: reload, verify: {command: who, until: true}}]"
+    )
     made = plan(text)
     assert keys(made) == "1 finally.1 finally.1.verify"
     assert [step.key for step in made.of("step", "verify")] == ["1"]
@@ -298,7 +312,9 @@ def test_batches_keep_within_the_limit() -> None:
 def test_a_bad_item_is_named(tmp_path: Path, bad: str) -> None:
     """A parameter that must not be sent is told with the number of its item, and nothing of the step is kept."""
     (tmp_path / "moves.csv").write_text(f'user,note\nu1,x\n"{json.loads(chr(34) + bad + chr(34))}",y\nu3,z\n')
-    line = "hosts: d1, for_each: {csv: moves.csv}, command: directorMove, parameters: {user: '{{ item.user }}', host: b1}"
+    line = (
+        "hosts: d1, for_each: {csv: moves.csv}, command: directorMove, parameters: {user: '{{ item.user }}', host: b1}"
+    )
     with pytest.raises(InputError) as caught:
         drafts(plan(steps(line), folder=tmp_path))
     assert "playbook.yaml:3:" in caught.value.message
@@ -310,16 +326,27 @@ def test_the_first_bad_items_are_told_together(tmp_path: Path) -> None:
     (tmp_path / "users.txt").write_text("".join(f"u\x07{n}\n" for n in range(1000)))
     with pytest.raises(InputError) as caught:
         drafts(plan(steps(f"hosts: b1, for_each: {{file: users.txt}}, {KICK}"), folder=tmp_path))
-    assert [problem.message.partition(":")[0] for problem in caught.value.problems] == [f"item {n}" for n in range(1, 21)]
+    assert [problem.message.partition(":")[0] for problem in caught.value.problems] == [
+        f"item {n}" for n in range(1, 21)
+    ]
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         (f"hosts: b1, for_each: '{{{{ groups }}}}', {KICK}", "step 1 (S1): for_each needs a list"),
-        ("hosts: b1, for_each: [{a: 1}], command: kick, parameters: {mask: '{{ item.b }}'}", "step 1 (S1): cannot evaluate"),
-        ("hosts: b1, for_each: [1], when: '{{ item }}', command: who", "step 1 (S1): a condition must be true or false"),
-        ("hosts: b1, for_each: [1], command: kick, parameters: {mask: '{{ [item.b] }}'}", "step 1 (S1): cannot evaluate"),
+        (
+            "hosts: b1, for_each: [{a: 1}], command: kick, parameters: {mask: '{{ item.b }}'}",
+            "step 1 (S1): cannot evaluate",
+        ),
+        (
+            "hosts: b1, for_each: [1], when: '{{ item }}', command: who",
+            "step 1 (S1): a condition must be true or false",
+        ),
+        (
+            "hosts: b1, for_each: [1], command: kick, parameters: {mask: '{{ [item.b] }}'}",
+            "step 1 (S1): cannot evaluate",
+        ),
     ],
 )
 def test_an_expression_that_fails_names_its_step(line: str, message: str) -> None:
@@ -391,7 +418,9 @@ def test_a_planned_step_knows_its_effect() -> None:
 lines = st.builds(
     "hosts: {0}, {1}command: kick, parameters: {{mask: [{2}]}}".format,
     st.sampled_from(["b1", "'b[1-3]'", "directors", "'{{ groups.directors }}'", "'all:!b9'"]),
-    st.sampled_from(["", "run_once: true, ", "for_each: [u1, u2, u3], ", "for_each: [u1], when: \"{{ host.name == 'b1' }}\", "]),
+    st.sampled_from(
+        ["", "run_once: true, ", "for_each: [u1, u2, u3], ", "for_each: [u1], when: \"{{ host.name == 'b1' }}\", "]
+    ),
     st.sampled_from(["u1", "'{{ host.name }}'", "x*"]),
 )
 

@@ -97,7 +97,13 @@ def test_every_word_of_the_language_is_read() -> None:
     """A playbook with all keys that there are loads, and keeps what was written."""
     read = playbook(EVERYTHING).playbook
     see, _, _, increment, lines, *_, batched = read.steps
-    assert (see.hosts, see.run_once, see.every, see.stall, see.register_) == ("directors,!d2", True, 0.5, 10.0, "before")
+    assert (see.hosts, see.run_once, see.every, see.stall, see.register_) == (
+        "directors,!d2",
+        True,
+        0.5,
+        10.0,
+        "before",
+    )
     assert (see.timeout, see.within) == ("{{ 2 * many }}", "{{ long }}")
     assert (increment.accept, increment.repeatable, increment.on_failure) == ([68], False, "continue")
     assert (increment.for_each, lines.for_each) == (CsvSource(csv="{{ path }}"), FileSource(file="a.txt"))
@@ -128,7 +134,11 @@ def problems(text: str) -> list[str]:
     [
         ("hosts: backends", 5, "a step has one of command, require, pause and batches"),
         (f"{WHO}, pause: 5s", 5, "a step has one of command, require, pause and batches"),
-        ("require: {that: true, message: m}, hosts: d1", 5, "hosts, parameters, for_each, verify and undo belong to a command"),
+        (
+            "require: {that: true, message: m}, hosts: d1",
+            5,
+            "hosts, parameters, for_each, verify and undo belong to a command",
+        ),
         ("pause: 5s, for_each: [1]", 5, "belong to a command"),
         ("command: who", 5, "the step 'S1' needs hosts"),
         ("hosts: backends, comand: who", 33, "unknown key 'comand' (did you mean 'command'?)"),
@@ -137,7 +147,11 @@ def problems(text: str) -> list[str]:
         ("hosts: backends, command: '{{ item }}'", 42, "a command's name is not an expression"),
         (f"{WHO}, parameters: {{maks: x}}", 60, "who has no parameter 'maks' (did you mean 'mask'?)"),
         ("hosts: backends, command: kick", 5, "kick needs the parameter 'mask'"),
-        ("hosts: backends, command: directorMove, parameters: {user: u}", 56, "directorMove needs the parameter 'host'"),
+        (
+            "hosts: backends, command: directorMove, parameters: {user: u}",
+            56,
+            "directorMove needs the parameter 'host'",
+        ),
         ("hosts: backends, command: [who]", 42, "must be text"),
         ("hosts: 5, command: who", 23, "must be text"),
         ("hosts: [], command: who", 23, "must be text"),
@@ -183,9 +197,17 @@ def problems(text: str) -> list[str]:
         ("require: [{that: true}]", 26, "the key 'message' is missing"),
         ("require: [{that: true, message: '{{ nope }}'}]", 48, "nothing is called 'nope' here"),
         ("batches: {hosts: backends, steps: []}", 50, "at least 1 item"),
-        ("batches: {hosts: backends, size: 0.5, steps: [{name: X, command: who}]}", 49, "is not a count or a percentage"),
+        (
+            "batches: {hosts: backends, size: 0.5, steps: [{name: X, command: who}]}",
+            49,
+            "is not a count or a percentage",
+        ),
         ("batches: {hosts: backends, size: [], steps: [{name: X, command: who}]}", 49, "at least 1 item"),
-        ("batches: {hosts: '{{ before.rows }}', steps: [{name: X, command: who}]}", 33, "nothing is called 'before' here"),
+        (
+            "batches: {hosts: '{{ before.rows }}', steps: [{name: X, command: who}]}",
+            33,
+            "nothing is called 'before' here",
+        ),
         (
             "batches: {hosts: d1, steps: [{name: X, batches: {hosts: d1, steps: [{name: Y, command: who}]}}]}",
             5,
@@ -213,8 +235,16 @@ def test_a_mistake_in_a_step_is_told_with_its_place(line: str, column: int, mess
         ("- name: P", "1:1", "must be a mapping"),
         ("", "playbook.yaml", "must be a mapping"),
         ("name: P\nstesp: []\nsteps: [{name: S, pause: 1s}]", "2:1", "did you mean 'steps'?"),
-        ("name: P\nparameters: {item: {default: a}}\nsteps: [{name: S, pause: 1s}]", "2:14", "cannot be a parameter's name"),
-        ("name: P\nparameters: {a-b: {default: a}}\nsteps: [{name: S, pause: 1s}]", "2:14", "cannot be a parameter's name"),
+        (
+            "name: P\nparameters: {item: {default: a}}\nsteps: [{name: S, pause: 1s}]",
+            "2:14",
+            "cannot be a parameter's name",
+        ),
+        (
+            "name: P\nparameters: {a-b: {default: a}}\nsteps: [{name: S, pause: 1s}]",
+            "2:14",
+            "cannot be a parameter's name",
+        ),
         ("name: P\nparameters: {a: {}}\nsteps: [{name: S, pause: 1s}]", "2:14", "needs a default, or required: true"),
         (
             "name: P\nparameters: {a: {required: true, default: 1}}\nsteps: [{name: S, pause: 1s}]",
@@ -223,13 +253,19 @@ def test_a_mistake_in_a_step_is_told_with_its_place(line: str, column: int, mess
         ),
         ("name: P\nparameters: {a: {type: int, default: 1}}\nsteps: [{name: S, pause: 1s}]", "2:24", "must be one of"),
         ("name: P\nsteps: [{name: S, pause: no}]", "2:26", "no is a boolean in YAML"),
-        ("name: P\nsteps: [{name: S, pause: 1s}]\nfinally: [{name: F, command: who}]", "3:11", "the step 'F' needs hosts"),
+        (
+            "name: P\nsteps: [{name: S, pause: 1s}]\nfinally: [{name: F, command: who}]",
+            "3:11",
+            "the step 'F' needs hosts",
+        ),
     ],
 )
 def test_a_mistake_in_a_playbook_is_told_with_its_place(text: str, place: str, message: str) -> None:
     """The same holds for what stands around the steps."""
     found = problems(text)
-    assert any(line.startswith(f"playbook.yaml:{place}: " if ":" in place else place) and message in line for line in found), found
+    assert any(
+        line.startswith(f"playbook.yaml:{place}: " if ":" in place else place) and message in line for line in found
+    ), found
 
 
 @pytest.mark.parametrize(
@@ -260,8 +296,11 @@ def test_reserved_names_are_refused(name: str) -> None:
 
 def test_a_name_is_known_only_after_its_step() -> None:
     """An expression cannot use what a later step will register, nor its own step's answer."""
-    assert "nothing is called 'late'" in problems(steps("require: {that: '{{ late.ok }}', message: m}", f"{WHO}, register: late"))[0]
-    assert "nothing is called 'own'" in problems(steps(f"hosts: '{{{{ own.failed }}}}', command: who, register: own"))[0]
+    assert (
+        "nothing is called 'late'"
+        in problems(steps("require: {that: '{{ late.ok }}', message: m}", f"{WHO}, register: late"))[0]
+    )
+    assert "nothing is called 'own'" in problems(steps("hosts: '{{ own.failed }}', command: who, register: own"))[0]
 
 
 def test_a_steps_own_answer_is_known_to_its_check_and_undo() -> None:
@@ -296,7 +335,9 @@ steps:
 def test_no_message_shows_its_machinery() -> None:
     """Messages are the product's words, without types, URLs or the input of the validation library."""
     with pytest.raises(InputError) as caught:
-        playbook(steps(f"{WHO}, for_each: {{file: 5}}", f"{WHO}, limits: 5", "hosts: {{}}, command: who", f"{WHO}, retry: x"))
+        playbook(
+            steps(f"{WHO}, for_each: {{file: 5}}", f"{WHO}, limits: 5", "hosts: {{}}, command: who", f"{WHO}, retry: x")
+        )
     assert not [word for word in ("pydantic", "type=", "input_", "validation error") if word in caught.value.message]
 
 
@@ -315,7 +356,10 @@ def test_no_message_shows_its_machinery() -> None:
         ("hosts: d1, command: statsDump, parameters: {reset: true}", Repeatability.UNREPEATABLE),
         ("hosts: d1, command: statsDump, parameters: {reset: 'true'}", Repeatability.UNREPEATABLE),
         ("hosts: d1, command: statsDump, parameters: {reset: 1}", Repeatability.UNREPEATABLE),
-        ("hosts: d1, command: statsDump, parameters: {reset: '{{ groups.directors | length > 1 }}'}", Repeatability.UNREPEATABLE),
+        (
+            "hosts: d1, command: statsDump, parameters: {reset: '{{ groups.directors | length > 1 }}'}",
+            Repeatability.UNREPEATABLE,
+        ),
         ("hosts: d1, command: statsDump, parameters: {reset: false}", Repeatability.READ),
     ],
 )

@@ -136,7 +136,9 @@ def test_anything_else_is_no_answer(body: bytes) -> None:
         read_reply(body, "t")
 
 
-@pytest.mark.parametrize("error", ["exitCode", "unknownMethod", "invalidRequest", "unAuthorized", "internalError", "new"])
+@pytest.mark.parametrize(
+    "error", ["exitCode", "unknownMethod", "invalidRequest", "unAuthorized", "internalError", "new"]
+)
 def test_the_exit_code_of_another_error_is_left_over(error: str) -> None:
     """Only an error of the type exitCode has an exit code; in all others the number means nothing."""
     reply = read_reply(b'[["error",{"type":"%s", "exitCode":75},"t"]]' % error.encode(), "t")

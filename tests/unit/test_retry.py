@@ -54,7 +54,9 @@ def test_no_attempt_starts_after_the_deadline(operation: int, attempt: int, age:
     assert wait == (free if age + free <= deadline else None)
 
 
-@pytest.mark.parametrize(("budget", "operations", "allowed"), [(2, 0, 0), (2, 1000, 2000), (0.5, 1000, 500), (0.5, 1, 0)])
+@pytest.mark.parametrize(
+    ("budget", "operations", "allowed"), [(2, 0, 0), (2, 1000, 2000), (0.5, 1000, 500), (0.5, 1, 0)]
+)
 def test_a_step_has_a_budget(budget: float, operations: int, allowed: int) -> None:
     """A step may make some further attempts for each of its operations, and a few for free."""
     assert RetryPolicy(budget=budget).allowance(operations) == FREE_RETRIES + allowed

@@ -47,7 +47,17 @@ def test_other_durations_are_refused(written: Any) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0ms"), (0.05, "50ms"), (1, "1s"), (2.5, "2.5s"), (59, "59s"), (60, "1m"), (95, "1m35s"), (3600, "1h"), (7325, "2h2m5s")],
+    [
+        (0, "0ms"),
+        (0.05, "50ms"),
+        (1, "1s"),
+        (2.5, "2.5s"),
+        (59, "59s"),
+        (60, "1m"),
+        (95, "1m35s"),
+        (3600, "1h"),
+        (7325, "2h2m5s"),
+    ],
 )
 def test_durations_are_shown(seconds: float, shown: str) -> None:
     """Durations are shown in the units that people use."""
@@ -78,7 +88,9 @@ def test_shares_are_read(written: Any, share: Share, of_200: int, of_3: int) -> 
     assert (read, read.of(200), read.of(3)) == (share, of_200, of_3)
 
 
-@pytest.mark.parametrize("written", ["", "-1", -1, "5.5", 5.5, "101%", "%", "5 %%", True, None, [], "many", "nan", "inf"])
+@pytest.mark.parametrize(
+    "written", ["", "-1", -1, "5.5", 5.5, "101%", "%", "5 %%", True, None, [], "many", "nan", "inf"]
+)
 def test_other_shares_are_refused(written: Any) -> None:
     """A fraction of a thing, more than all, and all else is refused."""
     with pytest.raises(ValueError, match="is not a count or a percentage"):
