@@ -59,7 +59,6 @@ def answer(*rows: dict[str, str], host: str = "d1") -> Answer:
         ("hosts: 10.0.1.2, command: who", "b2"),
         ("hosts: '{{ groups.backends }}', command: who", "b1 b2 b3 b9"),
         ("hosts: '{{ groups.backends | last }}', command: who", "b9"),
-        ("hosts: \"{{ groups.backends | column('name') }}\", command: who", "b1 b2 b3 b9"),
         (f"hosts: 'b1,b2', for_each: [u1, u2], {KICK}", "b1 b2 b1 b2"),
         (f"hosts: b1, for_each: [], {KICK}", ""),
         ("hosts: '{{ item }}', for_each: [b3, 10.0.1.1, 'b[1-2]'], command: who", "b3 b1 b1 b2"),
