@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-2.4 check bench clean
 
 demo: $(VENV)/.run
 	$(BIN)/orchestrator demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
+
+# Against a real Dovecot 2.4 too: the first time a Debian root is made for it, with debootstrap.
+test-2.4: $(VENV)/.dev
+	ORCHESTRATOR_DOVECOT24=1 $(BIN)/python -m pytest -m dovecot24 $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

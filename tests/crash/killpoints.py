@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import json
 import os
 import signal
@@ -43,7 +44,7 @@ _WRAPPED = (
 
 POINTS = tuple(point for *_, before, after in _WRAPPED for point in (before, after) if point)
 
-_PRELOADED = ("run", "resume", "decide", "execute")
+_PRELOADED = ("runner", "cli.main", "cli.run", "cli.apply", "cli.resume", "cli.decide", "cli.execute")
 
 
 class Fuse:
@@ -73,14 +74,8 @@ def install(point: str, number: int) -> None:
         *owners, name = path.split(".")
         owner: Any = functools.reduce(getattr, owners, importlib.import_module(module))
         function = getattr(owner, name)
-        wrap = _around_coroutine if path in {*_COROUTINES} else _around
+        wrap = _around_coroutine if inspect.iscoroutinefunction(function) else _around
         setattr(owner, name, wrap(function, fuse, first=point == before))
-
-
-_COROUTINES = (
-    *(f"Session.{name}" for name in ("recover", "event", "expand", "mark", "intend", "skip_rest")),
-    "Client.post",
-)
 
 
 def _around(function: Callable[..., Any], fuse: Fuse, *, first: bool) -> Callable[..., Any]:
@@ -111,11 +106,8 @@ def _around_coroutine(function: Callable[..., Any], fuse: Fuse, *, first: bool) 
 
 def serve(commands: Iterator[str]) -> None:
     """Fork a child for each command; answers its process id, and then its exit code (minus the signal's number)."""
-    import orchestrator.cli.main
-    import orchestrator.runner
-
-    for verb in _PRELOADED:
-        importlib.import_module(f"orchestrator.cli.{verb}")
+    for module in _PRELOADED:
+        importlib.import_module(f"orchestrator.{module}")
     for line in commands:
         command = json.loads(line)
         child = os.fork()
@@ -135,7 +127,7 @@ def _child(command: dict[str, Any]) -> None:
         said = os.open(command["said"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for number, target in enumerate((nothing, said, said)):
-            os.dup2(number if target == number else target, number)
+            os.dup2(target, number)
         if command.get("point"):
             install(command["point"], command["number"])
         from orchestrator.cli.main import run

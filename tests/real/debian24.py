@@ -163,8 +163,13 @@ class InnerNode(Node):
 
 
 @contextlib.contextmanager
-def start_backend(users: int = 50) -> Iterator[Backend24]:
-    """A running 2.4 backend, ended and removed afterwards."""
+def start_backend(users: int = 50, doveadm_service: str = "") -> Iterator[Backend24]:
+    """A running 2.4 backend, ended and removed afterwards.
+
+    Args:
+        users: how many users there are, as in `tests.ring`.
+        doveadm_service: further lines for `service doveadm`, such as "restart_request_count = 100".
+    """
     root = build(root_directory()).resolve()
     place = root / PLACE
     leftovers.remove_abandoned(place)
@@ -175,7 +180,7 @@ def start_backend(users: int = 50) -> Iterator[Backend24]:
         undo.callback(leftovers.remove, directory)
         network = take_network(0, 1)
         undo.callback(network.close)
-        backend = Backend24(root, directory, network, users)
+        backend = Backend24(root, directory, network, users, doveadm_service)
         undo.callback(backend.close)
         backend.start()
         yield backend
@@ -191,7 +196,9 @@ class Backend24:
         users: names of the ordinary users; one more, `unreadable`, has a home that cannot be opened.
     """
 
-    def __init__(self, root: Path, directory: Path, network: Network, users: int) -> None:
+    def __init__(
+        self, root: Path, directory: Path, network: Network, users: int, doveadm_service: str
+    ) -> None:
         self.directory = directory
         self.port, self.imap_port = network.port, network.imap_port
         self.password, self.api_key = secrets.token_hex(16), secrets.token_hex(16)
@@ -202,6 +209,7 @@ class Backend24:
         )
         self.nodes = {"b1": self.node}
         self._network = network
+        self._doveadm_service = doveadm_service
         self._guard = _guard(directory)
 
     @property
@@ -341,6 +349,7 @@ service doveadm {{
   inet_listener http {{
     port = {self.port}
   }}
+  {self._doveadm_service}
 }}
 service auth {{
   client_limit = 10000

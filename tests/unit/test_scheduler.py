@@ -36,11 +36,11 @@ def numbered(hosts: Mapping[str, int]) -> dict[str, list[Operation]]:
 class Dialogue:
     """A conversation with a scheduler at times that the test names; the run file is a list in memory."""
 
-    def __init__(self, hosts: Mapping[str, int], *, failed: int = 0, **rules: Any) -> None:
+    def __init__(self, hosts: Mapping[str, int], *, ended: Mapping[State, int] | None = None, **rules: Any) -> None:
         rules.setdefault("in_flight", 100)
         rules.setdefault("allowed_failures", ALL_MAY_FAIL)
         self.pending = numbered(hosts)
-        self.scheduler = Scheduler(Rules(**rules), hosts, failed=failed)
+        self.scheduler = Scheduler(Rules(**rules), hosts, ended=ended)
         self.wire: dict[int, tuple[Operation, float]] = {}
         self.now = 0.0
 
@@ -166,6 +166,7 @@ class Simulation(Dialogue):
         assert scheduler.in_flight == len(self.wire)
         assert scheduler.unrecorded == self.unrecorded
         assert scheduler.left == self.total - len(self.final)
+        assert sum(scheduler.counts.values()) == self.total
         assert all(len(lane.queue) + lane.waiting <= WINDOW + DEFAULT for lane in scheduler._lanes.values())
 
     def last_send(self, host: str) -> float:
@@ -299,10 +300,10 @@ def test_max_failed_is_exact(allowed: int, failures: int, stopped: bool) -> None
 
 def test_earlier_failures_count() -> None:
     """Failures of an earlier session count towards what may fail."""
-    talk = Dialogue({"a": 5}, allowed_failures=2, failed=2)
+    talk = Dialogue({"a": 5}, allowed_failures=3, ended={State.FAILED: 1, State.UNREACHABLE: 1, State.IN_DOUBT: 1, State.DONE: 9})
     talk.sent()
     talk.hear(1, FAILED)
-    assert talk.scheduler.stopped == "3 failed and at most 2 may"
+    assert talk.scheduler.stopped == "4 failed and at most 3 may"
 
 
 def test_what_is_in_doubt_counts_as_failed() -> None:
@@ -534,6 +535,7 @@ def test_all_promises_hold_in_any_world(step: Simulation) -> None:
     if rules.effect is UNREPEATABLE:
         assert all(kind not in {UNKNOWN, TEMPORARY} for kinds in step.kinds.values() for kind in kinds[:-1])
     failed = sum(state in BAD_STATES for state in step.final.values())
+    assert scheduler.ended == Counter(step.final.values())
     assert scheduler.failed == failed
     assert failed <= rules.allowed_failures or scheduler.stopped
 

@@ -1,0 +1,97 @@
+"""Killed at every named point and at random times, runs end with the truth: nothing lost, nothing done twice."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from random import Random
+
+import pytest
+
+from orchestrator.simulator import BackgroundFleet, FleetSpec
+from tests.crash.harness import harness, simulated
+from tests.crash.killpoints import POINTS
+from tests.crash.worlds import COUNTERS, KICKS, SIMULATED, Simulated, Workload, World, real_counters
+from tests.integration.conftest import Site, site  # noqa: F401 - the fixture
+from tests.ring import Ring
+
+pytestmark = pytest.mark.crash
+
+# each point is passed by at least one of these; `decide` only where an answer is lost
+SWEPT = (COUNTERS, SIMULATED[2])
+
+
+def test_killed_at_every_point() -> None:
+    """A process is killed once at each named point of the write path, and every run is true in the end."""
+    tally = harness(lambda n: SWEPT[n % 2], 0, 11, most_kills=6, wanted=POINTS, most_rounds=40)
+    assert tally.good, "\n".join(tally.table())
+    assert set(POINTS) <= set(tally.kills), f"never killed at {set(POINTS) - set(tally.kills)}"
+
+
+def test_killed_at_random() -> None:
+    """Drains, kicks, counters and expansions, each killed a few times at random, are true in the end."""
+    tally = harness(simulated, 14, 5, most_kills=4, most_rounds=30)
+    assert tally.good, "\n".join(tally.table())
+    assert tally.kills.total() >= 14
+
+
+class Forgetful(Simulated):
+    """Servers that did not execute one operation, and executed another twice."""
+
+    def executed(self, operation: str, parameters: Mapping[str, object], host: str) -> int:
+        """What the record says, but for two."""
+        return {"2.3": 0, "2.4": 2}.get(operation, super().executed(operation, parameters, host))
+
+
+class Lying(Workload):
+    """Counters on such servers."""
+
+    @contextmanager
+    def open(self, random: Random) -> Iterator[World]:  # noqa: ARG002
+        """No trouble beyond that."""
+        with BackgroundFleet(FleetSpec(directors=0, users=0)) as fleet:
+            yield Forgetful(fleet)
+
+
+def test_the_harness_finds_what_is_lost_and_doubled() -> None:
+    """An operation that is recorded as done and was not executed counts as lost; one executed twice as doubled."""
+    lying = Lying(
+        name="lying",
+        playbook=COUNTERS.playbook,
+        items=4,
+        steps={"1": 12, "2": 12, "3": 12},
+        unrepeatable=COUNTERS.unrepeatable,
+    )
+    tally = harness(lambda _: lying, 1, 3, most_rounds=1)
+    assert (tally.lost, tally.doubled) == (1, 1), "\n".join(tally.table())
+
+
+def test_the_command_line_is_killed_from_outside(site: Callable[..., Site]) -> None:  # noqa: F811
+    """`python -m tests.crash.killpoints answer:7 -- run ...` ends by SIGKILL before the seventh answer is recorded."""
+    here = site(directors=0, users=0, backends=2)
+    (here.cli.folder / "items.txt").write_text("".join(f"item{n}\n" for n in range(10)))
+    words = ["answer:7", "--", "run", here.cli.playbook(KICKS.playbook), "--yes"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.crash.killpoints", *words],
+        env=here.cli.environment,
+        cwd=here.cli.folder,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == -9, done.stderr.decode()
+    assert len(here.fleet.requests) >= 7
+    assert here.cli("runs").out.split()[1] == "crashed"
+    assert sum(operation["state"] == "done" for operation in here.cli.exported()) < 7
+    assert here.cli("resume").code == 0
+
+
+@pytest.mark.real_dovecot
+def test_killed_with_real_counters(dovecot_ring_factory: Callable[..., Ring]) -> None:
+    """Ten kills while real servers count: the counters themselves prove that each was counted up exactly once."""
+    ring = dovecot_ring_factory(users=5, directors=1, doveadm_service="service_count = 100")
+    tally = harness(lambda number: real_counters(ring, number, items=15), 10, 2, most_kills=5, most_rounds=12)
+    assert tally.good, "\n".join(tally.table())
+    assert tally.kills.total() >= 10
