@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.run
 	$(BIN)/orchestrator demo
 
+# Four at a time: most tests wait for servers. A file stays with one worker, for the servers that its tests share.
+ARGS ?= -q -n 4 --dist loadfile
+
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 

@@ -96,7 +96,7 @@ _AFTER: dict[Kind, Follow] = {
 }
 _AFTER_UNREPEATABLE: dict[Kind, Follow] = {
     **_AFTER,
-    # 75 can mean that the change was applied all the same (2.3: directorUpdate after a ring timeout of 30 s).
+    # 75 can mean that the change was applied all the same (2.3.19.1: a ring that did not answer for 30 s).
     Kind.TEMPORARY: Follow(State.IN_DOUBT),
     Kind.UNKNOWN: Follow(State.IN_DOUBT),
 }

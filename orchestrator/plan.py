@@ -233,12 +233,21 @@ class _Layout:
             label = f"batch {number} of {len(groups)} ({fold(host.name for host in batch)}): "
             local = {"batch": batch, "batch_number": number}
             inner_givers = dict(givers)
-            for inner_number, inner in enumerate(batches.steps, 1):
+            for inner_number, written in enumerate(batches.steps, 1):
+                inner = written.model_copy(update={"when": _both(step.when, written.when)})
                 inner_path = (*path, "batches", "steps", inner_number - 1)
                 self._step(f"{key}[{number}].{inner_number}", role, inner, inner_path, inner_givers, local, label)
             if batches.soak and number < len(groups):
-                soak = Step.model_validate({"name": "soak", "pause": {"for": batches.soak}})
+                soak = Step.model_validate({"name": "soak", "pause": {"for": batches.soak}, "when": step.when})
                 self._step(f"{key}[{number}].soak", role, soak, (*path, "batches", "soak"), inner_givers, local, label)
+
+
+def _both(outer: Any, inner: Any) -> Any:
+    """The condition of batches and that of a step within them, as one."""
+    if outer is None or inner is None:
+        return inner if outer is None else outer
+    texts = [str(part).lower() if isinstance(part, bool) else part.strip()[2:-2].strip("-") for part in (outer, inner)]
+    return f"{{{{ ({texts[0]}) and ({texts[1]}) }}}}"
 
 
 def _cut(hosts: list[Host], sizes: list[Share]) -> Iterator[list[Host]]:

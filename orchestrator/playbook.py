@@ -385,6 +385,14 @@ def repeatability(action: Action, values: Mapping[str, Any]) -> Repeatability:
     return Repeatability.REPEATABLE if action.repeatable else Repeatability.UNREPEATABLE
 
 
+def _names(value: Any) -> frozenset[str]:
+    """The names that a value reads; none where it cannot be read, which is told elsewhere."""
+    try:
+        return names_in(value)
+    except ExpressionError:
+        return frozenset()
+
+
 class _Checker:
     """Checks that need more than one key: names in expressions, commands, parameters.
 
@@ -447,6 +455,11 @@ class _Checker:
         yield from self._action(path, step, known, items=step.for_each is not None)
         if step.hosts is None and "batch" not in known:
             yield self.document.problem(path, f"the step {step.name!r} needs hosts")
+        for part, own in (("verify", step.verify), ("undo", step.undo)):
+            if own and own.hosts is None and "item" in _names(step.hosts):
+                yield self.document.problem(
+                    (*path, part), f"this {part} needs hosts of its own; the step's depend on the item"
+                )
         if step.verify:
             within = {*known, step.register_} if step.register_ else known
             yield from self._action((*path, "verify"), step.verify, within, items=False)
@@ -489,7 +502,9 @@ class _Checker:
         yield from self._expressions((*path, "parameters"), action.parameters, inner | {"host"})
         yield from self._expressions((*path, "timeout"), action.timeout, known)
         if isinstance(action, Polled):
-            yield from self._expressions((*path, "until"), action.until, inner | {"host", "rows", "answer"})
+            yield from self._expressions(
+                (*path, "until"), action.until, known | {"host", "rows", "answer", "parameters"}
+            )
             yield from self._expressions((*path, "within"), action.within, known)
             yield from self._expressions((*path, "stall"), action.stall, known)
         yield from self._command(path, action)

@@ -90,7 +90,7 @@ class Lane:
     """One host's operations."""
 
     __slots__ = (
-        "after", "exhausted", "given_up", "in_flight", "limit", "listed", "name", "open_until", "queue",
+        "after", "exhausted", "given_up", "in_flight", "limit", "listed", "name", "open_until", "paused_at", "queue",
         "trouble", "trouble_since", "tuner", "waiting",
     )  # fmt: skip
 
@@ -106,6 +106,7 @@ class Lane:
         self.listed = False  # in the scheduler's list of lanes that have something to send
         self.trouble = 0  # attempts in a row without an answer
         self.trouble_since = 0.0
+        self.paused_at = 0.0  # when the last pause was begun
         self.open_until = 0.0  # nothing is sent before this
         self.given_up = False
 
@@ -116,7 +117,7 @@ class Lane:
 
     def can_send(self, now: float) -> bool:
         """Whether an operation may go to this host now."""
-        if not self.queue or now < self.open_until:
+        if self.given_up or not self.queue or now < self.open_until:
             return False
         return self.in_flight < (1 if self.sends_singly else self.limit)
 
@@ -157,7 +158,7 @@ class Scheduler:
         self._tried: dict[int, tuple[float, int]] = {}  # first attempt's time, and how many; only where there is a next
         self._seen: dict[int, tuple[int, float]] = {}  # polled operation -> (answer's hash, since when)
         self._next_slot = 0.0
-        self._hungry: set[str] = set(self._lanes)
+        self._hungry: dict[str, None] = dict.fromkeys(self._lanes)  # in order, so that a replay is the same
 
     # feeding
 
@@ -207,7 +208,7 @@ class Scheduler:
         if rules.rate is not None:
             self._next_slot = max(now, self._next_slot) + 1.0 / rules.rate
         if len(lane.queue) * 2 < self._window and not lane.exhausted:
-            self._hungry.add(lane.name)
+            self._hungry[lane.name] = None
         self._list(lane)
         return operation
 
@@ -249,7 +250,7 @@ class Scheduler:
         lane = self._lanes[operation.host]
         lane.in_flight -= 1
         self.in_flight -= 1
-        self._note_trouble(lane, outcome.kind, now)
+        self._note_trouble(lane, outcome.kind, started, now)
         if lane.tuner:
             lane.tuner.heard(outcome.kind, now)
             lane.limit = lane.tuner.limit
@@ -310,7 +311,7 @@ class Scheduler:
         self._tried.pop(operation.seq, None)
         self._seen.pop(operation.seq, None)
         if not lane.exhausted and len(lane.queue) * 2 < self._window:
-            self._hungry.add(lane.name)
+            self._hungry[lane.name] = None
         if state in BAD_STATES:
             self._count_failures(1)
         return Decision(state)
@@ -356,16 +357,19 @@ class Scheduler:
         self._seen[seq] = (answer, since)
         return now - since >= polling.stall
 
-    def _note_trouble(self, lane: Lane, kind: Kind, now: float) -> None:
+    def _note_trouble(self, lane: Lane, kind: Kind, started: float, now: float) -> None:
         if (
             kind not in {Kind.UNREACHABLE, Kind.UNKNOWN} or self.rules.polling
         ):  # a poll may wait for a host to come back
-            lane.trouble, lane.open_until = 0, 0.0
+            lane.trouble, lane.open_until, lane.paused_at = 0, 0.0, 0.0
             return
+        if started < lane.paused_at:
+            return  # it was on the wire together with those that brought the pause; one bad moment counts once
         if not lane.trouble:
             lane.trouble_since = now
         lane.trouble += 1
         if lane.sends_singly:
+            lane.paused_at = now
             lane.open_until = now + self.rules.retry.longest(lane.trouble - TROUBLE + 1)
             self._timer(lane.open_until, lane, None)
 
@@ -391,7 +395,7 @@ class Scheduler:
                 if not lane.given_up:
                     lane.queue.appendleft(operation)
                 if not lane.exhausted:
-                    self._hungry.add(lane.name)
+                    self._hungry[lane.name] = None
             self._list(lane)
 
     def _list(self, lane: Lane) -> None:

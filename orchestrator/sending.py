@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -171,6 +172,8 @@ class Sending:
             )
             raise
         outcome = self._outcome(exchange, host, tag)
+        if self._until is not None and not outcome.error:
+            outcome = self._judged(outcome, operation)
         if self._worth_asking(outcome.kind, operation):
             outcome = await self._with_evidence(outcome, operation, moment)
         if self._careful and outcome.kind in {Kind.UNKNOWN, Kind.TEMPORARY}:
@@ -187,7 +190,7 @@ class Sending:
         outcome = classify(exchange, self._entry, tag, self._accept)
         if outcome.error:
             return replace(outcome, error=self._edge.client.redact(host, outcome.error))
-        return self._judged(outcome, host) if self._until is not None else outcome
+        return outcome
 
     def _worth_asking(self, kind: Kind, operation: Operation) -> bool:
         """Whether the host's log is to be read: after a failure, a lost answer, or the last of many 75s."""
@@ -222,13 +225,15 @@ class Sending:
             )
         return outcome
 
-    def _judged(self, outcome: Outcome, host: str) -> Outcome:
+    def _judged(self, outcome: Outcome, operation: Operation) -> Outcome:
         """Whether the step's `until` holds for this host's answer."""
         assert self._until is not None  # noqa: S101
         rows: list[Any] = list(outcome.rows)
         answer = HostAnswer(ok=True, rows=rows, exit_code=outcome.exit_code, error="")
         try:
-            holds = truth(self._until({**self._scope, "rows": rows, "answer": answer, "host": self._edge.hosts[host]}))
+            local = {"rows": rows, "answer": answer, "host": self._edge.hosts[operation.host]}
+            local["parameters"] = json.loads(operation.parameters)
+            holds = truth(self._until({**self._scope, **local}))
         except ExpressionError as error:
             return replace(outcome, kind=Kind.FAILED, error=error.message)
         if holds:

@@ -1,7 +1,5 @@
 """Writes the manual's references of commands and of shipped playbooks; with --check it only says whether they are current."""
 
-# ruff: noqa: INP001 - a script, not a package
-
 from __future__ import annotations
 
 import sys
@@ -152,7 +150,7 @@ def main() -> int:
         if "--check" not in sys.argv[1:]:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            print(f"{path.relative_to(ROOT)} is not current; run scripts/command_reference.py", file=sys.stderr)  # noqa: T201
+            print(f"{path.relative_to(ROOT)} is not current; run scripts/command_reference.py", file=sys.stderr)
             stale = 1
     return stale
 

@@ -34,14 +34,22 @@ def lines(rows: Iterable[Mapping[str, Any]], parameters: str) -> str:
         rows: the answer of `logErrors`.
         parameters: the request's parameters, JSON.
     """
-    own = [row for row in rows if str(row.get("prefix", "")).startswith("doveadm")]
-    named = [row for row in own if _names_user(str(row["prefix"]), parameters)]
-    chosen = named or [row for row in own if row.get("type") in {"Fatal", "Panic", "Error"}]
-    texts = dict.fromkeys(f"{row.get('type', '')}: {row.get('text', '')}"[:LONGEST] for row in chosen)
+    own = [(row, _users(str(row["prefix"]))) for row in rows if str(row.get("prefix", "")).startswith("doveadm")]
+    named = [row for row, users in own if any(f'"{user}"' in parameters for user in users)]
+    nobodys = [row for row, users in own if not users and row.get("type") in {"Fatal", "Panic", "Error"}]
+    texts = dict.fromkeys(f"{row.get('type', '')}: {row.get('text', '')}"[:LONGEST] for row in named or nobodys)
     return " | ".join(list(texts)[-MOST:])
 
 
-def _names_user(prefix: str, parameters: str) -> bool:
-    """Prefixes are doveadm(<client>), doveadm(<client>,<user>), doveadm(<user>)<pid><session> or doveadm(<pid>)."""
-    inside = prefix.partition("(")[2].partition(")")[0]
-    return any(f'"{word}"' in parameters for word in inside.split(",") if word)
+def _users(prefix: str) -> list[str]:
+    """The user that a line is about: prefixes are doveadm(<client>), doveadm(<client>,<user>), doveadm(<user>)<pid>...
+
+    A number is a process, an address is the client.
+    """
+    words = prefix.partition("(")[2].partition(")")[0].split(",")
+    return [word for word in words if _is_name(word)]
+
+
+def _is_name(word: str) -> bool:
+    address = ":" in word or word.replace(".", "").isdigit()
+    return bool(word) and not address

@@ -73,8 +73,13 @@ def _fill(path: Path, plan: Plan, header: Header) -> str:
         digest = Digest(plan)
         hosts = _hosts(connection, plan)
         _steps(connection, plan)
+        skipped: set[str] = set()
         for step in plan.of("step", "verify", "finally"):
-            _expand_now(connection, plan, step, plan.scope(step), hosts, digest)
+            if step.key.removesuffix(".verify") in skipped or skipped_now(step, plan.scope(step)):
+                skipped.add(step.key)
+                _skip(connection, step)
+            elif step.action is not None and known_now(step, plan.scope(step)):
+                insert_operations(connection, step, plan, plan.scope(step), hosts, digest)
         _meta(connection, plan, header, str(digest))
         connection.execute("COMMIT")
         return str(digest)
@@ -98,20 +103,10 @@ def _steps(connection: sqlite3.Connection, plan: Plan) -> None:
     )
 
 
-def _expand_now(
-    connection: sqlite3.Connection,
-    plan: Plan,
-    step: PlannedStep,
-    scope: dict[str, Any],
-    hosts: dict[str, int],
-    digest: Digest,
-) -> None:
-    if skipped_now(step, scope):
-        connection.execute(
-            "UPDATE step SET state = 'skipped', reason = 'its condition does not hold' WHERE number = ?", (step.index,)
-        )
-    elif step.action is not None and known_now(step, scope):
-        insert_operations(connection, step, plan, scope, hosts, digest)
+def _skip(connection: sqlite3.Connection, step: PlannedStep) -> None:
+    connection.execute(
+        "UPDATE step SET state = 'skipped', reason = 'its condition does not hold' WHERE number = ?", (step.index,)
+    )
 
 
 def insert_operations(

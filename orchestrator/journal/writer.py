@@ -99,7 +99,13 @@ class Writer:
             self._connection.close()
 
     def _commit(self, group: Sequence[Finished]) -> None:
-        self._guarded(lambda: _insert(self._connection, group))
+        try:
+            self._guarded(lambda: _insert(self._connection, group))
+        except Exception as error:  # noqa: BLE001 - a thread that died without a word would have the run wait for ever
+            self.failure = JournalError(
+                f"what happened cannot be written to {self._path}: {type(error).__name__}: {error}"
+            )
+            self._failed(self.failure)
         if self.failure is None:
             self._durable(group)
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -13,27 +14,27 @@ import pytest
 from orchestrator.simulator import BackgroundFleet, FleetSpec
 from tests.crash.harness import harness, simulated
 from tests.crash.killpoints import POINTS
-from tests.crash.worlds import COUNTERS, KICKS, SIMULATED, Simulated, Workload, World, real_counters
+from tests.crash.worlds import COUNTERS, EXPANDED, KICKS, Simulated, Workload, World, real_counters
 from tests.integration.conftest import Site, site  # noqa: F401 - the fixture
 from tests.ring import Ring
 
 pytestmark = pytest.mark.crash
 
 # each point is passed by at least one of these; `decide` only where an answer is lost
-SWEPT = (COUNTERS, SIMULATED[2])
+SWEPT = (replace(COUNTERS, items=12, steps={"1": 36, "2": 36, "3": 36}), EXPANDED)
 
 
 def test_killed_at_every_point() -> None:
     """A process is killed once at each named point of the write path, and every run is true in the end."""
     tally = harness(lambda n: SWEPT[n % 2], 0, 11, most_kills=6, wanted=POINTS, most_rounds=40)
-    assert tally.good, "\n".join(tally.table())
+    assert tally.true, "\n".join(tally.table())
     assert set(POINTS) <= set(tally.kills), f"never killed at {set(POINTS) - set(tally.kills)}"
 
 
 def test_killed_at_random() -> None:
     """Drains, kicks, counters and expansions, each killed a few times at random, are true in the end."""
     tally = harness(simulated, 14, 5, most_kills=4, most_rounds=30)
-    assert tally.good, "\n".join(tally.table())
+    assert tally.true, "\n".join(tally.table())
     assert tally.kills.total() >= 14
 
 
@@ -88,10 +89,38 @@ def test_the_command_line_is_killed_from_outside(site: Callable[..., Site]) -> N
     assert here.cli("resume").code == 0
 
 
+@pytest.mark.xfail(strict=True, reason="a journal that a kill left while the file became WAL makes the run 'damaged'")
+def test_killed_while_the_file_is_first_opened(site: Callable[..., Site]) -> None:  # noqa: F811
+    """A kill within the first session's switch to WAL leaves a rollback journal; the run can be seen and resumed all the same."""
+    here = site(directors=0, users=0, backends=2)
+    (here.cli.folder / "items.txt").write_text("item1\n")
+    words = ["recover.before:1", "--", "run", here.cli.playbook(KICKS.playbook), "--yes"]
+    subprocess.run(
+        [sys.executable, "-m", "tests.crash.killpoints", *words],
+        env=here.cli.environment,
+        cwd=here.cli.folder,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    (path,) = here.cli.state.glob("*.run")
+    interrupted = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('PRAGMA journal_mode = DELETE'); c.execute('PRAGMA cache_size = 2'); c.execute('BEGIN IMMEDIATE');"
+        "c.executemany('INSERT INTO event VALUES (0, 1, ?)', [('x' * 500,)] * 3000); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", interrupted, str(path)], check=False, timeout=60)
+    assert path.with_name(path.name + "-journal").exists()
+    shown = here.cli("show")
+    assert shown.code == 0, shown.said
+    resumed = here.cli("apply", path.stem, "--yes")
+    assert resumed.code == 0, resumed.said
+
+
 @pytest.mark.real_dovecot
 def test_killed_with_real_counters(dovecot_ring_factory: Callable[..., Ring]) -> None:
     """Ten kills while real servers count: the counters themselves prove that each was counted up exactly once."""
     ring = dovecot_ring_factory(users=5, directors=1, doveadm_service="service_count = 100")
     tally = harness(lambda number: real_counters(ring, number, items=15), 10, 2, most_kills=5, most_rounds=12)
-    assert tally.good, "\n".join(tally.table())
+    assert tally.true, "\n".join(tally.table())
     assert tally.kills.total() >= 10

@@ -9,7 +9,7 @@ that name a dictionary or a store on that version.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 V23, V24 = "2.3", "2.4"
@@ -148,19 +148,18 @@ def _lost(line: str, title: str, **more: Any) -> _Draft:
 def _of(draft: _Draft, version: str) -> Case:
     changes = dict(draft.on_24) if version == V24 else {}
     expected = {**draft.expected, **changes}
-    line = _filled(expected.pop("line", draft.line), version)
-    before = [_filled(text, version) for text in expected.pop("before", draft.before)]
+    line = expected.pop("line", draft.line)
+    before = expected.pop("before", draft.before)
     look = expected.pop("look", draft.look)
     if isinstance(look, tuple):
         look = Look(*look)
-    if look:
-        look = replace(look, line=_filled(look.line, version))
     if expected.get("state", "done") != "done":
         expected.setdefault("rows", None)
     return Case(draft.kind, draft.title, line, Expected(**expected), before, look)
 
 
-def _filled(line: str, version: str) -> str:
+def with_stores(line: str, version: str) -> str:
+    """A request with the words that name a dictionary or a store on that version."""
     for name, words in STORES.items():
         line = line.replace(name, words[version])
     return line
@@ -884,4 +883,17 @@ def _without_directors(drafts: Sequence[_Draft]) -> list[Case]:
     return found
 
 
-__all__ = ["BAD", "KINDS", "NOTHING", "SUCCESS", "V23", "V24", "Case", "Expected", "Group", "Look", "groups"]
+__all__ = [
+    "BAD",
+    "KINDS",
+    "NOTHING",
+    "SUCCESS",
+    "V23",
+    "V24",
+    "Case",
+    "Expected",
+    "Group",
+    "Look",
+    "groups",
+    "with_stores",
+]

@@ -196,9 +196,7 @@ class Backend24:
         users: names of the ordinary users; one more, `unreadable`, has a home that cannot be opened.
     """
 
-    def __init__(
-        self, root: Path, directory: Path, network: Network, users: int, doveadm_service: str
-    ) -> None:
+    def __init__(self, root: Path, directory: Path, network: Network, users: int, doveadm_service: str) -> None:
         self.directory = directory
         self.port, self.imap_port = network.port, network.imap_port
         self.password, self.api_key = secrets.token_hex(16), secrets.token_hex(16)
@@ -225,7 +223,7 @@ class Backend24:
     @property
     def version(self) -> str:
         """What the server says it is."""
-        return (self.node.inside / READY).read_text().split()[0]
+        return (self.node.inside / READY).read_text().split()[0].partition("-")[0]
 
     @property
     def inner_directory(self) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.real.cases import NOTHING, Case, Group, Look
+from tests.real.cases import NOTHING, Case, Group, Look, with_stores
 from tests.real.exec import Exec, Said
 from tests.ring import CommandError, Node, RingError, Sessions
 from tests.ring.api import wait_until
@@ -85,7 +85,7 @@ class Site:
 
     def words(self, line: str) -> list[str]:
         """A request's words."""
-        return [self.fill(word) for word in shlex.split(line)]
+        return [self.fill(word) for word in shlex.split(with_stores(line, self.family))]
 
     def ask(self, line: str) -> list[Any]:
         """The rows of a request, asked without the product."""

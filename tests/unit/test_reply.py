@@ -41,14 +41,14 @@ def test_every_answer_of_a_real_server_is_read(body: dict[str, Any]) -> None:
     assert all(isinstance(row, dict) and row for reply in replies for row in reply.rows)
 
 
-@pytest.mark.parametrize("body", SINGLE, ids=name_of)
-def test_one_command_has_one_answer(body: dict[str, Any]) -> None:
+def test_one_command_has_one_answer() -> None:
     """The answer to one command is found by its tag, and by no other tag."""
-    [tag] = body["tags"]
-    raw = body["body"].encode()
-    assert read_reply(raw, tag) == read_replies(raw)[0]
-    with pytest.raises(ReplyError, match="carries the tag"):
-        read_reply(raw, tag + "x")
+    for body in SINGLE:
+        [tag] = body["tags"]
+        raw = body["body"].encode()
+        assert read_reply(raw, tag) == read_replies(raw)[0]
+        with pytest.raises(ReplyError, match="carries the tag"):
+            read_reply(raw, tag + "x")
 
 
 @pytest.mark.parametrize("body", [body for body in BODIES if body["status"] != 200 and body["body"]], ids=name_of)
@@ -152,13 +152,13 @@ def test_an_exit_code_is_a_whole_number(code: str) -> None:
     assert (reply.error, reply.exit_code) == ("exitCode", None)
 
 
-@pytest.mark.parametrize("body", [body for body in SINGLE if len(body["body"]) < 1000], ids=name_of)
-def test_a_cut_answer_is_never_a_success(body: dict[str, Any]) -> None:
+def test_a_cut_answer_is_never_a_success() -> None:
     """Cut at any byte, an answer is no answer."""
-    raw = body["body"].rstrip().encode()
-    for size in range(len(raw)):
-        with pytest.raises(ReplyError):
-            read_reply(raw[:size], body["tags"][0])
+    for body in [body for body in SINGLE if len(body["body"]) < 1000]:
+        raw = body["body"].rstrip().encode()
+        for size in range(len(raw)):
+            with pytest.raises(ReplyError):
+                read_reply(raw[:size], body["tags"][0])
 
 
 @given(st.binary(max_size=300))

@@ -6,19 +6,21 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.outcome import BAD_STATES, Kind, Outcome, Repeatability, State
 from orchestrator.retry import FREE_RETRIES, RetryPolicy
-from orchestrator.scheduler import DEFAULT, TROUBLE, WINDOW, Decision, Operation, Polling, Rules, Scheduler
+from orchestrator.scheduler import DEFAULT, WINDOW, Decision, Operation, Polling, Rules, Scheduler
 
 DONE, FAILED, TEMPORARY, UNREACHABLE, UNKNOWN = Kind.DONE, Kind.FAILED, Kind.TEMPORARY, Kind.UNREACHABLE, Kind.UNKNOWN
 UNREPEATABLE = Repeatability.UNREPEATABLE
 ALL_MAY_FAIL = 10**9
+UNSHRUNK = (Phase.explicit, Phase.generate)  # a world is small; making it smaller takes a minute
 
 
 def numbered(hosts: Mapping[str, int]) -> dict[str, list[Operation]]:
@@ -62,7 +64,9 @@ class Dialogue:
             self.feed()
         return found
 
-    def hear(self, seq: int, kind: Kind = DONE, *, now: float | None = None, recorded: bool = True, rows: Any = ()) -> Decision:
+    def hear(
+        self, seq: int, kind: Kind = DONE, *, now: float | None = None, recorded: bool = True, rows: Any = ()
+    ) -> Decision:
         """An attempt ends."""
         self.now = self.now if now is None else now
         operation, started = self.wire.pop(seq)
@@ -124,6 +128,7 @@ class Simulation(Dialogue):
         raise AssertionError("it does not end")
 
     def on_wire(self, seq: int) -> None:
+        """An operation is sent."""
         operation, _ = self.wire[seq]
         assert seq not in self.final, "sent after its end"
         assert operation.host not in self.given_up, "sent to a host that was given up"
@@ -134,6 +139,7 @@ class Simulation(Dialogue):
         self.later(seconds, lambda: self.on_answer(seq, operation.host, kind))
 
     def on_answer(self, seq: int, host: str, kind: Kind) -> None:
+        """Its answer is there."""
         self.kinds[seq].append(kind)
         decision = self.hear(seq, kind, recorded=False)
         if decision.state is not State.PENDING:
@@ -144,16 +150,19 @@ class Simulation(Dialogue):
             self.later(self.commit, lambda: self.on_given_up(host))
 
     def on_commit(self) -> None:
+        """Its end is durable."""
         self.unrecorded -= 1
         self.scheduler.recorded(1)
 
     def on_given_up(self, host: str) -> None:
+        """A host's rest is recorded as unreachable."""
         rest = [seq for seq, where in self.host_of.items() if where == host and seq not in self.final]
         for seq in rest:
             self.end(seq, State.UNREACHABLE)
         self.scheduler.gave_up(host, len(rest))
 
     def end(self, seq: int, state: State) -> None:
+        """An operation has its final state."""
         assert seq not in self.final, "ended twice"
         self.final[seq], self.ended[seq] = state, self.now
 
@@ -167,7 +176,7 @@ class Simulation(Dialogue):
         assert scheduler.unrecorded == self.unrecorded
         assert scheduler.left == self.total - len(self.final)
         assert sum(scheduler.counts.values()) == self.total
-        assert all(len(lane.queue) + lane.waiting <= WINDOW + DEFAULT for lane in scheduler._lanes.values())
+        assert all(len(lane.queue) + lane.waiting <= WINDOW + lane.limit for lane in scheduler._lanes.values())
 
     def last_send(self, host: str) -> float:
         """When a host was sent the last request."""
@@ -187,9 +196,9 @@ def always(kind: Kind, seconds: float = 0.01) -> Callable[[Operation, float], tu
 
 
 def test_hosts_take_turns() -> None:
-    """Operations go to the hosts in turn, in each host's order."""
-    talk = Dialogue({"a": 3, "b": 3, "c": 1}, per_host={"a": 9, "b": 9, "c": 9})
-    assert talk.sent() == [1, 2, 3, 4, 5, 6, 7]
+    """Operations go to the hosts in turn, in the order of the inventory and of each host's operations."""
+    talk = Dialogue({f"host{n}": 3 for n in range(12)} | {"last": 1})
+    assert talk.sent() == list(range(1, 38))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +301,10 @@ def test_max_failed_is_exact(allowed: int, failures: int, stopped: bool) -> None
     """As many may fail as are allowed; one more stops the step, and nothing is sent after it."""
     bad = set(range(1, failures + 1))
     step = Simulation(
-        {"a": 20}, lambda op, _now: (FAILED if op.seq in bad else DONE, 0.01), allowed_failures=allowed, per_host={"a": 1}
+        {"a": 20},
+        lambda op, _now: (FAILED if op.seq in bad else DONE, 0.01),
+        allowed_failures=allowed,
+        per_host={"a": 1},
     ).run()
     assert bool(step.scheduler.stopped) is stopped
     assert len(step.sends) == (failures if stopped else 20)
@@ -300,7 +312,9 @@ def test_max_failed_is_exact(allowed: int, failures: int, stopped: bool) -> None
 
 def test_earlier_failures_count() -> None:
     """Failures of an earlier session count towards what may fail."""
-    talk = Dialogue({"a": 5}, allowed_failures=3, ended={State.FAILED: 1, State.UNREACHABLE: 1, State.IN_DOUBT: 1, State.DONE: 9})
+    talk = Dialogue(
+        {"a": 5}, allowed_failures=3, ended={State.FAILED: 1, State.UNREACHABLE: 1, State.IN_DOUBT: 1, State.DONE: 9}
+    )
     talk.sent()
     talk.hear(1, FAILED)
     assert talk.scheduler.stopped == "4 failed and at most 3 may"
@@ -331,7 +345,9 @@ def test_a_stop_lets_answers_come() -> None:
 
 def test_a_storm_of_retries_stops_the_step() -> None:
     """When further attempts exceed the budget, the trouble is systemic, and the last error is named."""
-    step = Simulation({f"h{n}": 100 for n in range(10)}, always(TEMPORARY), retry=RetryPolicy(budget=0.1, attempts=50)).run()
+    step = Simulation(
+        {f"h{n}": 100 for n in range(10)}, always(TEMPORARY), retry=RetryPolicy(budget=0.1, attempts=50)
+    ).run()
     assert step.scheduler.stopped.startswith(f"systemic: {FREE_RETRIES + 101} further attempts for 1000 operations")
     assert step.scheduler.stopped.endswith("trouble")
 
@@ -399,14 +415,18 @@ def test_a_host_that_was_given_up_is_sent_nothing_more() -> None:
 
 def test_giving_up_counts_towards_max_failed() -> None:
     """All operations of a host that was given up are failures."""
-    step = Simulation({"dead": 20, "a": 2000}, lambda op, _now: (UNREACHABLE if op.host == "dead" else DONE, 0.5), allowed_failures=19).run()
+    step = Simulation(
+        {"dead": 20, "a": 2000}, lambda op, _now: (UNREACHABLE if op.host == "dead" else DONE, 0.5), allowed_failures=19
+    ).run()
     assert step.scheduler.stopped == "20 failed and at most 19 may"
 
 
 # polling
 
 
-def poll(kinds: Callable[[float], Kind], rows: Callable[[float], Any] = lambda _now: (), **polling: float) -> tuple[State, list[float]]:
+def poll(
+    kinds: Callable[[float], Kind], rows: Callable[[float], Any] = lambda _now: (), **polling: float
+) -> tuple[State, list[float]]:
     """How an operation that is polled ends, and when it was asked."""
     talk = Dialogue({"a": 1}, polling=Polling(**{"every": 1.0, "within": 10.0, **polling}))  # type: ignore[arg-type]
     asked: list[float] = []
@@ -437,7 +457,9 @@ def test_a_poll_ends_in_time(kind: Kind) -> None:
 
 def test_a_poll_that_stalls_ends_early() -> None:
     """When the answer does not change for a while there is no use in going on; while it changes there is."""
-    state, asked = poll(lambda _now: Kind.NOT_YET, lambda now: [{"users": str(max(0, 5 - int(now)))}], stall=3.0, within=60.0)
+    state, asked = poll(
+        lambda _now: Kind.NOT_YET, lambda now: [{"users": str(max(0, 5 - int(now)))}], stall=3.0, within=60.0
+    )
     assert (state, asked[-1]) == (State.FAILED, 8.0)
 
 
@@ -456,7 +478,9 @@ def test_a_slow_poll_is_asked_again_at_once() -> None:
 
 def test_polls_do_not_count_as_retries() -> None:
     """Asking again is what a poll is for; it never looks like a storm."""
-    kinds = Simulation({"a": 4, "b": 4}, always(Kind.NOT_YET), polling=Polling(every=0.1, within=60.0), retry=RetryPolicy(budget=0.001))
+    kinds = Simulation(
+        {"a": 4, "b": 4}, always(Kind.NOT_YET), polling=Polling(every=0.1, within=60.0), retry=RetryPolicy(budget=0.001)
+    )
     assert kinds.run().scheduler.retries == 0
     assert kinds.states() == {State.FAILED: 8}
 
@@ -475,7 +499,7 @@ def test_memory_holds_a_window() -> None:
 
 def test_many_hosts_share_the_memory() -> None:
     """With thousands of hosts each holds a small window."""
-    talk = Dialogue({f"h{n}": 10_000 for n in range(5000)})
+    talk = Dialogue({f"h{n}": 10 for n in range(5000)})
     assert sum(asked for _, _, asked in talk.feed()) <= 8 * 5000
 
 
@@ -494,7 +518,13 @@ def worlds(draw: st.DrawFn) -> Simulation:
     hosts = {f"h{n}": draw(st.integers(0, 90)) for n in range(draw(st.integers(1, 4)))}
     dice = random.Random(draw(st.integers(0, 10**6)))
     moods = {host: draw(st.sampled_from(["good", "good", "mixed", "bad", "dead", "late"])) for host in hosts}
-    weights = {"good": [97, 1, 1, 1, 0], "mixed": [60, 10, 10, 10, 10], "bad": [10, 10, 30, 30, 20], "dead": [0, 0, 0, 9, 1], "late": [97, 1, 1, 1, 0]}
+    weights = {
+        "good": [97, 1, 1, 1, 0],
+        "mixed": [60, 10, 10, 10, 10],
+        "bad": [10, 10, 30, 30, 20],
+        "dead": [0, 0, 0, 9, 1],
+        "late": [97, 1, 1, 1, 0],
+    }
 
     def answer(operation: Operation, _now: float) -> tuple[Kind, float]:
         mood = moods[operation.host]
@@ -520,7 +550,7 @@ def worlds(draw: st.DrawFn) -> Simulation:
     )
 
 
-@settings(max_examples=120)
+@settings(max_examples=120, phases=UNSHRUNK)
 @given(worlds())
 def test_all_promises_hold_in_any_world(step: Simulation) -> None:
     """Limits are never exceeded, each operation ends once, nothing unrepeatable is sent twice, and it ends."""
@@ -530,7 +560,7 @@ def test_all_promises_hold_in_any_world(step: Simulation) -> None:
         assert len(step.final) == step.total
     times = [time for time, _ in step.sends]
     if rules.rate:
-        assert all(later - earlier >= 1 / rules.rate - 1e-9 for earlier, later in zip(times, times[1:], strict=False))
+        assert all(later - earlier >= 1 / rules.rate - 1e-9 for earlier, later in pairwise(times))
     assert all(len(kinds) <= rules.retry.attempts for kinds in step.kinds.values())
     if rules.effect is UNREPEATABLE:
         assert all(kind not in {UNKNOWN, TEMPORARY} for kinds in step.kinds.values() for kind in kinds[:-1])
@@ -540,16 +570,21 @@ def test_all_promises_hold_in_any_world(step: Simulation) -> None:
     assert failed <= rules.allowed_failures or scheduler.stopped
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, phases=UNSHRUNK)
 @given(worlds())
 def test_a_replay_is_the_same(step: Simulation) -> None:
     """With the same answers at the same times, the same is sent at the same times."""
     step.run()
     script = {(seq, attempt): kind for seq, kinds in step.kinds.items() for attempt, kind in enumerate(kinds)}
-    rules = {name: getattr(step.scheduler.rules, name) for name in ("in_flight", "per_host", "rate", "allowed_failures", "effect", "retry")}
+    rules = {
+        name: getattr(step.scheduler.rules, name)
+        for name in ("in_flight", "per_host", "rate", "allowed_failures", "effect", "retry")
+    }
     hosts = {host: len(operations) for host, operations in step.pending.items()}
     replays = [
-        Simulation(hosts, lambda op, _now: (script.get((op.seq, op.attempts), DONE), 0.01), commit=step.commit, **rules).run()
+        Simulation(
+            hosts, lambda op, _now: (script.get((op.seq, op.attempts), DONE), 0.01), commit=step.commit, **rules
+        ).run()
         for _ in range(2)
     ]
     assert replays[0].sends == replays[1].sends

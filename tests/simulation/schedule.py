@@ -1,0 +1,445 @@
+"""One schedule: a run with limits, troubles, kills and interruptions from one seed, and what must hold all the time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import orchestrator.runner
+from orchestrator.config import Limits, Retry
+from orchestrator.dovecot.client import Client
+from orchestrator.journal.decide import Verdict, decide, reopen
+from orchestrator.journal.run_file import RunFile
+from orchestrator.journal.schema import in_transaction
+from orchestrator.journal.session import Session
+from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
+from orchestrator.report import make_report
+from orchestrator.runner import OVER, End, Ending, Runner
+from orchestrator.scheduler import Scheduler
+from orchestrator.tuning import CEILING
+from orchestrator.units import Share
+from orchestrator.views.watch import Ended, View
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.servers import OURS, Habits, Servers
+from tests.simulation.templates import KINDS, scratch, template
+from tests.simulation.writer import VirtualWriter
+
+MOST_SESSIONS = 30
+DISTURBED = 4  # sessions; after them the servers are well, and nobody interrupts
+SETTLED = 60.0  # seconds after which nothing of a dead session is under way any more
+PATIENCE = 9.0  # seconds within which hosts that are well are through while another is dead
+
+_TROUBLES = (
+    "temporary",
+    "temporary, done",
+    "lost before",
+    "lost after",
+    "refused",
+    "slow",
+    "failed",
+    "cut",
+    "wrong tag",
+    "hangs",
+)
+
+
+class Broken(AssertionError):
+    """Something that must always hold did not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """What a seed decides before anything runs."""
+
+    kind: str
+    hosts: int
+    items: int
+    limits: Limits
+    retry: Retry
+    max_failed: Share
+    habits: Habits
+    commit: float  # greatest latency of a commit, seconds
+    starving: bool  # one host is dead, all others are well, and must not wait for it
+
+
+def scenario(random: Random) -> Scenario:
+    """Draw one."""
+    kind = random.choice(list(KINDS))
+    hosts, items = random.choice((1, 2, 2, 3, 5, 8)), random.randint(1, 9)
+    commit = random.choice((0.0, 0.0, 0.001, 0.02, 0.3))
+    if random.random() < 0.08:
+        return _starving(random, items, commit)
+    share = random.choice((0.0, 0.05, 0.05, 0.2, 0.6))
+    chosen = random.sample(_TROUBLES, random.randint(1, 4))
+    dead = {}
+    if random.random() < 0.3:
+        begin = random.choice((0.0, 0.0, random.uniform(0.0, 1.0)))
+        dead = {f"b{random.randint(1, hosts)}": (begin, begin + random.choice((0.5, 5.0, 1e9)))}
+    return Scenario(
+        kind=kind,
+        hosts=hosts,
+        items=items,
+        limits=Limits(
+            in_flight=random.choice((1, 2, 3, 8, 20, 100)),
+            per_host=random.choice((1, 1, 2, 4, 4, "auto")),
+            rate=random.choice((None, None, None, 3.0, 40.0)),
+        ),
+        retry=Retry(
+            attempts=random.choice((1, 2, 3, 6, 6, 40)),
+            base=random.choice((0.001, 0.1, 1.0)),
+            max=random.choice((0.01, 2.0, 30.0)),
+            deadline=random.choice((5.0, 600.0, 600.0)),
+            budget=random.choice((0.01, 2.0, 2.0)),
+        ),
+        max_failed=random.choice((Share(0), Share(1), Share(3), Share(10, percent=True), Share(100, percent=True))),
+        habits=Habits(
+            latency=random.choice(((0.001, 0.002), (0.01, 0.1), (0.05, 0.05))),
+            trouble={kind: share / len(chosen) for kind in chosen},
+            dead=dead,
+            hangs=random.random() < 0.5,
+            late=kind != "probed",  # a probe cannot know of what is executed after it was asked
+        ),
+        commit=commit,
+        starving=False,
+    )
+
+
+def _starving(random: Random, items: int, commit: float) -> Scenario:
+    hosts, per_host = random.choice((2, 3, 5)), random.choice((1, 2, 4))
+    return Scenario(
+        kind="repeatable",
+        hosts=hosts,
+        items=items,
+        limits=Limits(in_flight=hosts * per_host + random.choice((0, 50)), per_host=per_host, rate=None),
+        retry=Retry(attempts=random.choice((2, 6)), base=0.1, max=5.0, deadline=600.0, budget=100.0),
+        max_failed=Share(100, percent=True),
+        habits=Habits(
+            latency=(0.01, 0.1), dead={f"b{random.randint(1, hosts)}": (0.0, 1e9)}, hangs=random.random() < 0.7
+        ),
+        commit=min(commit, 0.02),
+        starving=True,
+    )
+
+
+@dataclass
+class _Watch(View):
+    """Sees every request and every attempt's end, and says at once when something is wrong."""
+
+    loop: VirtualLoop
+    servers: Servers
+    scenario: Scenario
+    file: RunFile
+    max_failed: Share
+    scheduler: Scheduler | None = None
+    dead: bool = False
+    step: str = ""
+    begun: float = 0.0
+    in_step: int = 0
+    failures: int = 0
+    allowed: int = 0
+    exceeded: float | None = None
+    ended: Counter[str] = field(default_factory=Counter)
+    last_end: dict[str, float] = field(default_factory=dict)
+    interval = 1e6
+
+    def step_started(self, key: str, name: str, command: str, hosts: str, total: int) -> None:
+        """Begin to count."""
+        self.step, self.begun, self.in_step, self.exceeded = key, self.loop.time(), 0, None
+        self.ended.clear()
+        self.servers.sent.clear()
+        number = next((step.number for step in self.file.steps() if step.key == key), None)
+        counts = self.file.ended(number) if number is not None and command else {}
+        self.failures = sum(counts.get(state, 0) for state in BAD_STATES)
+        self.allowed = self.max_failed.of(self._size(key))
+
+    def attempt_ended(self, ended: Ended) -> None:
+        """An operation has one end."""
+        if self.dead:
+            return
+        self.last_end[ended.host] = self.loop.time()
+        if ended.state in OPEN_STATES:
+            return
+        self.ended[ended.id] += 1
+        if self.ended[ended.id] > 1:
+            raise Broken(f"{ended.id} ended twice")
+        if ended.state in BAD_STATES:
+            self.failures += 1
+            if self.failures > self.allowed and self.exceeded is None:
+                self.exceeded = self.loop.time()
+
+    def request(self, host: str, tag: str) -> None:
+        """A request is about to go out."""
+        limit = self.scenario.limits.per_host
+        if self.servers.active[host] > (CEILING if limit == "auto" else limit):
+            raise Broken(f"{self.servers.active[host]} requests at a time on {host}, and {limit} may")
+        in_flight = self.scenario.limits.in_flight or 100
+        if self.servers.active.total() > in_flight:
+            raise Broken(f"{self.servers.active.total()} requests at a time, and {in_flight} may")
+        if tag not in OURS:
+            self._operation(tag)
+
+    def _operation(self, tag: str) -> None:
+        assert self.scheduler is not None
+        rules, now = self.scheduler.rules, self.loop.time()
+        careful = rules.effect is Repeatability.UNREPEATABLE
+        state = State(self._state(tag))
+        if state is not (State.RUNNING if careful else State.PENDING):
+            raise Broken(f"{tag} is sent while the run file says that it is {state.word}")
+        if careful and self.servers.executed[tag]:
+            raise Broken(f"{tag} must not be repeated, was executed, and is sent again")
+        attempts = self.scenario.retry.attempts or 6
+        if rules.polling is None and self.servers.sent[tag] > attempts:
+            raise Broken(f"{tag} is sent for the {self.servers.sent[tag]}th time, and {attempts} may be")
+        self.in_step += 1
+        rate = self.scenario.limits.rate
+        if rate and self.in_step > 1 + rate * (now - self.begun) + 1e-6:
+            raise Broken(f"{self.in_step} requests within {now - self.begun:.3f} s, and {rate} a second may be sent")
+        over = self.exceeded is not None and now > self.exceeded + (5.0 if careful else 0.0)
+        if over and not self.step.startswith("finally"):
+            raise Broken(f"{tag} is sent after {self.failures} failures, and {self.allowed} may be")
+        again = self.servers.sent.total() - len(self.servers.sent)
+        free = 100 + int(len(self.scheduler._lanes) * self.scenario.items * (self.scenario.retry.budget or 2))
+        if rules.polling is None and again > free + (self.scenario.limits.in_flight or 100):
+            raise Broken(f"{again} further attempts, and about {free} may be")
+
+    def _size(self, key: str) -> int:
+        return next((step.operations or 0 for step in self.file.steps() if step.key == key), 0)
+
+    def _state(self, tag: str) -> int:
+        seq = self.file.seq_of(tag)
+        row = self.file._connection.execute("SELECT state FROM operation WHERE seq = ?", (seq,)).fetchone()
+        return int(row[0])
+
+
+@dataclass
+class _Schedule:
+    seed: int
+    loop: VirtualLoop
+    scheduler: type[Scheduler]
+    cancels: bool
+    path: Path
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+        self.scenario = scenario(self.random)
+        self.template = template(self.scenario.kind, self.scenario.hosts, self.scenario.items)
+        users = tuple(f"user{number}" for number in range(self.scenario.items))
+        self.servers = Servers(self.random, self.scenario.habits, users)
+        self.max_failed = self.scenario.max_failed
+        self.sessions = 0
+        self.writers: list[VirtualWriter] = []
+
+    async def go(self) -> None:
+        """Session after session until the run is over."""
+        shutil.copyfile(self.template.path, self.path)
+        retried = False
+        while True:
+            self.sessions += 1
+            if self.sessions > MOST_SESSIONS:
+                raise Broken("the run does not come to its end")
+            if self.sessions > DISTURBED:
+                self.servers.habits = Habits(latency=self.scenario.habits.latency)
+            ending = await self._session()
+            self._check_file(ending)
+            if ending is None:
+                if self.scenario.kind == "probed":
+                    await asyncio.sleep(SETTLED)
+                continue
+            if ending.end is End.IN_DOUBT:
+                await self._decide()
+            elif ending.end in OVER or ending.end is End.STOPPED:
+                again = ending.end is End.STOPPED or (ending.end is End.FAILED and not retried)
+                reopened = again and in_transaction(self.path, reopen)
+                if ending.end in OVER and not reopened:
+                    break
+                if not reopened:  # what a person decided to be failed stays so; only more patience helps
+                    self.max_failed = Share(100, percent=True)
+                retried = retried or ending.end is End.FAILED
+        await asyncio.sleep(SETTLED)
+        self._check_end()
+
+    # one session
+
+    async def _session(self) -> Ending | None:
+        """The session's ending; None when it was killed."""
+        with RunFile(self.path) as file:
+            watch = _Watch(self.loop, self.servers, self.scenario, file, self.max_failed)
+            self.servers.watch = watch.request
+            self.servers.active.clear()
+            runner = self._runner(file, watch)
+            task = self.loop.create_task(runner.run())
+            killed = self._disturb(runner, watch, task)
+            try:
+                ending = await task
+            except asyncio.CancelledError:
+                if not killed:
+                    raise
+                return None
+            finally:
+                for timer in self._timers:
+                    timer.cancel()
+            if self.scenario.starving and self.sessions == 1:
+                self._check_starving(watch)
+            return ending
+
+    def _runner(self, file: RunFile, watch: _Watch) -> Runner:
+        def make(*args: Any, **kwargs: Any) -> Scheduler:
+            watch.scheduler = self.scheduler(*args, **kwargs)
+            return watch.scheduler
+
+        def session(path: Path) -> Session:
+            def writer(*args: Any) -> VirtualWriter:
+                return VirtualWriter(*args, latency=self._latency, born=self.writers.append)
+
+            return Session(path, writer=cast("Any", writer))
+
+        orchestrator.runner.Scheduler = make  # type: ignore[assignment, misc]
+        return Runner(
+            self.template.plan,
+            file,
+            cast("Client", self.servers),
+            [watch],
+            self.scenario.limits,
+            self.scenario.retry,
+            max_failed=self.max_failed,
+            session=session,
+        )
+
+    def _latency(self) -> float:
+        return self.random.uniform(0.0, self.scenario.commit) if self.scenario.commit else 0.0
+
+    def _disturb(self, runner: Runner, watch: _Watch, task: asyncio.Task[Ending]) -> list[bool]:
+        """Perhaps have this session killed or interrupted at some moment; the list is filled when it was killed."""
+        killed: list[bool] = []
+        self._timers: list[asyncio.TimerHandle] = []
+        if self.sessions > DISTURBED or self.scenario.starving:
+            return killed
+        dice, now = self.random.random(), self.loop.time()
+        moment = now + self.random.random() ** 3 * self.random.choice((0.3, 3.0, 30.0))
+
+        def kill() -> None:
+            killed.append(True)
+            watch.dead = True
+            self.writers[-1].kill()
+            task.cancel()
+
+        if dice < 0.35:
+            self._timers.append(self.loop.call_at(moment, kill))
+        elif dice < 0.6:
+            self._timers.append(self.loop.call_at(moment, runner.interrupt, "interrupted"))
+            if self.cancels and dice < 0.5:
+                later = moment + self.random.choice((0.0, 0.01, 1.0))
+                self._timers.append(self.loop.call_at(later, runner.cancel))
+        return killed
+
+    async def _decide(self) -> None:
+        """Settle what is in doubt by what the servers executed."""
+        await asyncio.sleep(SETTLED)
+        with RunFile(self.path) as file:
+            doubtful = [(record.id, file.seq_of(record.id)) for record in file.operations((State.IN_DOUBT,))]
+        for operation, seq in doubtful:
+            verdict = (
+                Verdict.DONE
+                if self.servers.executed[operation]
+                else self.random.choice((Verdict.RETRY, Verdict.FAILED))
+            )
+            in_transaction(self.path, lambda c, seq=seq, verdict=verdict: decide(c, [seq], verdict, "by the record"))
+
+    # what must hold
+
+    def _check_starving(self, watch: _Watch) -> None:
+        well = {host: end for host, end in watch.last_end.items() if host not in self.scenario.habits.dead}
+        if len(well) != self.scenario.hosts - 1 or max(well.values(), default=0.0) > PATIENCE:
+            raise Broken(f"hosts that are well had to wait for a dead one: {well}")
+
+    def _check_file(self, ending: Ending | None) -> None:
+        with RunFile(self.path) as file:
+            report = make_report(file)  # asserts that what was planned is the sum of the states
+            if ending is not None and report.counts.get(State.RUNNING):
+                raise Broken(f"{report.counts[State.RUNNING]} operations are running after the session's end")
+            for record in file.operations():
+                executed = self.servers.executed[record.id]
+                if record.state is State.DONE and not self.servers.answered[record.id] and not executed:
+                    raise Broken(f"{record.id} is recorded as done and was not executed")
+                if self._unrepeatable(record.step) and executed > 1:
+                    raise Broken(f"{record.id} was executed {executed} times")
+
+    def _check_end(self) -> None:
+        with RunFile(self.path) as file:
+            for record in file.operations():
+                executed = self.servers.executed[record.id]
+                if record.state in OPEN_STATES:
+                    raise Broken(f"{record.id} is {record.state.word} though the run is over")
+                if record.state is State.DONE and not executed:
+                    raise Broken(f"{record.id} is recorded as done and was not executed")
+                if (
+                    self._unrepeatable(record.step)
+                    and executed != (record.state is State.DONE)
+                    and record.state is not State.IN_DOUBT
+                ):
+                    raise Broken(f"{record.id} is {record.state.word} and was executed {executed} times")
+
+    def _unrepeatable(self, key: str) -> bool:
+        return any(s.key == key and s.effect is Repeatability.UNREPEATABLE for s in self.template.plan.steps)
+
+
+@dataclass(frozen=True)
+class Story:
+    """What came of a schedule that held.
+
+    Attributes:
+        digest: of every request's time, host and operation; the same for the same seed.
+    """
+
+    scenario: Scenario
+    sessions: int
+    requests: int
+    seconds: float
+    digest: str
+
+
+_LOOPS: list[VirtualLoop] = []
+
+
+def play(seed: int, *, scheduler: type[Scheduler] = Scheduler, cancels: bool = False) -> Story:
+    """Run one schedule.
+
+    Args:
+        seed: decides everything.
+        scheduler: the product's, or one that was broken on purpose.
+        cancels: whether an operator loses patience too, and sends a second signal.
+
+    Raises:
+        Broken, or whatever the product raises.
+    """
+    loop = _LOOPS.pop() if _LOOPS else VirtualLoop()
+    loop.rewind()
+    schedule = _Schedule(seed, loop, scheduler, cancels, scratch() / f"{seed}.run")
+    original: Callable[..., Scheduler] = orchestrator.runner.Scheduler
+    try:
+        loop.run_until_complete(schedule.go())
+    except BaseException:
+        _discard(loop)
+        raise
+    finally:
+        orchestrator.runner.Scheduler = original  # type: ignore[assignment, misc]
+        for path in scratch().glob(f"{seed}.run*"):
+            path.unlink()
+    _LOOPS.append(loop)
+    trace = schedule.servers.trace
+    digest = hashlib.blake2b(repr(trace).encode(), digest_size=8).hexdigest()
+    return Story(schedule.scenario, schedule.sessions, len(trace), loop.time(), digest)
+
+
+def _discard(loop: VirtualLoop) -> None:
+    """A loop whose tasks wait for ever: they are told to go, and it is not used again."""
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()

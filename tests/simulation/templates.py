@@ -1,0 +1,114 @@
+"""The plans that schedules run: made once, copied for each schedule."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from orchestrator.config import load_config
+from orchestrator.document import parse
+from orchestrator.inventory import build_inventory
+from orchestrator.journal.create import Header, create
+from orchestrator.plan import Plan, build_plan
+from orchestrator.playbook import Source
+
+TIMEOUT = 10.0  # seconds; with evidence and a probe an attempt takes less than the grace of a stop
+
+_KICK = """
+  - name: Kick
+    hosts: backends
+    command: kick
+    for_each: [{items}]
+    parameters: {{mask: ["{{{{ item }}}}"]}}
+"""
+_COUNT = """
+  - name: Count
+    hosts: backends
+    command: dictInc
+    for_each: [{items}]
+    parameters: {{dictUri: "file:/x", key: "shared/{{{{ item }}}}", difference: 1}}
+"""
+_PROBE = """
+    probe:
+      command: dictGet
+      parameters: {{dictUri: "file:/x", key: "{{{{ parameters.key }}}}"}}
+      done: "{{{{ (rows | first).value == '1' }}}}"
+"""
+_LOOK = """
+  - name: Look
+    hosts: backends
+    command: who
+    register: seen
+  - name: Kick who is there
+    hosts: backends
+    command: kick
+    for_each: "{{{{ seen.rows | column('username') | unique }}}}"
+    parameters: {{mask: ["{{{{ item }}}}"]}}
+"""
+_POLL = """
+  - name: Wait until it is ready
+    hosts: backends
+    command: serviceStatus
+    until: "{{{{ (rows | first).ready == 'yes' }}}}"
+    every: 500ms
+    within: 1m
+"""
+_FINALLY = """
+finally:
+  - {{name: Look at last, hosts: backends, command: who}}
+"""
+
+KINDS = {
+    "repeatable": _KICK,
+    "unrepeatable": _COUNT,
+    "probed": _COUNT + _PROBE,
+    "several": _KICK + _COUNT + _POLL + _FINALLY,
+    "expanded": _LOOK + _COUNT,
+}
+
+
+@dataclass(frozen=True)
+class Template:
+    """A plan, and its run file to be copied."""
+
+    plan: Plan
+    path: Path
+
+
+@cache
+def _folder() -> Path:
+    parent = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="orchestrator-simulation-", dir=parent))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def scratch() -> Path:
+    """Where this process keeps its run files: in memory, where there is such a place."""
+    return _folder()
+
+
+@cache
+def template(kind: str, hosts: int, items: int) -> Template:
+    """The plan of a kind of playbook for so many hosts, with so many items."""
+    folder = scratch()
+    (folder / "secret").write_text("x")
+    (folder / "secret").chmod(0o600)
+    config = folder / f"config-{hosts}.yaml"
+    listed = ", ".join(f"b{number}: 10.0.0.{number}" for number in range(1, hosts + 1))
+    config.write_text(
+        f"defaults: {{scheme: http, auth: {{password: {{file: secret}}}}, timeout: {{request: {TIMEOUT:g}s}}}}\n"
+        f"groups: {{backends: {{hosts: {{{listed}}}}}}}\n"
+    )
+    text = KINDS[kind].format(items=", ".join(f"item{number}" for number in range(items)))
+    steps, _, end = text.partition("\nfinally:")
+    playbook = f"name: {kind}\nsteps:\n{steps}\n" + (f"finally:{end}" if end else "")
+    source = Source(parse(playbook, source=kind, folder=folder))
+    plan = build_plan(source, build_inventory(load_config(config)), {})
+    path = folder / f"{kind}-{hosts}-{items}.template"
+    create(path, plan, Header("simulated", 0, {}, str(config)))
+    return Template(plan, path)

@@ -1,0 +1,95 @@
+"""The journal's writer without its thread: what it does takes as long as the schedule says, in the schedule's time."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import JournalError
+from orchestrator.journal.schema import connect
+from orchestrator.journal.writer import Finished, Writer
+
+
+class VirtualWriter(Writer):
+    """Commits one thing after the other, each after its latency, to a real run file.
+
+    Args:
+        latency: seconds that the next commit takes.
+        born: told of each writer, so that it can be killed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        durable: Callable[[Sequence[Finished]], None],
+        failed: Callable[[JournalError], None],
+        *,
+        latency: Callable[[], float],
+        born: Callable[[VirtualWriter], None],
+    ) -> None:
+        self._path = path
+        self._durable = durable
+        self._failed = failed
+        self._latency = latency
+        self._entries: deque[Any] = deque()
+        self._busy = False
+        self._dead = False
+        self.failure: JournalError | None = None
+        self._connection = connect(path, write=True)
+        self._connection.execute("PRAGMA synchronous = OFF")
+        born(self)
+
+    def write(self, group: list[Finished]) -> None:
+        """Queue a commit."""
+        self._put(group)
+
+    def call(self, job: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
+        """Queue a job."""
+        future: Future[Any] = Future()
+        self._put((job, future))
+        return future
+
+    def close(self) -> None:
+        """Commit all that is queued, and close."""
+        while self._entries and not self._dead:
+            self._commit_next()
+        self._connection.close()
+
+    def kill(self) -> None:
+        """The process is gone: what is not committed is lost."""
+        self._dead = True
+        self._entries.clear()
+
+    def _put(self, entry: Any) -> None:
+        if self._dead:
+            return
+        self._entries.append(entry)
+        if not self._busy:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._busy = True
+        loop, seconds = asyncio.get_running_loop(), self._latency()
+        if seconds:
+            loop.call_later(seconds, self._end)
+        else:
+            loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        self._busy = False
+        if self._entries and not self._dead:
+            self._commit_next()
+            if self._entries:
+                self._begin()
+
+    def _commit_next(self) -> None:
+        entry = self._entries.popleft()
+        if isinstance(entry, tuple):
+            self._run(*entry)
+        elif self.failure is None:
+            self._commit(entry)
