@@ -60,7 +60,7 @@ def resume(
             hint = f"it was planned and never started: `orchestrator apply {path.stem}` shows the plan and asks"
         raise RefusedError(f"run {path.stem} is {status}; there is nothing to resume", hint=hint)
     if form == "text":
-        message(f"resuming {path.stem}, which was {status}{': ' + reason if reason else ''}")
+        message(f"resuming {path.stem} ({status}{': ' + reason if reason else ''})")
     return work(app, path, options)
 
 
