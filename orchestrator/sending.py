@@ -164,20 +164,18 @@ class Sending:
         if reason := self._edge.preflight.too_large(host, operation.parameters):
             self._heard(operation, tag, Outcome(Kind.FAILED, error=reason), started, moment)
             return
+        outcome = Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped")
         try:
-            exchange = await self._edge.client.post(host, body, timeout)
+            outcome = self._outcome(await self._edge.client.post(host, body, timeout), host, tag)
+            if self._until is not None and not outcome.error:
+                outcome = self._judged(outcome, operation)
+            if self._worth_asking(outcome.kind, operation):
+                outcome = await self._with_evidence(outcome, operation, moment)
+            if self._careful and outcome.kind in {Kind.UNKNOWN, Kind.TEMPORARY}:
+                outcome = await self._probed(outcome, operation)
         except get_cancelled_exc_class():
-            self._heard(
-                operation, tag, Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped"), started, moment
-            )
+            self._heard(operation, tag, outcome, started, moment)
             raise
-        outcome = self._outcome(exchange, host, tag)
-        if self._until is not None and not outcome.error:
-            outcome = self._judged(outcome, operation)
-        if self._worth_asking(outcome.kind, operation):
-            outcome = await self._with_evidence(outcome, operation, moment)
-        if self._careful and outcome.kind in {Kind.UNKNOWN, Kind.TEMPORARY}:
-            outcome = await self._probed(outcome, operation)
         given_up = self._heard(operation, tag, outcome, started, moment)
         if given_up:
             await self._give_up(host, outcome.error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -102,7 +101,6 @@ def cli(context: click.Context, config: str | None, state_dir: str | None) -> No
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
-    os.umask(0o077)  # run files, plans and their side files are for their owner alone
     try:
         result = cli.main(args=list(arguments), prog_name="orchestrator", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -82,6 +82,7 @@ def _fill(path: Path, plan: Plan, header: Header) -> str:
                 insert_operations(connection, step, plan, plan.scope(step), hosts, digest)
         _meta(connection, plan, header, str(digest))
         connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = WAL")  # from the start: a run never has to switch
         return str(digest)
     finally:
         connection.close()

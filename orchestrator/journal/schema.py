@@ -78,6 +78,7 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     """
     mode = "rw" if write else "ro"
     try:
+        _roll_back(path)
         connection = sqlite3.connect(
             f"file:{_quoted(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=10
         )
@@ -93,6 +94,14 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     if write:
         connection.execute("PRAGMA journal_mode = WAL")
     return connection
+
+
+def _roll_back(path: Path) -> None:
+    """Undo what a killed process left half-done in a rollback journal, which a read-only connection could not."""
+    if path.with_name(path.name + "-journal").exists():
+        connection = sqlite3.connect(f"file:{_quoted(path)}?mode=rw", uri=True, timeout=10)
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        connection.close()
 
 
 def in_transaction(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:

@@ -50,7 +50,7 @@ class Lying(Workload):
     """Counters on such servers."""
 
     @contextmanager
-    def open(self, random: Random) -> Iterator[World]:  # noqa: ARG002
+    def open(self, random: Random) -> Iterator[World]:
         """No trouble beyond that."""
         with BackgroundFleet(FleetSpec(directors=0, users=0)) as fleet:
             yield Forgetful(fleet)
@@ -89,7 +89,6 @@ def test_the_command_line_is_killed_from_outside(site: Callable[..., Site]) -> N
     assert here.cli("resume").code == 0
 
 
-@pytest.mark.xfail(strict=True, reason="a journal that a kill left while the file became WAL makes the run 'damaged'")
 def test_killed_while_the_file_is_first_opened(site: Callable[..., Site]) -> None:  # noqa: F811
     """A kill within the first session's switch to WAL leaves a rollback journal; the run can be seen and resumed all the same."""
     here = site(directors=0, users=0, backends=2)

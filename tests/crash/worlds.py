@@ -241,7 +241,7 @@ class Real:
         """Write the configuration for it."""
         return self.ring.write_config(folder / "config.yaml")
 
-    def executed(self, operation: str, parameters: Mapping[str, object], host: str) -> int:  # noqa: ARG002
+    def executed(self, operation: str, parameters: Mapping[str, object], host: str) -> int:
         """What the counter shows; a step that sets it has been executed when it is there."""
         where = {"dictUri": parameters["dictUri"], "key": parameters["key"]}
         try:
@@ -270,7 +270,7 @@ class OnRing(Workload):
     ring: Ring
 
     @contextmanager
-    def open(self, random: Random) -> Iterator[World]:  # noqa: ARG002 - nothing is left to chance here
+    def open(self, random: Random) -> Iterator[World]:
         """The ring stays; the dictionaries are new."""
         yield Real(self.ring, self.ring.root)
 

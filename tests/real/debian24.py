@@ -62,7 +62,7 @@ def root_directory() -> Path:
 def unavailable() -> str | None:
     """Why no 2.4 server can be run here, or None when one can."""
     if os.environ.get(WANTED) != "1":
-        return f"{WANTED}=1 asks for it: a Debian {SUITE} root of about 400 MB is made once, and Dovecot 2.4 runs in it"
+        return f"{WANTED}=1 asks for it: a Debian {SUITE} root of about 250 MB is made once, and Dovecot 2.4 runs in it"
     if not sys.platform.startswith("linux"):
         return "it needs Linux: a root of its own, and all of 127.0.0.0/8 as loopback"
     if os.geteuid() != 0:

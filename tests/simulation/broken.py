@@ -1,0 +1,105 @@
+"""Schedulers that were broken on purpose: schedules that do not catch them prove nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.outcome import Kind, Outcome, State
+from orchestrator.scheduler import Decision, Operation, Rules, Scheduler
+
+
+class ForgetsPerHost(Scheduler):
+    """Sends a host as much at a time as there is."""
+
+    def __init__(self, rules: Rules, pending: Mapping[str, int], **more: Any) -> None:
+        super().__init__(replace(rules, per_host=dict.fromkeys(pending, 64), tuned={}), pending, **more)
+
+
+class ForgetsInFlight(Scheduler):
+    """Knows no limit of the whole run."""
+
+    def __init__(self, rules: Rules, pending: Mapping[str, int], **more: Any) -> None:
+        super().__init__(replace(rules, in_flight=10_000), pending, **more)
+
+
+class ForgetsRate(Scheduler):
+    """Sends as fast as it can."""
+
+    def __init__(self, rules: Rules, pending: Mapping[str, int], **more: Any) -> None:
+        super().__init__(replace(rules, rate=None), pending, **more)
+
+
+class SendsUnknownAgain(Scheduler):
+    """Takes a lost answer for a proof that nothing was executed."""
+
+    def heard(self, operation: Operation, outcome: Outcome, started: float, now: float) -> Decision:
+        """As if a probe had said so."""
+        if outcome.kind is Kind.UNKNOWN:
+            outcome = replace(outcome, kind=Kind.NOT_EXECUTED)
+        return super().heard(operation, outcome, started, now)
+
+
+class LosesOne(Scheduler):
+    """Drops an operation on the floor when it is fed several."""
+
+    def feed(self, host: str, operations: Sequence[Operation], *, asked: int) -> None:
+        """All but the second."""
+        super().feed(host, [*operations[:1], *operations[2:]] if len(operations) > 2 else operations, asked=asked)
+
+
+class TriesForEver(Scheduler):
+    """Never gives up on an operation."""
+
+    def _pause(self, operation: Operation, outcome: Outcome, started: float, now: float) -> float | None:
+        pause = super()._pause(operation, outcome, started, now)
+        temporary = outcome.kind in {Kind.TEMPORARY, Kind.UNREACHABLE}
+        return 0.01 if pause is None and temporary and not self._careful() else pause
+
+    def _careful(self) -> bool:
+        return self.rules.effect.value == "unrepeatable"
+
+
+class NeverStops(Scheduler):
+    """Counts failures, and goes on."""
+
+    def _count_failures(self, count: int) -> None:
+        self.failed += count
+
+
+class OneHostAfterTheOther(Scheduler):
+    """Has every host wait until the one before it is through."""
+
+    def next(self, now: float) -> Operation | None:
+        """Only of the first host that is not through."""
+        self._fire(now)
+        lanes = (lane for lane in self._lanes.values() if lane.queue or lane.in_flight or lane.waiting)
+        first = next(lanes, None)
+        if first is None or first not in self._ready or not first.can_send(now):
+            return None
+        self._ready.remove(first)
+        self._ready.appendleft(first)
+        return super().next(now)
+
+
+class CallsFailuresDone(Scheduler):
+    """Records as done what was refused."""
+
+    def heard(self, operation: Operation, outcome: Outcome, started: float, now: float) -> Decision:
+        """Whatever failed is done."""
+        decision = super().heard(operation, outcome, started, now)
+        return decision._replace(state=State.DONE) if outcome.kind is Kind.FAILED else decision
+
+
+BROKEN: tuple[type[Scheduler], ...] = (
+    ForgetsPerHost,
+    ForgetsInFlight,
+    ForgetsRate,
+    SendsUnknownAgain,
+    LosesOne,
+    TriesForEver,
+    NeverStops,
+    OneHostAfterTheOther,
+    CallsFailuresDone,
+)
