@@ -114,6 +114,9 @@ def _parameters(command: str, words: tuple[str, ...]) -> dict[str, Any]:
         if "{{" in value:
             raise click.UsageError(f"{name}: exec takes values as they are; expressions belong into a playbook")
         spec = entry.parameters.get(name) if entry else None
+        if value == "[]" and name not in values and spec and spec.types() == {"array"}:
+            values[name] = []  # authCacheFlush user=[]: everybody
+            continue
         if name in values or (spec and spec.types() == {"array"}):
             before = values.get(name, [])
             values[name] = [*(before if isinstance(before, list) else [before]), value]
@@ -172,10 +175,15 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _print_answers(file: RunFile) -> None:
     """Each host's answer as a JSON line."""
+    from orchestrator.outcome import State
+    from orchestrator.report import status_of
+
+    _, reason = status_of(file)
     for record in file.operations():
         seq = file.seq_of(record.id)
         rows, left_out = file.answer_rows(seq) if seq else ([], 0)
-        answer = {"host": record.host, "state": record.state.word, "exit_code": record.exit_code, "error": record.error}
+        error = record.error or ("" if record.state is State.DONE else reason)
+        answer = {"host": record.host, "state": record.state.word, "exit_code": record.exit_code, "error": error}
         print_json({"event": "answer", **answer, "rows": rows, "rows_left_out": left_out})
 
 

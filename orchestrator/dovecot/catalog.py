@@ -31,7 +31,7 @@ class Parameter(Strict):
     required: bool = False
     help: str = ""
     versions: list[Version] = Field(default_factory=list)
-    format: Literal["", "address", "user", "count", "file"] = ""
+    format: Literal["", "address", "ip", "user", "count", "file"] = ""
     option: str = ""
     argument: int | None = None
 
@@ -98,6 +98,7 @@ class Command(Strict):
     versions: list[Version] = Field(default_factory=list)
     where: Literal["backend", "director", "any"] = "any"
     parameters: dict[str, Parameter] = Field(default_factory=dict)
+    one_of: list[list[str]] = Field(default_factory=list)
     exit_codes: dict[str, ExitCode] = Field(default_factory=dict)
     verify: str = ""
     inverse: Inverse | None = None

@@ -48,6 +48,11 @@ def problems_of_names(name: str, command: Command, given: set[str]) -> list[Para
     ]
     missing = [word for word, spec in command.parameters.items() if spec.required and word not in given]
     found += [ParameterError(word, f"{name} needs the parameter {word!r}") for word in missing]
+    found += [
+        ParameterError(choice[0], f"{name} needs one of the parameters {', '.join(map(repr, choice))}")
+        for choice in command.one_of
+        if not given & set(choice)
+    ]
     return found
 
 
@@ -142,6 +147,16 @@ def _address(name: str, value: Any) -> str:
     return text
 
 
+def _ip(name: str, value: Any) -> str:
+    """An IP address and nothing else: of a host name the process dies (seen on 2.3.19.1 and 2.4.1)."""
+    text = _string(name, value)
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ParameterError(name, f"{name} must be an IP address, not {text!r}") from None
+    return text
+
+
 def _is_host_name(text: str) -> bool:
     """Labels of letters, digits, - and _; nothing that the resolver would read as a number in another notation."""
     labels = text.rstrip(".").split(".")
@@ -171,7 +186,13 @@ def _any(name: str, value: Any) -> Any:
     return _string(name, value)
 
 
-_FORMATS: dict[str, Callable[[str, Any], str]] = {"address": _address, "user": _user, "count": _count, "file": _stream}
+_FORMATS: dict[str, Callable[[str, Any], str]] = {
+    "address": _address,
+    "ip": _ip,
+    "user": _user,
+    "count": _count,
+    "file": _stream,
+}
 
 
 def _kind(value: Any) -> str:

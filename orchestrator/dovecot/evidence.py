@@ -16,6 +16,7 @@ TAG = "evidence"
 SKEW = 2  # seconds that the host's clock may be behind ours
 MOST = 3  # lines
 LONGEST = 300  # characters of a line
+_CONSEQUENCES = ("Raw backtrace: ", "master: service(")  # of a Panic; the Panic itself says what was wrong
 
 
 def question(started_ms: int) -> bytes:
@@ -37,8 +38,10 @@ def lines(rows: Iterable[Mapping[str, Any]], parameters: str) -> str:
     own = [(row, _users(str(row["prefix"]))) for row in rows if str(row.get("prefix", "")).startswith("doveadm")]
     named = [row for row, users in own if any(f'"{user}"' in parameters for user in users)]
     nobodys = [row for row, users in own if not users and row.get("type") in {"Fatal", "Panic", "Error"}]
-    texts = dict.fromkeys(f"{row.get('type', '')}: {row.get('text', '')}"[:LONGEST] for row in named or nobodys)
-    return " | ".join(list(texts)[-MOST:])
+    chosen = named or nobodys
+    telling = [row for row in chosen if not str(row.get("text", "")).startswith(_CONSEQUENCES)] or chosen
+    texts = (f"{row.get('type', '')}: {row.get('text', '')}"[:LONGEST] for row in reversed(telling))
+    return " | ".join(reversed(list(dict.fromkeys(texts))[:MOST]))  # the newest; one that came again is as new as that
 
 
 def _users(prefix: str) -> list[str]:

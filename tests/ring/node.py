@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -147,12 +148,14 @@ class Node:
     def freeze(self) -> None:
         """Hang: all its processes stop, connections to it open and nothing is ever said."""
         for pid in self.processes():
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let go on what `freeze` or a SIGSTOP stopped."""
         for pid in reversed(self.processes()):
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(pid, signal.SIGCONT)
 
     def trouble(self, what: str) -> str:
         """A sentence about this server, followed by the end of its log."""

@@ -34,7 +34,7 @@ GENERAL_CODES = {2, 64, 65, 67, 68, 73, 75, 77, 78}
 
 COMMAND_KEYS = {
     "summary", "class", "class_when", "disrupts", "disrupts_unless", "versions", "where", "parameters", "exit_codes",
-    "verify", "inverse", "doveadm", "notes", "changed",
+    "verify", "inverse", "doveadm", "notes", "changed", "one_of",
 }  # fmt: skip
 PARAMETER_KEYS = {"type", "required", "format", "versions", "option", "argument", "help"}
 
@@ -290,7 +290,7 @@ def test_parameters(name: str) -> None:
         assert spec.get("required", True) is True, word
         if "required" in spec:
             assert set(entry["versions"]) <= set(spec.get("versions", entry["versions"])), word
-        assert spec.get("format", "address") in {"address", "user", "count", "file"}, word
+        assert spec.get("format", "address") in {"address", "ip", "user", "count", "file"}, word
         if "format" in spec:
             assert types in {"string", "array"}, word
         assert is_sentence(spec["help"]), word
