@@ -182,7 +182,7 @@ def test_second_interrupt_waits_for_nothing(site: Callable) -> None:
 def test_a_run_is_held_by_one_process(site: Callable) -> None:
     """A second process on the same run is refused and told who holds it."""
     here = site(users=0, directors=0, latency=0.1)
-    process = here.cli.start("run", users(here, 100), "--yes")
+    process = here.cli.start("run", users(here, 3000), "--yes")
     wait_until(lambda: len(here.fleet.requests) > 4)
     refused = here.cli("resume", "kick-many")
     assert refused.code == 5
@@ -233,7 +233,7 @@ def test_resume_goes_by_the_configuration_of_the_run(site: Callable) -> None:
 def test_two_runs_do_not_change_the_same_hosts(site: Callable) -> None:
     """While a run changes hosts, another that would change them too is refused, naming it; --force overrides."""
     here = site(users=0, directors=0, latency=0.05)
-    playbook = users(here, 300)
+    playbook = users(here, 3000)
     process = here.cli.start("run", playbook, "--yes")
     wait_until(lambda: len(here.fleet.requests) > 10)
     refused = here.cli("exec", "b1", "kick", "mask=x", "--yes")
