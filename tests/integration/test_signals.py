@@ -115,9 +115,6 @@ def test_the_third_signal_exits_at_once(site: Callable[..., Site]) -> None:
     assert states(here.cli)["done"] == 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an attempt that is cancelled while a host's log is read is never recorded: the run hangs"
-)
 def test_the_second_signal_while_a_log_is_read(site: Callable[..., Site]) -> None:
     """A second signal while the host's log is asked for a lost answer's reason ends the run as well."""
     here = site(users=0, directors=0, backends=1, faults=("command=dictInc,empty", "command=logErrors,hang"))
