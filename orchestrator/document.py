@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -29,6 +30,7 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 60
+MOST_PROBLEMS = 100  # nobody reads more at a time
 MAX_ALIASED = 100_000  # values reached through an alias, each counted as often as it is reached
 
 _SECRETIVE = re.compile(r"(?i)passw|api_?key|secret|token")  # such lines are never shown: one may hold a literal secret
@@ -258,7 +260,8 @@ class _Reader:
         return text
 
     def _problem(self, message: str, mark: tuple[int, int]) -> None:
-        self.document.problems.append(Problem(message, self.document._at(*mark)))
+        if len(self.document.problems) < MOST_PROBLEMS:
+            self.document.problems.append(Problem(message, self.document._at(*mark)))
 
 
 def build(model: type[M], document: Document, value: Any = None, at: Path_ = ()) -> M:
@@ -272,9 +275,11 @@ def build(model: type[M], document: Document, value: Any = None, at: Path_ = ())
         built = model.model_validate(document.value if value is None else value)
     except ValidationError as error:
         marked = {problem.place for problem in problems}
-        problems += [p for p in _problems_of(error, document, at, model) if p.place not in marked]
+        found = islice(_problems_of(error, document, at, model), MOST_PROBLEMS)
+        problems += [problem for problem in found if problem.place not in marked]
     if problems:
-        raise InputError(problems)
+        more = f"these are the first {MOST_PROBLEMS} problems" if len(problems) >= MOST_PROBLEMS else ""
+        raise InputError(problems[:MOST_PROBLEMS], hint=more)
     return built
 
 

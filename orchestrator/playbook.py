@@ -23,6 +23,7 @@ OnFailure = Literal["stop", "continue", "undo"]
 ParameterType = Literal["string", "integer", "number", "boolean", "duration", "host", "hosts", "list", "file"]
 
 _WORDS = {"and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "self", "loop"}
+_COMMAND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 /_-]*\Z")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 # Names that every expression may read, and where they are known.
@@ -513,6 +514,9 @@ class _Checker:
         name = action.command or ""
         if is_template(name):
             yield self.document.problem((*path, "command"), "a command's name is not an expression")
+            return
+        if not _COMMAND_NAME.match(name):
+            yield self.document.problem((*path, "command"), "a command's name has letters, digits and / _ - alone")
             return
         entry = catalog.find(name)
         if entry is None and action.repeatable is None:

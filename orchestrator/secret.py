@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import stat
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +19,11 @@ COMMAND_TIMEOUT = 30.0  # seconds
 class Secret:
     """A password or key. `str`, `repr`, formatting and pickling never show it."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_encoded", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._encoded = _as_json_may_write((encode("doveadm:" + value), encode(value)))
 
     def reveal(self) -> str:
         """The value, for the one place that sends it."""
@@ -37,13 +40,27 @@ class Secret:
     def __reduce__(self) -> str:
         raise TypeError("a secret is not written anywhere")
 
-    def redact(self, text: str) -> str:
-        """`text` with the secret, and its base64 forms, blotted out; for what a server echoes."""
-        forms = {self._value, encode(self._value), encode("doveadm:" + self._value)}
-        for form in sorted(forms, key=len, reverse=True):
-            if form:
-                text = text.replace(form, "***")
-        return text
+    def redact(self, text: bytes) -> bytes:
+        """What a server says in words, with the secret and its base64 forms blotted out."""
+        return _without(self.redact_data(text), self._value.encode())
+
+    def redact_data(self, data: bytes) -> bytes:
+        """JSON with the base64 forms blotted out, and values that are the secret.
+
+        Rows are worked with: a secret that is a usual word is not cut out of the midst of users' names.
+        """
+        for form in self._encoded:
+            data = _without(data, form)
+        return _without(data, json.dumps(self._value, ensure_ascii=False).encode(), b'"***"')
+
+
+def _as_json_may_write(forms: Iterable[str]) -> tuple[bytes, ...]:
+    """Each form, and the same with escaped slashes."""
+    return tuple(dict.fromkeys(written.encode() for form in forms for written in (form, form.replace("/", "\\/"))))
+
+
+def _without(data: bytes, form: bytes, instead: bytes = b"***") -> bytes:
+    return data.replace(form, instead) if form in data else data
 
 
 def encode(text: str) -> str:

@@ -166,7 +166,7 @@ class Sending:
             return
         outcome = Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped")
         try:
-            outcome = self._outcome(await self._edge.client.post(host, body, timeout), host, tag)
+            outcome = self._outcome(await self._edge.client.post(host, body, timeout), tag)
             if self._until is not None and not outcome.error:
                 outcome = self._judged(outcome, operation)
             if self._worth_asking(outcome.kind, operation):
@@ -182,13 +182,10 @@ class Sending:
         if self._careful:
             self._wake.set()
 
-    def _outcome(self, exchange: Exchange, host: str, tag: str) -> Outcome:
+    def _outcome(self, exchange: Exchange, tag: str) -> Outcome:
         if isinstance(exchange, NotSent) and exchange.local:
             self._scheduler.stop(exchange.reason)
-        outcome = classify(exchange, self._entry, tag, self._accept)
-        if outcome.error:
-            return replace(outcome, error=self._edge.client.redact(host, outcome.error))
-        return outcome
+        return classify(exchange, self._entry, tag, self._accept)
 
     def _worth_asking(self, kind: Kind, operation: Operation) -> bool:
         """Whether the host's log is to be read: after a failure, a lost answer, or the last of many 75s."""

@@ -138,7 +138,7 @@ async def _ask(step: PlannedStep, plan: Plan, client: Client, drafts: list[Draft
                 group.start_soon(one, number, draft)
     for record in records.values():
         if record.error:
-            seen.note(step, f"{record.host}: {client.redact(record.host, record.error)}")
+            seen.note(step, f"{record.host}: {record.error}")
     return collect(records[number] for number in sorted(records))
 
 

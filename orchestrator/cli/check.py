@@ -95,7 +95,7 @@ async def _check(client: Client, host: Host) -> Finding:
     url = host.endpoint.url
     if listing is None:
         problem, remedy = trouble(exchange, url)
-        return Finding(host.name, url, seconds, "", 0, client.redact(host.name, problem), remedy)
+        return Finding(host.name, url, seconds, "", 0, problem, remedy)
     about = f"Dovecot {listing.version}"
     if listing.version == "2.3" and await _is_director(client, host, listing):
         about += " with director"

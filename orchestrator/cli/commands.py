@@ -56,6 +56,7 @@ def commands(app: App, command: str | None, host: str | None, form: str) -> int:
 
 def _of_host(app: App, host: str, form: str) -> int:
     from orchestrator.dovecot.catalog import find
+    from orchestrator.views.words import safe
 
     listing = anyio.run(_listing, app, host)
     for name, parameters in sorted(listing.commands.items()):
@@ -63,7 +64,7 @@ def _of_host(app: App, host: str, form: str) -> int:
             print_json({"command": name, "parameters": dict(parameters)})
             continue
         words = " ".join(f"{parameter}:{kind}" for parameter, kind in parameters.items())
-        click.echo(f"{name:<24} {words}{'' if find(name) else '   (not in the catalogue)'}")
+        click.echo(f"{safe(name):<24} {safe(words)}{'' if find(name) else '   (not in the catalogue)'}")
     return exit_codes.DONE
 
 

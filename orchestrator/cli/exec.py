@@ -167,7 +167,10 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
     from orchestrator.views.words import safe
 
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [columns, *([safe(str(row.get(key, "")), 60) for key in columns] for row in rows)]
+    cells = [
+        [safe(key, 60) for key in columns],
+        *([safe(str(row.get(key, "")), 60) for key in columns] for row in rows),
+    ]
     widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
     for line in cells if rows else []:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

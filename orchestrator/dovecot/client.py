@@ -2,7 +2,7 @@
 
 Dovecot closes every connection after one answer (seen on 2.3.19.1 and 2.4.1), so each request has a connection of its
 own: a lost connection is always this request's, and aiohttp never repeats a POST. No redirect is followed and no proxy
-is taken from the environment.
+is taken from the environment. Credentials that a server repeats are blotted out here, so that nobody else can show them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
@@ -112,8 +113,8 @@ class Client:
         return await self._exchange(hdrs.METH_GET, host, None, timeout)
 
     def redact(self, host: str, text: str) -> str:
-        """`text` without the host's secret, should a server have echoed it."""
-        return self._targets[host].secret.redact(text)
+        """`text` without the host's secret, should the host have logged it."""
+        return self._targets[host].secret.redact(text.encode(errors="replace")).decode(errors="replace")
 
     async def _exchange(self, method: str, host: str, body: bytes | None, timeout: float) -> Exchange:
         target = self._targets[host]
@@ -141,8 +142,11 @@ class Client:
             received = await _read(response)
             if received is None:
                 return NoAnswer(f"the answer is larger than {MAX_ANSWER // 2**20} MiB")
-            offered = tuple(value.split(" ")[0] for value in response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
-            return Answered(response.status, received, offered)
+            if response.status == HTTPStatus.OK:
+                return Answered(HTTPStatus.OK, target.secret.redact_data(received))
+            offered = (value.encode(errors="replace") for value in response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
+            schemes = (target.secret.redact(value).decode().split(" ")[0] for value in offered)
+            return Answered(response.status, target.secret.redact(received), tuple(schemes))
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:

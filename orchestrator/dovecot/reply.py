@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.dovecot.jsontext import loads
 
 Row = dict[str, Any]
+DEEPEST = (
+    30  # lists in lists of an answer; doveadm's own have 4. What is deeper can be read, but not everywhere written
+)
 
 
 class ReplyError(Exception):
@@ -77,8 +81,24 @@ def _document(body: bytes) -> Any:
                 json.dumps(value, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             continue
+        if _is_deeper(value, DEEPEST):
+            raise ReplyError("nested too deeply")
         return value
     raise ReplyError("not JSON, or JSON that is cut short")
+
+
+def _is_deeper(value: Any, than: int) -> bool:
+    """Whether lists and objects are nested more than so many times."""
+    level = [value]
+    for _ in range(than):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\](?=\s*\[)', re.DOTALL)

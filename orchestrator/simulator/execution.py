@@ -57,6 +57,7 @@ class Simulation:
     clock: Callable[[], float]
     latency: float = 0.0
     close_api: Callable[[Host], None] = lambda _host: None
+    closed: bool = False
 
 
 def execute(site: Simulation, host: Host, body: bytes, records: list[Record]) -> Generator[float, None, Response]:

@@ -123,6 +123,7 @@ class RunningFleet:
 
     def close(self) -> None:
         """End everything."""
+        self._site.closed = True
         for host in self.fleet.hosts.values():
             self._close_api(host)
             for connection in list(self._connections[host.name]):

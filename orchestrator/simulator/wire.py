@@ -84,6 +84,8 @@ class Connection(asyncio.Protocol):
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
         self._open.add(self)
+        if self._door.site.closed:  # it was accepted while the fleet ended
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The client is gone; a command that runs goes on (2.3.19.1)."""
