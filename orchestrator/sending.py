@@ -23,7 +23,7 @@ from orchestrator.inventory import Host
 from orchestrator.journal.decide import Verdict
 from orchestrator.journal.run_file import RunFile, operation_id
 from orchestrator.journal.session import Session, now_ms
-from orchestrator.journal.writer import Finished, Intent
+from orchestrator.journal.writer import Finished, Intent, as_kept
 from orchestrator.outcome import Kind, Outcome, Repeatability
 from orchestrator.plan import PlannedStep, Scope
 from orchestrator.preflight import Preflight
@@ -240,8 +240,13 @@ class Sending:
         now = self._edge.clock()
         decision = self._scheduler.heard(operation, outcome, started, now)
         attempt = operation.attempts + 1
-        limit = KEPT_REGISTERED if self._step.register_name else KEPT
-        self._edge.session.record(Finished(operation.seq, attempt, moment, now_ms(), outcome, decision.state, limit))
+        answer, left_out = "", 0
+        if outcome.rows:  # as text they take a tenth of the memory, for as long as they are not written
+            answer, left_out = as_kept(outcome.rows, KEPT_REGISTERED if self._step.register_name else KEPT)
+            outcome = replace(outcome, rows=())
+        self._edge.session.record(
+            Finished(operation.seq, attempt, moment, now_ms(), outcome, decision.state, answer, left_out)
+        )
         ended = Ended(
             id=tag,
             step=self._step.key,

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -26,6 +27,8 @@ from orchestrator.errors import InputError
 from orchestrator.secret import Secret, SecretReference, encode
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes; `who` of 10 000 connections is 0.9 MB on 2.3.19.1
+LARGE = 1024 * 1024  # bytes; larger answers are read a few at a time
+ROOM = 2 * MAX_ANSWER  # bytes of large answers at a time
 _LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
 
@@ -71,6 +74,7 @@ class Client:
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._endpoints = list(endpoints)
         self._targets: dict[str, _Target] = {}
+        self._room = _Room(ROOM)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -139,8 +143,8 @@ class Client:
         ) as response:
             if (response.content_length or 0) > MAX_ANSWER:
                 return NoAnswer(f"an answer of {response.content_length} bytes is too large to be read")
-            received = await _read(response)
-            if received is None:
+            received = await self._read(response)
+            if len(received) > MAX_ANSWER:
                 return NoAnswer(f"the answer is larger than {MAX_ANSWER // 2**20} MiB")
             if response.status == HTTPStatus.OK:
                 return Answered(HTTPStatus.OK, target.secret.redact_data(received))
@@ -148,16 +152,44 @@ class Client:
             schemes = (target.secret.redact(value).decode().split(" ")[0] for value in offered)
             return Answered(response.status, target.secret.redact(received), tuple(schemes))
 
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body, or a little more than the limit of it; large ones only while there is room for them."""
+        size = response.content_length
+        if size is not None and size <= LARGE:
+            return await response.read()
+        begin = b"" if size is not None else await _up_to(response.content, LARGE)
+        if response.content.at_eof():
+            return begin
+        async with self._room.take(size if size is not None else MAX_ANSWER):
+            return begin + await _up_to(response.content, MAX_ANSWER - len(begin))
 
-async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """The body, or None when it does not end within the limit."""
-    if response.content_length is not None:
-        return await response.read()
+
+class _Room:
+    """So many bytes may be in memory at a time; who needs more than there are waits."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._freed = anyio.Event()
+
+    @asynccontextmanager
+    async def take(self, size: int) -> AsyncIterator[None]:
+        """Wait until there is room, and hold it."""
+        while size > self._free:
+            await self._freed.wait()
+        self._free -= size
+        try:
+            yield
+        finally:
+            self._free += size
+            self._freed.set()
+            self._freed = anyio.Event()
+
+
+async def _up_to(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """The next bytes of a body: until it ends, or until there are more than the limit."""
     parts, size = [], 0
-    async for part in response.content.iter_any():
+    while size <= limit and (part := await content.readany()):
         size += len(part)
-        if size > MAX_ANSWER:
-            return None
         parts.append(part)
     return b"".join(parts)
 

@@ -71,20 +71,29 @@ def read_replies(body: bytes) -> list[Reply]:
 
 
 def _document(body: bytes) -> Any:
-    text = body.decode("utf-8", errors="replace")
-    if not text.strip():
+    if not body.strip():
         raise ReplyError("an empty body")
-    for candidate in (text, _with_commas(text)):
+    for read in (_as_it_is, _mended):
         try:
-            value = loads(candidate)
-            if "\\ud" in candidate.lower():  # half a character, written as an escape, could not be written anywhere
-                json.dumps(value, ensure_ascii=False).encode()
+            value = read(body)
         except (ValueError, RecursionError):
             continue
         if _is_deeper(value, DEEPEST):
             raise ReplyError("nested too deeply")
         return value
     raise ReplyError("not JSON, or JSON that is cut short")
+
+
+def _as_it_is(body: bytes) -> Any:
+    value = loads(body)
+    if b"\\ud" in body or b"\\uD" in body:  # half a character, written as an escape, could not be written anywhere
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _mended(body: bytes) -> Any:
+    """What is not UTF-8 replaced; and 2.3 leaves out the comma after an answer when the next one is a refusal."""
+    return _as_it_is(_with_commas(body.decode("utf-8", errors="replace")).encode(errors="surrogatepass"))
 
 
 def _is_deeper(value: Any, than: int) -> bool:
@@ -105,7 +114,6 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\](?=\s*\[)', re.DOTALL)
 
 
 def _with_commas(text: str) -> str:
-    """2.3 leaves out the comma after an answer when the next one, or this one, is a refusal."""
     return _TOKEN.sub(lambda token: token[0] + "," if token[0] == "]" else token[0], text)
 
 

@@ -28,8 +28,10 @@ class Finished(NamedTuple):
         seq: the operation.
         attempt: its number, from 1.
         started, finished: milliseconds since the epoch.
+        outcome: without its rows.
         state: the operation's new state; PENDING when it will be tried again.
-        rows_limit: characters of the answer that are kept.
+        answer: the answer's rows as they are kept, JSON; empty when there are none.
+        left_out: how many rows of the answer are not kept.
     """
 
     seq: int
@@ -38,7 +40,8 @@ class Finished(NamedTuple):
     finished: int
     outcome: Outcome
     state: State
-    rows_limit: int
+    answer: str = ""
+    left_out: int = 0
 
 
 class Intent(NamedTuple):
@@ -182,7 +185,7 @@ def _insert(connection: sqlite3.Connection, records: Sequence[Finished]) -> None
                 for r in again
             ],
         )
-    ended = [r for r in records if r.state is not State.PENDING and (r.outcome.error or r.outcome.rows)]
+    ended = [r for r in records if r.state is not State.PENDING and (r.outcome.error or r.answer)]
     if not ended:
         return
     connection.executemany(
@@ -190,7 +193,7 @@ def _insert(connection: sqlite3.Connection, records: Sequence[Finished]) -> None
         [(r.seq, r.outcome.kind.value, r.outcome.error, r.outcome.evidence) for r in ended if r.outcome.error],
     )
     connection.executemany(
-        "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", [(r.seq, *_kept(r)) for r in ended if r.outcome.rows]
+        "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", [(r.seq, r.answer, r.left_out) for r in ended if r.answer]
     )
 
 
@@ -198,17 +201,17 @@ def _flag(value: bool | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _kept(record: Finished) -> tuple[str, int]:
-    """The rows that are kept, as JSON, and how many were left out."""
-    rows = record.outcome.rows
-    text = dumps(list(rows))
-    if len(text) <= record.rows_limit:
+def as_kept(rows: Sequence[Any], limit: int) -> tuple[str, int]:
+    """An answer's rows as JSON of no more than `limit` characters, and how many rows were left out for that."""
+    fit = list(rows[: limit // 3 + 1])  # {}, is the shortest row
+    text = dumps(fit)
+    if len(text) <= limit and len(fit) == len(rows):
         return text, 0
     kept: list[Any] = []
     size = 2
-    for row in rows:
+    for row in fit:
         size += len(dumps(row)) + 1
-        if size > record.rows_limit:
+        if size > limit:
             break
         kept.append(row)
     return dumps(kept), len(rows) - len(kept)

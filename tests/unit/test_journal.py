@@ -30,7 +30,7 @@ from orchestrator.journal.lock import RunLock, holder, lock_path
 from orchestrator.journal.run_file import RunFile
 from orchestrator.journal.schema import APPLICATION_ID, FORMAT
 from orchestrator.journal.store import Store, state_dir
-from orchestrator.journal.writer import Finished, Intent, Writer, intend
+from orchestrator.journal.writer import Finished, Intent, Writer, as_kept, intend
 from orchestrator.outcome import Kind, Outcome, State
 from orchestrator.plan import Plan
 from tests.strategies import plan, steps
@@ -88,7 +88,9 @@ def ended(
     seq: int, kind: Kind = Kind.DONE, state: State = State.DONE, *, attempt: int = 1, limit: int = 65536, **outcome: Any
 ) -> Finished:
     """An attempt's end."""
-    return Finished(seq, attempt, 1000 * attempt, 1000 * attempt + 5, Outcome(kind, **outcome), state, limit)
+    rows = outcome.pop("rows", ())
+    answer = as_kept(rows, limit) if rows else ("", 0)
+    return Finished(seq, attempt, 1000 * attempt, 1000 * attempt + 5, Outcome(kind, **outcome), state, *answer)
 
 
 def names_in(folder: Path) -> list[str]:

@@ -39,7 +39,7 @@ def report(
     writer = Writer(path, lambda _records: None, lambda failure: pytest.fail(str(failure)))
     for seq, state in ended.items():
         outcome = Outcome(KINDS.get(state, Kind.DONE), error="" if state is State.DONE else f"was {state.word}")
-        writer.write([Finished(seq, 2, 1000, 2000 + seq, outcome, state, 100)])
+        writer.write([Finished(seq, 2, 1000, 2000 + seq, outcome, state)])
     for number, (kind, text) in enumerate(events):
         writer.call(
             lambda c, at=900 + number, kind=kind, text=text: c.execute(
