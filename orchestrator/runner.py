@@ -148,11 +148,15 @@ class Runner:
         return ending
 
     async def _main(self) -> Ending:
+        if failed := self._file.undoing():  # an earlier session was cut short while it undid
+            end, _, reason = failed.partition(": ")
+            return await self._undo(Ending(End(end), reason))
         try:
             for step in self._plan.of("step", "verify"):
                 await self._step(step)
         except _Stop as stop:
             if stop.step is not None and self._on_failure(stop.step) == "undo":
+                await self._session.event("undoing", f"{stop.ending.end.value}: {stop.ending.reason}")
                 return await self._undo(stop.ending)
             return stop.ending
         return Ending(End.FAILED if self._file.any_bad() else End.DONE)
@@ -216,7 +220,7 @@ class Runner:
             raise _Stop(End.REFUSED, f"step {step.key} ({step.name}): {error.message}", step) from None
         if scheduler.failed > scheduler.rules.allowed_failures:
             self._stop_for_doubt(step)
-            raise _Stop(End.STOPPED, f"step {step.key} ({step.name}) failed in an earlier session")
+            raise _Stop(End.STOPPED, f"step {step.key} ({step.name}) failed in an earlier session", step)
         await self._send(step, scheduler, first=first or 0, scope=scope, timeout=timeout, final=final)
 
     async def _look_ahead(self, step: PlannedStep) -> None:

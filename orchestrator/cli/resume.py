@@ -95,7 +95,7 @@ def retry(
     from orchestrator.errors import RefusedError
     from orchestrator.journal.decide import reopen
     from orchestrator.journal.run_file import RunFile
-    from orchestrator.report import make_report
+    from orchestrator.report import RESUMABLE, make_report
     from orchestrator.views.words import count
 
     options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
@@ -103,7 +103,11 @@ def retry(
     path = app.store.find(run)
     with RunFile(path) as file:
         report = make_report(file)
-        bad = file.retryable()
+        bad, undoing = file.retryable(), file.undoing()
+    if undoing and report.status in RESUMABLE:
+        raise RefusedError(
+            f"run {report.run_id} is {report.status}, and is being undone", hint=f"orchestrator resume {report.run_id}"
+        )
     if not bad or report.status in {"undone", "refused"}:
         raise RefusedError(f"run {report.run_id} is {report.status}; it has nothing that can be sent once more")
     if form == "text":

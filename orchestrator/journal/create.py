@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.expression import names_in
+from orchestrator.journal.draft import Draft, sweep
 from orchestrator.journal.schema import APPLICATION_ID, FORMAT, SCHEMA, explain
 from orchestrator.outcome import Repeatability, State
 from orchestrator.plan import Digest, Plan, PlannedStep, expand, hosts_of, known_now, skipped_now
@@ -45,21 +46,19 @@ def create(path: Path, plan: Plan, header: Header) -> str:
         JournalError: the file cannot be written.
         FileExistsError: there is one of that name.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.planning")
+    sweep(path.parent)
     try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        digest = _fill(draft, plan, header)
-        _sync(draft)
-        os.link(draft, path)
-        _sync(path.parent)
+        with Draft(path) as draft:
+            digest = _fill(draft.path, plan, header)
+            _sync(draft.path)
+            os.link(draft.path, path)
+            _sync(path.parent)
     except sqlite3.Error as error:
         raise explain(error, path) from None
     except OSError as error:
         if isinstance(error, FileExistsError):
             raise
         raise explain(sqlite3.OperationalError(error.strerror or str(error)), path) from None
-    finally:
-        draft.unlink(missing_ok=True)
     return digest
 
 

@@ -39,18 +39,27 @@ class RunLock:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise JournalError(f"cannot write the lock {self._path}: {error.strerror}") from None
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._take():
             os.close(self._descriptor)
             raise LockedError(
                 f"the run {self._run_file.stem} is being worked on by {holder(self._run_file) or 'another process'}",
                 hint="wait for it, or stop it with Ctrl-C or SIGTERM there; it can be resumed then",
-            ) from None
+            )
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, json.dumps(who).encode(), 0)
         return self
+
+    def _take(self) -> bool:
+        """Tries a few times: somebody who asks who the holder is holds the lock himself for an instant."""
+        for _ in range(5):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.02)
+            else:
+                return True
+        return False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -60,7 +69,7 @@ class RunLock:
 
 
 def holder(run_file: Path) -> str:
-    """Who works on a run now ("pid 4711 on mx1 since ..."), or empty. Takes no lock itself."""
+    """Who works on a run now ("pid 4711 on mx1 since ..."), or empty."""
     try:
         descriptor = os.open(lock_path(run_file), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

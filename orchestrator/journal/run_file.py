@@ -167,6 +167,10 @@ class RunFile:
         """The keys of the steps that were begun."""
         return {key for (key,) in self._rows("SELECT key FROM step WHERE role = 'step' AND started IS NOT NULL")}
 
+    def undoing(self) -> str:
+        """Why what was done is being undone, or empty: once that was begun a run goes no further forward."""
+        return next((text for (text,) in self._rows("SELECT text FROM event WHERE kind = 'undoing' LIMIT 1")), "")
+
     def any_bad(self) -> bool:
         """Whether any operation failed, was unreachable, or is in doubt."""
         states = json.dumps([int(state) for state in BAD_STATES])
