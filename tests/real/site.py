@@ -105,9 +105,10 @@ class Site:
         return logs
 
     def new_lines(self, before: Mapping[str, str]) -> list[str]:
-        """What was logged since then."""
+        """What doveadm logged since then; a ring's directors log at any time."""
         logs = self.settled_logs()
-        return [line for name, text in logs.items() for line in text[len(before[name]) :].splitlines()]
+        lines = (line for name, text in logs.items() for line in text[len(before[name]) :].splitlines())
+        return [line for line in lines if "doveadm" in line]
 
     @contextlib.contextmanager
     def sessions(self, group: Group) -> Iterator[None]:
