@@ -82,7 +82,7 @@ class CommandLine:
                 process.kill()
                 process.communicate()
 
-    def __call__(self, *arguments: str, timeout: float = 90) -> Result:
+    def __call__(self, *arguments: str, timeout: float = 240) -> Result:
         """Run it to its end."""
         process = self.start(*arguments)
         out, err = process.communicate(timeout=timeout)

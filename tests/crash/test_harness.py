@@ -80,7 +80,7 @@ def test_the_command_line_is_killed_from_outside(site: Callable[..., Site]) -> N
         cwd=here.cli.folder,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == -9, done.stderr.decode()
     assert len(here.fleet.requests) >= 7
@@ -100,7 +100,7 @@ def test_killed_while_the_file_is_first_opened(site: Callable[..., Site]) -> Non
         cwd=here.cli.folder,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     (path,) = here.cli.state.glob("*.run")
     interrupted = (
@@ -108,7 +108,7 @@ def test_killed_while_the_file_is_first_opened(site: Callable[..., Site]) -> Non
         "c.execute('PRAGMA journal_mode = DELETE'); c.execute('PRAGMA cache_size = 2'); c.execute('BEGIN IMMEDIATE');"
         "c.executemany('INSERT INTO event VALUES (0, 1, ?)', [('x' * 500,)] * 3000); os.kill(os.getpid(), 9)"
     )
-    subprocess.run([sys.executable, "-c", interrupted, str(path)], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", interrupted, str(path)], check=False, timeout=240)
     assert path.with_name(path.name + "-journal").exists()
     shown = here.cli("show")
     assert shown.code == 0, shown.said

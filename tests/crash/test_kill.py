@@ -78,7 +78,7 @@ def test_kill_again_and_again(site: Callable[..., Site]) -> None:  # noqa: F811
         process.kill()
         process.communicate()
         process = here.cli.start("resume")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
     assert process.returncode in {0, 2}, out + err  # 2: there was nothing left to resume
     assert {operation["state"] for operation in here.cli.exported()} == {"done"}
     assert len({record["tag"] for record in records(here.record)}) == 800

@@ -48,7 +48,7 @@ def test_drain_and_restore_with_live_sessions(own_ring: Ring, cli: CommandLine) 
             proxied = own_ring.call(director, "proxyList", {})
             assert [row for row in proxied if row["dest-ip"] == own_ring.backends["b1"]] == []
         assert own_ring.call("b1", "who", {"separateConnections": True}) == []
-        sessions.wait_alive(USERS, timeout=30)
+        sessions.wait_alive(USERS, timeout=90)
         assert sessions.failed_logins == []
         assert len({event.user for event in sessions.drops}) == before
         assert own_ring.call("b1", "who", {"separateConnections": True}) == []

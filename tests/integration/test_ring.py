@@ -143,7 +143,7 @@ def test_a_dropped_session_comes_back_only_on_request(changed_ring: Ring) -> Non
     with Sessions(ring, count=2, relogin=0.05) as back, Sessions(ring, count=2, first=3, relogin=None) as gone:
         for director in ring.directors:
             ring.call(director, "proxyKick", {"user": [*back.users, *gone.users]})
-        wait_until(lambda: len(back.logins) == 4, 10.0, "two more logins")
+        wait_until(lambda: len(back.logins) == 4, 60.0, "two more logins")
         back.wait_alive(2)
         gone.wait_alive(0)
         assert sorted(event.user for event in back.drops) == ["user001", "user002"]
@@ -157,7 +157,7 @@ def test_failed_logins_are_seen(changed_ring: Ring) -> None:
     with Sessions(ring, count=4, relogin=0.05) as sessions:
         ring.stop_host("d2")
         sessions.wait_alive(2)
-        wait_until(lambda: bool(sessions.failed_logins), 10.0, "a failed login")
+        wait_until(lambda: bool(sessions.failed_logins), 60.0, "a failed login")
         assert {event.host for event in sessions.failed_logins} == {"d2"}
         ring.start_host("d2")
         sessions.wait_alive(4)
@@ -171,7 +171,7 @@ def test_a_drain_by_hand_loses_no_login(changed_ring: Ring) -> None:
         there = ring.users_on("b1")[0]
         ring.call("d1", "directorUpdate", {"host": b1, "vhostCount": "0"})
         ring.call("d1", "directorFlush", {"host": b1})
-        wait_until(lambda: len(sessions.drops) == there, 10.0, "every session on b1 dropped")
+        wait_until(lambda: len(sessions.drops) == there, 60.0, "every session on b1 dropped")
         sessions.wait_alive(40)
         assert ring.users_on("b1") == [0, 0]
         assert ring.call("b1", "who") == []
@@ -278,7 +278,7 @@ def test_a_killed_owner_leaves_no_ring(ring: Ring, with_guard: bool) -> None:
     if with_guard:  # another session's start on this machine may have been first
         assert leftovers.is_abandoned(root) or not root.exists()
         leftovers.remove_abandoned(root.parent)
-    wait_until(lambda: not root.exists(), 10.0, f"{root} removed")
+    wait_until(lambda: not root.exists(), 60.0, f"{root} removed")
     assert leftovers.servers(root) == []
     assert not leftovers.is_abandoned(ring.root)
     assert ring.synced()

@@ -155,7 +155,7 @@ def test_first_interrupt_lets_answers_come(site: Callable) -> None:
     process = here.cli.start("run", users(here, 400), "--yes")
     wait_until(lambda: len(here.fleet.requests) > 20)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=90)
     assert process.returncode == 130, out + err
     assert "orchestrator resume" in out
     operations = here.cli.exported()
@@ -174,7 +174,7 @@ def test_second_interrupt_waits_for_nothing(site: Callable) -> None:
     process.send_signal(signal.SIGTERM)
     wait_until(lambda: "stopping" in process.stderr.readline())
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=90)
     assert process.returncode == 143, out + err
     assert here.cli("runs").out.split()[1] == "interrupted"
 
@@ -189,7 +189,7 @@ def test_a_run_is_held_by_one_process(site: Callable) -> None:
     assert f"pid {process.pid}" in refused.err
     assert here.cli("show").out.splitlines()[1].strip() == "running"
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
 
 
 def test_json_alone_on_stdout(site: Callable) -> None:
@@ -222,7 +222,7 @@ def test_resume_goes_by_the_configuration_of_the_run(site: Callable) -> None:
     process = here.cli.start("run", users(here, 60), "--yes")
     wait_until(lambda: len(here.fleet.requests) > 10)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     other = here.cli.folder / "elsewhere.yaml"
     other.write_text(here.cli.config.read_text().replace("b2", "c2"))
     here.cli.config = other
@@ -243,4 +243,4 @@ def test_two_runs_do_not_change_the_same_hosts(site: Callable) -> None:
     assert here.cli("exec", "b2", "kick", "mask=x", "--yes").code == 0
     assert here.cli("exec", "b1", "kick", "mask=x", "--yes", "--force").code == 0
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)

@@ -125,7 +125,7 @@ def test_the_second_signal_while_a_log_is_read(site: Callable[..., Site]) -> Non
     wait_until(lambda: "stopping" in process.stderr.readline())
     process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=20)
+        process.communicate(timeout=90)
     except subprocess.TimeoutExpired:
         pytest.fail("it does not end")
     assert process.returncode in {130, 4}

@@ -29,7 +29,7 @@ steps:
 MEGABYTES = 1024.0  # kB
 
 
-def watched(here: Site, *arguments: str, within: float = 110) -> tuple[Result, float]:
+def watched(here: Site, *arguments: str, within: float = 250) -> tuple[Result, float]:
     """Run a command; how it ended, and how many MB its process had at its peak."""
     process = here.cli.start(*arguments)
     peak, deadline = 0.0, time.monotonic() + within

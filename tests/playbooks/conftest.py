@@ -24,7 +24,7 @@ __all__ = ["Site", "plain_site"]
 class QuickCommandLine(CommandLine):
     """The command line within this process, which spares a second for each command; `start` still makes a process."""
 
-    def __call__(self, *arguments: str, timeout: float = 90) -> Result:
+    def __call__(self, *arguments: str, timeout: float = 240) -> Result:
         """Run it to its end."""
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err), mock.patch.dict(os.environ, self.environment, clear=True):

@@ -275,7 +275,7 @@ class Backend24:
 
     def wait_gone(self) -> None:
         """Wait until the server has ended."""
-        wait_until(lambda: not self.node.processes(), 20.0, "the server ends")
+        wait_until(lambda: not self.node.processes(), 60.0, "the server ends")
 
     def write_config(self, path: Path) -> Path:
         """Write the orchestrator's configuration for it; the path."""

@@ -23,7 +23,7 @@ from tests.ring.api import wait_until
 
 WRITE = "ORCHESTRATOR_WRITE_OUTCOMES"
 EXIT_CODES = {"done": 0, "failed": 1, "unreachable": 1, "refused": 2, "in_doubt": 4, "not there": 5}
-LOOK_TIMEOUT = 20.0
+LOOK_TIMEOUT = 60.0
 SETTLED = 0.02  # seconds in which no server logs anything
 TROUBLE = re.compile(r"(?:Error|Fatal|Panic): (.*)")
 NOISE = re.compile(r"Raw backtrace|killed with signal|Command .* failed$")
@@ -254,7 +254,7 @@ def _named(site: Site, text: str) -> str:
 def wrong_password(node: Node) -> None:
     """Log in with a wrong password once."""
     with (
-        socket.create_connection((node.address, node.imap_port), timeout=10) as connection,
+        socket.create_connection((node.address, node.imap_port), timeout=30) as connection,
         connection.makefile("rwb") as stream,
     ):
         stream.readline()

@@ -56,7 +56,7 @@ def test_a_process_that_served_a_user_cannot_serve_the_host(
     assert served.state == "done", served
     lost = cli("b1", "who", [])
     assert (lost.state, lost.error) == ("failed", LOST), lost
-    wait_until(lambda: "/anvil) failed: Permission denied" in quick_ring.log("b1"), 10.0, "it says why")
+    wait_until(lambda: "/anvil) failed: Permission denied" in quick_ring.log("b1"), 60.0, "it says why")
     served = cli("b1", "mailboxStatus", [f"user={quick_ring.users[0]}", "field=messages", "mailboxMask=INBOX"])
     config.write_text(usual + "retry: {base: 10ms}\n")
     assert cli("b1", "who", []).state == "done"

@@ -16,8 +16,8 @@ from typing import Any
 from tests.ring import api, leftovers
 from tests.ring.api import RingError, wait_until
 
-START_TIMEOUT = 20.0
-STOP_TIMEOUT = 20.0  # a master gives its children up to 6 s
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 40.0  # a master gives its children up to 6 s
 LOG_LINES = 30
 
 # All file descriptors there may be: with the usual soft limit of 1024 a server would lower its own limits.
@@ -100,7 +100,7 @@ class Node:
     def answers(self) -> bool:
         """Whether its doveadm HTTP API answers."""
         try:
-            self.call("who", {"mask": ["nobody"]}, timeout=2.0)
+            self.call("who", {"mask": ["nobody"]}, timeout=10.0)
         except (OSError, http.client.HTTPException, json.JSONDecodeError, RingError):
             return False
         return True

@@ -81,7 +81,7 @@ class Writing:
 
     def call(self, job: Callable[[sqlite3.Connection], Any]) -> Any:
         """Run a job, and wait for it."""
-        return self.writer.call(job).result(timeout=5)
+        return self.writer.call(job).result(timeout=30)
 
 
 def ended(

@@ -46,7 +46,7 @@ def report(
                 "INSERT INTO event VALUES (?, ?, ?)", (at, kind, text)
             )
         )
-    writer.call(job or (lambda _connection: None)).result(timeout=5)
+    writer.call(job or (lambda _connection: None)).result(timeout=30)
     writer.close()
     with RunFile(path) as file:
         return make_report(file, holder)
