@@ -286,6 +286,13 @@ class Scheduler:
         self.stopped = self.stopped or reason
 
     @property
+    def awaits_journal(self) -> bool:
+        """Whether most of what may be under way is not on the wire any more, but waits to be recorded."""
+        if self.in_flight * 2 > self.unrecorded:
+            return False
+        return not self.in_flight or self.unrecorded >= self.rules.in_flight
+
+    @property
     def done(self) -> bool:
         """Whether nothing is left to send, to hear, or to record."""
         if self.unrecorded or self.in_flight:

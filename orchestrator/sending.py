@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -84,6 +85,7 @@ class Sending:
         self._until = compile_value(until) if until is not None else None
         self._careful = scheduler.rules.effect is Repeatability.UNREPEATABLE
         self._evidence_left: dict[str, int] = {}
+        self._parked: list[asyncio.Future[Operation | None]] = []
         self._wake = anyio.Event()
         self._cancel = anyio.CancelScope()
 
@@ -119,6 +121,8 @@ class Sending:
                 self._cancel.deadline = anyio.current_time() + GRACE
             if not scheduler.done:
                 await self._pause(self._wake)
+        for place in self._parked:
+            place.set_result(None)
 
     async def _pause(self, wake: anyio.Event) -> None:
         until = self._scheduler.due(self._edge.clock())
@@ -137,6 +141,8 @@ class Sending:
         while (operation := self._scheduler.next(now)) is not None:
             if self._careful:
                 batch.append(operation)
+            elif self._parked:
+                self._parked.pop().set_result(operation)
             else:
                 group.start_soon(self._chain, operation)
         if batch:
@@ -151,7 +157,19 @@ class Sending:
             await self._attempt(operation)
             operation = self._scheduler.next(self._edge.clock())
             self._feed()
-        self._wake.set()
+            if operation is None:
+                if self._scheduler.awaits_journal:
+                    self._edge.session.flush()
+                self._wake.set()
+                operation = await self._park()
+
+    async def _park(self) -> Operation | None:
+        """Wait for another operation, which costs less than a new task; None when there is none any more."""
+        if self._scheduler.done:  # nobody would come for it any more
+            return None
+        place: asyncio.Future[Operation | None] = asyncio.get_running_loop().create_future()
+        self._parked.append(place)
+        return await place
 
     # one attempt
 

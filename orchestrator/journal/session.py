@@ -19,7 +19,7 @@ from orchestrator.outcome import State
 from orchestrator.plan import Plan, PlannedStep, Scope
 
 T = TypeVar("T")
-GATHER = 0.004  # seconds that a first record waits for others
+GATHER = 0.012  # seconds that a first record waits for others; a commit costs as much as ten requests
 
 
 def now_ms() -> int:
@@ -67,12 +67,16 @@ class Session:
     def record(self, finished: Finished) -> None:
         """Queue an attempt's end; `recorded` tells when it is durable.
 
-        What ends while a commit is on its way, or within a moment, is committed together: the more there is to write,
-        the larger the groups.
+        What ends within a moment is committed together: the more there is to write, the larger the groups.
         """
         self._gathered.append(finished)
-        if not self._writing and self._timer is None and self._loop:
-            self._timer = self._loop.call_later(GATHER, self._flush)
+        if not self._writing and self._timer is None:
+            self._gather()
+
+    def flush(self) -> None:
+        """Wait for no further records."""
+        if not self._writing:
+            self._flush()
 
     async def intend(self, intents: Sequence[Intent]) -> None:
         """Make durable that unrepeatable operations are about to be sent."""
@@ -158,6 +162,10 @@ class Session:
     async def _execute(self, statement: str, values: tuple[object, ...]) -> None:
         await self._call(lambda connection: connection.execute(statement, values).rowcount)
 
+    def _gather(self) -> None:
+        if self._loop:
+            self._timer = self._loop.call_later(GATHER, self._flush)
+
     def _flush(self) -> None:
         if self._timer:
             self._timer.cancel()
@@ -169,7 +177,8 @@ class Session:
     def _written(self, count: int) -> None:
         self._writing = False
         self.recorded(count)
-        self._flush()
+        if self._gathered and self._timer is None:
+            self._gather()
 
     async def _call(self, job: Callable[[sqlite3.Connection], T]) -> T:
         self._flush()
