@@ -82,9 +82,11 @@ def _rows(call: Call, work: Callable[[Account], list[Row]]) -> Reply:
 def mailbox_status(call: Call) -> Reply:
     """`mailboxStatus`: the one that tells the truth about an unreadable home: 75."""
     fields, masks = call.names("field"), call.names("mailboxMask")
-    if not fields or not masks:
+    if not fields or masks is None or (not masks and call.version == "2.3"):
         raise call.usage()
-    fields = " ".join(fields).split()  # one text with blanks does as well
+    masks = masks or ["*"]  # an empty list is all mailboxes in 2.4.1
+    if call.version == "2.3":
+        fields = " ".join(fields).split()  # one text with blanks does as well
     wanted = _FIELDS if "all" in fields else tuple(field for field in _FIELDS if field in fields)
     if set(fields) - {"all", *_FIELDS}:
         raise Died(f"Unknown status field: {fields[0]}")
