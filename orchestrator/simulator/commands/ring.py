@@ -68,6 +68,9 @@ def _ring_row(call: Call, ip: str, kind: str, status: str, *, idle: bool) -> Row
 
 
 def _ring_ip(call: Call) -> str:
+    port = call.text("port")
+    if port is not None and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise call.usage()
     try:
         return str(IPv4Address(call.required("ip")))
     except AddressValueError:
