@@ -131,9 +131,14 @@ class Host:
 
 @dataclass(slots=True, eq=False)
 class Director(Host):
-    """A director; `sessions` are those that it proxies."""
+    """A director; `sessions` are those that it proxies.
+
+    Attributes:
+        left: It was asked to remove itself from the ring.
+    """
 
     role: ClassVar[str] = "director"
+    left: bool = False
 
 
 @dataclass(slots=True, eq=False)

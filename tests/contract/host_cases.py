@@ -195,6 +195,11 @@ SCENARIOS: tuple[Scenario, ...] = (
         ok("b1", "index", {"user": "unreadable", "mailboxMask": "*"}),
         fails("b1", "mailboxStatus", _STATUS | {"user": "unreadable"}, 75),
         fails("b1", "mailboxStatus", _STATUS | {"user": "unread*"}, 75),
+        *(
+            ok("b1", "mailboxStatus", _STATUS | {"user": "unreadable", "mailboxMask": masks})
+            for masks in (["*"], ["I*"], ["%"], ["NoSuch*"], ["INBOX", "*"])
+        ),
+        ok("b1", "mailboxStatus", _STATUS | {"user": "unreadable", "mailboxMask": "*", "totalSum": True}, '{"messages":"0"}'),
         ok("b1", "forceResync", {"user": "unread*", "mailboxMask": "*"}),
         ok("b1", "mailboxList", {"user": "unreadable"}, '{"mailbox":"INBOX"}'),
         ok("b1", "quotaGet", {"user": "unreadable"},
