@@ -17,7 +17,7 @@ from orchestrator.dovecot import catalog, evidence
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.command import request_body
-from orchestrator.dovecot.exchange import Exchange, NotSent
+from orchestrator.dovecot.exchange import Exchange, NoAnswer, NotSent
 from orchestrator.errors import ExpressionError
 from orchestrator.expression import compile_value, truth
 from orchestrator.inventory import Host
@@ -85,6 +85,7 @@ class Sending:
         self._until = compile_value(until) if until is not None else None
         self._careful = scheduler.rules.effect is Repeatability.UNREPEATABLE
         self._evidence_left: dict[str, int] = {}
+        self._readings: dict[str, evidence.Readings] = {}
         self._parked: list[asyncio.Future[Operation | None]] = []
         self._wake = anyio.Event()
         self._cancel = anyio.CancelScope()
@@ -188,7 +189,7 @@ class Sending:
             if self._until is not None and not outcome.error:
                 outcome = self._judged(outcome, operation)
             if self._worth_asking(outcome.kind, operation):
-                outcome = await self._with_evidence(outcome, operation, moment)
+                outcome = await self._with_evidence(outcome, operation, started, moment)
             if self._careful and outcome.kind in {Kind.UNKNOWN, Kind.TEMPORARY}:
                 outcome = await self._probed(outcome, operation)
         except get_cancelled_exc_class():
@@ -211,17 +212,32 @@ class Sending:
             return self._careful or operation.attempts + 1 >= self._scheduler.rules.retry.attempts
         return kind in {Kind.FAILED, Kind.UNKNOWN}
 
-    async def _with_evidence(self, outcome: Outcome, operation: Operation, moment: int) -> Outcome:
+    async def _with_evidence(self, outcome: Outcome, operation: Operation, started: float, moment: int) -> Outcome:
         """The outcome with what the host logged about it; a few times for each host and step, not for all of a storm."""
         host = operation.host
         left = self._evidence_left.setdefault(host, EVIDENCE)
         if not left or self._command == evidence.COMMAND:
             return outcome
         self._evidence_left[host] = left - 1
-        exchange = await self._edge.client.post(host, evidence.question(moment), EVIDENCE_TIMEOUT)
+        exchange = await self._ask_log(host, moment)
         found = classify(exchange, catalog.find(evidence.COMMAND), evidence.TAG)
-        text = evidence.lines(found.rows, operation.parameters)
+        readings = self._readings.setdefault(host, evidence.Readings())
+        rows = readings.new(found.rows, started, self._edge.clock())
+        text = evidence.lines(rows, operation.parameters, self._entry.doveadm if self._entry else "")
         return replace(outcome, evidence=self._edge.client.redact(host, text))
+
+    async def _ask_log(self, host: str, moment: int) -> Exchange:
+        """The host's log since just before a moment; asked once more when no answer comes.
+
+        A reused process of 2.3 that has worked on a user's mail cannot read the log, and dies of the request.
+        """
+        until = self._edge.clock() + EVIDENCE_TIMEOUT
+        body = evidence.question(moment)
+        exchange = await self._edge.client.post(host, body, EVIDENCE_TIMEOUT)
+        left = until - self._edge.clock()
+        if isinstance(exchange, NoAnswer) and left > 0:
+            exchange = await self._edge.client.post(host, body, left)
+        return exchange
 
     async def _probed(self, outcome: Outcome, operation: Operation) -> Outcome:
         """What the step's probe says of an operation whose answer was lost."""

@@ -31,9 +31,12 @@ class Parameter(Strict):
     required: bool = False
     help: str = ""
     versions: list[Version] = Field(default_factory=list)
-    format: Literal["", "address", "ip", "user", "count", "file"] = ""
+    format: Literal["", "address", "address_or_all", "ip", "user", "count", "file"] = ""
+    minimum: int = 0
+    maximum: int | None = None
     option: str = ""
     argument: int | None = None
+    word: str = ""
 
     def types(self) -> set[str]:
         """The types it has in any version."""
@@ -63,6 +66,15 @@ class ParameterTest(Strict):
         if isinstance(value, str):
             return "{{" in value or value.strip().lower() == str(self.equals).lower()
         return bool(value == self.equals)
+
+
+class Need(Strict):
+    """A parameter that another one does not work without; up to `maximum` when it must then be a number."""
+
+    parameter: str
+    equals: bool
+    needs: str
+    maximum: int | None = None
 
 
 class Inverse(Strict):
@@ -99,6 +111,7 @@ class Command(Strict):
     where: Literal["backend", "director", "any"] = "any"
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     one_of: list[list[str]] = Field(default_factory=list)
+    needs: list[Need] = Field(default_factory=list)
     exit_codes: dict[str, ExitCode] = Field(default_factory=dict)
     verify: str = ""
     inverse: Inverse | None = None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.document import nearest
-from orchestrator.dovecot.catalog import Command, Parameter
+from orchestrator.dovecot.catalog import Command, Need, Parameter
 from orchestrator.dovecot.jsontext import dumps
 
 Values = dict[str, Any]
@@ -23,6 +23,7 @@ _UNSENDABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\Z")
 _INTEGER = re.compile(r"-?\d{1,18}\Z")
+_MOST_DIGITS = 18
 MAX_BODY = 1024 * 1024 - 4096  # bytes; 2.3.19.1 refuses bodies above 1 MiB
 
 
@@ -65,11 +66,28 @@ def checker(command: Command | None, given: Mapping[str, Any]) -> Callable[[Valu
     """
     specs = command.parameters if command else {}
     checks = [(name, _check_for(name, specs.get(name))) for name in given]
+    needs = [need for need in command.needs if need.parameter in given] if command else []
 
     def check(values: Values) -> Values:
-        return {name: one(values[name]) for name, one in checks}
+        checked = {name: one(values[name]) for name, one in checks}
+        for need in needs:
+            _check_need(need, checked)
+        return checked
 
     return check
+
+
+def _check_need(need: Need, values: Values) -> None:
+    if values[need.parameter] is not need.equals:
+        return
+    condition = f"with {need.parameter}: {str(need.equals).lower()},"
+    if need.needs not in values:
+        raise ParameterError(need.parameter, f"{condition} {need.needs!r} is needed too")
+    if need.maximum is not None:
+        try:
+            _count(need.needs, values[need.needs], 0, need.maximum)
+        except ParameterError as error:
+            raise ParameterError(need.needs, f"{condition} {error}") from None
 
 
 def _check_for(name: str, spec: Parameter | None) -> Callable[[Any], Any]:
@@ -83,6 +101,8 @@ def _check_for(name: str, spec: Parameter | None) -> Callable[[Any], Any]:
         return lambda value: _integer(name, value)
     if kind == "array":
         return lambda value: _array(name, value, required=spec.required)
+    if spec.format == "count":
+        return lambda value: _count(name, value, spec.minimum, spec.maximum)
     form = _FORMATS.get(spec.format, _string)
     return lambda value: form(name, value)
 
@@ -142,9 +162,15 @@ def _address(name: str, value: Any) -> str:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        if text != "all" and not _is_host_name(text):
+        if text == "all":  # the host would look for a machine of this name
+            raise ParameterError(name, f"{name} must be one address; this command does not know 'all'") from None
+        if not _is_host_name(text):
             raise ParameterError(name, f"{name} must be an IP address or a host name, not {text!r}") from None
     return text
+
+
+def _address_or_all(name: str, value: Any) -> str:
+    return "all" if value == "all" else _address(name, value)
 
 
 def _ip(name: str, value: Any) -> str:
@@ -171,10 +197,12 @@ def _user(name: str, value: Any) -> str:
     return text
 
 
-def _count(name: str, value: Any) -> str:
+def _count(name: str, value: Any, least: int, most: int | None) -> str:
     text = _string(name, value)
-    if not text.isascii() or not text.isdigit():
-        raise ParameterError(name, f"{name} must be a number of 0 or more, not {text!r}")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else -1
+    if number < least or (most is not None and number > most):
+        limits = f"of {least} or more" if most is None else f"from {least} to {most}"
+        raise ParameterError(name, f"{name} must be a number {limits}, not {_shown(text)}")
     return text
 
 
@@ -188,9 +216,9 @@ def _any(name: str, value: Any) -> Any:
 
 _FORMATS: dict[str, Callable[[str, Any], str]] = {
     "address": _address,
+    "address_or_all": _address_or_all,
     "ip": _ip,
     "user": _user,
-    "count": _count,
     "file": _stream,
 }
 
@@ -233,6 +261,8 @@ def command_line(name: str, command: Command | None, values: Mapping[str, Any]) 
             words += _option(spec.option, value, texts)
         elif spec and spec.argument is not None:
             positional[spec.argument] = texts
+            if spec.word and spec.argument - 1 not in positional:
+                positional[spec.argument - 1] = [spec.word]  # 2.4 has no parameter for it
         else:
             words += [f"{key}={','.join(texts)}"]
     for position in sorted(positional):

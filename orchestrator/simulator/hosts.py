@@ -9,8 +9,8 @@ from typing import ClassVar
 
 LOG_KEPT = 1000
 
-# name -> (process_limit, client_limit), in the order of `serviceStatus` on 2.3.19.1
-SERVICES: dict[str, tuple[int, int]] = {
+# name -> (process_limit, client_limit), in the order of `serviceStatus`
+_SERVICES_23 = {
     "tcpwrap": (100, 1),
     "health-check": (100, 1),
     "stats": (1, 5000),
@@ -37,6 +37,29 @@ SERVICES: dict[str, tuple[int, int]] = {
     "auth-worker": (100, 1),
     "anvil": (1, 5000),
 }
+_SERVICES_24 = {
+    "auth-worker": (30, 1),
+    "config": (100, 1000),
+    "dict": (100, 1),
+    "dict-async": (100, 1000),
+    "dict-expire": (1, 1),
+    "dns-client": (100, 1),
+    "health-check": (100, 1),
+    "imap-hibernate": (100, 1000),
+    "imap-urlauth": (1024, 1),
+    "imap-urlauth-login": (100, 1),
+    "imap-urlauth-worker": (1024, 1),
+    "indexer": (1, 1000),
+    "indexer-worker": (10, 1),
+    "log": (1, 1000),
+    "imap-login": (100, 1000),
+    "imap": (1024, 1),
+    "doveadm": (100, 1),
+    "auth": (1, 5000),
+    "anvil": (1, 5000),
+    "stats": (1, 5000),
+}
+SERVICES: dict[str, dict[str, tuple[int, int]]] = {"2.3": _SERVICES_23, "2.4": _SERVICES_24}
 STANDING = ("stats", "log", "ipc", "doveadm", "config", "anvil")  # run whether or not anyone asks
 
 
@@ -108,9 +131,14 @@ class Host:
 
 @dataclass(slots=True, eq=False)
 class Director(Host):
-    """A director; `sessions` are those that it proxies."""
+    """A director; `sessions` are those that it proxies.
+
+    Attributes:
+        left: It was asked to remove itself from the ring.
+    """
 
     role: ClassVar[str] = "director"
+    left: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -88,8 +88,8 @@ def _boolean(name: str, value: Any, version: str) -> bool:
     return False
 
 
-def _integer(name: str, value: Any, _version: str) -> int:
-    if value is None or isinstance(value, (list, Pairs)):
+def _integer(name: str, value: Any, version: str) -> int:
+    if isinstance(value, (list, Pairs)) or (value is None and version == "2.3"):
         raise Died(f"Panic: parameter {name}: not a scalar")
     if isinstance(value, str) and _INTEGER.match(value):
         return int(value)

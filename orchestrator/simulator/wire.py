@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.simulator.hosts import Host
     from orchestrator.simulator.record import Record
 
-LARGEST_BODY = 1024 * 1024
+LARGEST_BODY = 1024 * 1024  # of 2.3; 2.4 was seen to take 128 MiB
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Authentication required", 404: "Path Not Found"}
 _REASONS |= {413: "Payload Too Large", 500: "Internal Server Error", 503: "Service Unavailable"}
 _REASONS |= {505: "HTTP Version Not Supported"}
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
             if close and self._transport is not None:
                 self._transport.close()
             return None
-        body = _body(headers, bytes(self._buffer[len(head) + 4 :]))
+        body = _body(headers, bytes(self._buffer[len(head) + 4 :]), limited=self._door.host.version == "2.3")
         if body is None:
             if headers.get("expect", "").lower() == "100-continue" and not self._continued:
                 self._continued = True
@@ -165,7 +165,7 @@ class Connection(asyncio.Protocol):
             extra = tuple(f"WWW-Authenticate: {challenge}" for challenge in _challenges(self._door))
             self._finish(_head(401, 0, "", extra=extra), Response(), records)
             return
-        if response is None and len(request.body) > LARGEST_BODY:
+        if response is None and len(request.body) > LARGEST_BODY and self._door.host.version == "2.3":
             response = Response(413, b"Payload Too Large\r\n", TEXT)
         if response is None and request.method == "GET":
             response = Response(body=_listing(self._door.host, request.path).encode())
@@ -240,12 +240,12 @@ def _path(target: str) -> str:
     return "/" + path.split("/", 3)[3] if path.startswith(("http://", "https://")) and path.count("/") > 2 else path
 
 
-def _body(headers: dict[str, str], rest: bytes) -> bytes | None:
+def _body(headers: dict[str, str], rest: bytes, *, limited: bool) -> bytes | None:
     """The request's body by its length or its chunks; None while some of it is missing."""
     if "chunked" in headers.get("transfer-encoding", "").lower():
         return _unchunked(rest)
     wanted = int(headers.get("content-length", "0"))
-    if wanted > LARGEST_BODY:
+    if limited and wanted > LARGEST_BODY:
         return b" " * (LARGEST_BODY + 1)  # refused without being read
     return rest[:wanted] if len(rest) >= wanted else None
 

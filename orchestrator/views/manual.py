@@ -11,7 +11,13 @@ from orchestrator.dovecot.catalog import Command, Parameter
 from orchestrator.dovecot.command import command_line, encode_parameters, request_body
 from orchestrator.dovecot.endpoint import API_PATH
 
-_SAMPLES = {"user": "jane@example.com", "address": "10.0.0.234", "count": "100", "file": "..."}
+_SAMPLES = {
+    "user": "jane@example.com",
+    "address": "10.0.0.234",
+    "address_or_all": "10.0.0.234",
+    "count": "100",
+    "file": "...",
+}
 _BY_NAME = {
     "mask": "jane@example.com", "user": "jane@example.com", "userMask": "jane@example.com", "service": "imap",
     "mailboxMask": "INBOX", "mailbox": "INBOX", "key": "shared/count", "prefix": "shared/", "dictUri": "proxy::example",

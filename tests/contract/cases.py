@@ -3,15 +3,20 @@
 A request goes to a host by its name (``d1``, ``b1``); ``@b1@`` in a text stands for that host's address,
 ``@directory@`` for one in which the server may write, and ``@fresh@`` for what no earlier run has used. A
 scenario's steps run in order and leave the servers as they found them.
+
+A step holds for 2.3 and for 2.4 unless `on_23`, `on_24` or `differs` says otherwise; one to a director is for 2.3
+alone. Errors are written as 2.3 prints them, with a blank that 2.4 leaves out.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 OK = '[["doveadmResponse",[],"t"]]'
+V23, V24 = "2.3", "2.4"
+VERSIONS = (V23, V24)
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,7 @@ class Step:
     Attributes:
         body: The expected body; None for no reply at all.
         any_order: Rows may come in any order.
+        versions: The versions that give this answer.
     """
 
     host: str
@@ -28,6 +34,17 @@ class Step:
     body: str | None
     status: int = 200
     any_order: bool = False
+    versions: tuple[str, ...] = VERSIONS
+
+    def holds(self, version: str) -> bool:
+        """Whether a server of this version gives this answer; 2.4 has no directors."""
+        return version in self.versions and not (version == V24 and self.host.startswith("d"))
+
+    def expected(self, version: str) -> str | None:
+        """The body as this version prints it."""
+        if self.body is None or version == V23:
+            return self.body
+        return self.body.replace('", "exitCode":', '","exitCode":')
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,25 @@ class Scenario:
 
     name: str
     steps: tuple[Step, ...]
+
+    def of(self, version: str) -> tuple[Step, ...]:
+        """The steps that hold for a version."""
+        return tuple(step for step in self.steps if step.holds(version))
+
+
+def on_23(*steps: Step) -> tuple[Step, ...]:
+    """Steps that hold for 2.3 alone."""
+    return tuple(replace(step, versions=(V23,)) for step in steps)
+
+
+def on_24(*steps: Step) -> tuple[Step, ...]:
+    """Steps that hold for 2.4 alone."""
+    return tuple(replace(step, versions=(V24,)) for step in steps)
+
+
+def differs(old: Step, new: Step) -> tuple[Step, ...]:
+    """What 2.3 does, and what 2.4 does in its place."""
+    return (*on_23(old), *on_24(new))
 
 
 def scenario(name: str, *steps: Step) -> Scenario:

@@ -2,16 +2,80 @@
 
 from __future__ import annotations
 
-from tests.contract.cases import Scenario, dies, fails, invalid, ok, scenario, unknown
+from tests.contract.cases import Scenario, Step, bad, dies, differs, fails, invalid, ok, on_23, on_24, scenario, unknown
 
 _STATUS = {"user": "user150", "field": ["messages"], "mailboxMask": ["INBOX"]}
-_DICT = {"dictUri": "file:@directory@/contract.dict"}
-_FS = {"fsDriver": "posix", "fsArgs": "prefix=@directory@/contract-fs/"}
+_FILE = {"userFile": "user150\n", "field": ["messages"], "mailboxMask": ["INBOX"]}
+_NOBODY = '{"count":"0"}'
+_WRONG_FLAG = "Parameter `separate-connections' must be `true' or `false', not `%s'"
 _SERVICE = (
     '{{"name":"{}","process_count":"0","process_avail":"0","process_limit":"{}","client_limit":"{}",'
     '"throttle_secs":"0","exit_failure_last":"0","exit_failures_in_sec":"0","last_drop_warning":"0",'
     '"listen_pending":"n","listening":"y","doveadm_stop":"n","process_total":"0"}}'
 )
+
+_DICT_23, _DICT_24 = {"dictUri": "file:@directory@/contract.dict"}, {"filterName": "mail_attribute"}
+_FS_23 = {"fsDriver": "posix", "fsArgs": "prefix=@directory@/contract-fs/"}
+_FS_24 = {"filterName": "mail_ext_attachment"}
+
+
+def _dict(store: dict[str, str]) -> tuple[Step, ...]:
+    """What is kept in a dictionary, and what is not there."""
+    return (
+        fails("b1", "dictGet", store | {"key": "shared/c1"}, 68),
+        fails("b1", "dictInc", store | {"key": "shared/c1", "difference": 1}, 68),
+        ok("b1", "dictSet", store | {"key": "shared/c1", "value": 'v é "q"'}),
+        ok("b1", "dictSet", store | {"key": "shared/c1", "value": 'v é "q"'}),
+        ok("b1", "dictGet", store | {"key": "shared/c1"}, '{"value":"v é \\"q\\""}'),
+        ok("b1", "dictSet", store | {"key": "shared/c1", "value": "5"}),
+        ok("b1", "dictInc", store | {"key": "shared/c1", "difference": 3}),
+        ok("b1", "dictInc", store | {"key": "shared/c1", "difference": "-2"}),
+        ok("b1", "dictGet", store | {"key": "shared/c1"}, '{"value":"6"}'),
+        invalid("b1", "dictInc", store | {"key": "shared/c1", "difference": "x"}),
+        ok("b1", "dictIter", store | {"prefix": "shared/"}, '{"key":"shared/c1","value":"6"}'),
+        ok("b1", "dictIter", store | {"prefix": "shared/", "noValue": True}, '{"key":"shared/c1"}'),
+        ok("b1", "dictIter", store | {"prefix": "shared/zz/"}),
+        ok("b1", "dictUnset", store | {"key": "shared/c1"}),
+        ok("b1", "dictUnset", store | {"key": "shared/c1"}),
+        fails("b1", "dictGet", store | {"key": "shared/c1"}, 68),
+        fails("b1", "dictGet", store | {"key": "priv/x", "user": "user001"}, 68),
+        ok("b1", "dictSet", store | {"key": "priv/x", "user": "user001", "value": "1"}),
+        ok("b1", "dictGet", store | {"key": "priv/x", "user": "user001"}, '{"value":"1"}'),
+        ok("b1", "dictGet", store | {"key": "priv/x", "user": "user002"}, '{"value":"1"}'),
+        ok("b1", "dictUnset", store | {"key": "priv/x", "user": "user001"}),
+    )  # fmt: skip
+
+
+def _bad_dict(store: dict[str, str]) -> tuple[Step, ...]:
+    """Keys that are none, and none at all."""
+    return (
+        fails("b1", "dictGet", store | {"key": "nonsense"}, 64),
+        fails("b1", "dictGet", store, 64),
+        fails("b1", "dictSet", store | {"key": "shared/k"}, 64),
+        fails("b1", "dictInc", store | {"key": "shared/k"}, 64),
+        fails("b1", "dictIter", store, 64),
+        fails("b1", "dictUnset", store | {"key": "x"}, 64),
+        fails("b1", "dictSet", store | {"key": "x", "value": "1"}, 64),
+    )  # fmt: skip
+
+
+def _fs(store: dict[str, str]) -> tuple[Step, ...]:
+    """Files that are not there."""
+    return (
+        fails("b1", "fsGet", store | {"path": "nope"}, 68),
+        fails("b1", "fsStat", store | {"path": "nope"}, 68),
+        fails("b1", "fsPut", store | {"inputPath": "/tmp/doesnotexist", "path": "put.txt"}, 75),
+        fails("b1", "fsCopy", store | {"sourcePath": "nope", "destinationPath": "copy.txt"}, 68),
+        fails("b1", "fsDelete", store | {"path": ["nope"]}, 68),
+        ok("b1", "fsMetadata", store | {"path": "nope"}, '{"key":":/X-Dovecot-fs-api-OrigPath","value":"nope"}'),
+        ok("b1", "fsIter", store | {"path": "nodir/"}),
+        ok("b1", "fsIterDirs", store | {"path": "nodir/"}),
+        fails("b1", "fsDelete", store | {"path": ["nodir/"]}, 68),
+        ok("b1", "fsDelete", store | {"path": []}),
+        dies("b1", "fsGet", store),
+        dies("b1", "fsDelete", store),
+    )  # fmt: skip
+
 
 SCENARIOS: tuple[Scenario, ...] = (
     scenario("who: nobody",
@@ -22,31 +86,42 @@ SCENARIOS: tuple[Scenario, ...] = (
         fails("b1", "who", {"mask": ["a", "b"]}, 64),
         fails("b1", "who", {"mask": ["10.0.0.0/8", "127.0.0.0/8"]}, 64),
         dies("b1", "who", {"mask": ["zz"], "socketPath": "/nonexistent"}),
-        dies("b1", "who", {"mask": "", "separateConnections": 0, "socketPath": ""}),
+        *differs(
+            dies("b1", "who", {"mask": "", "separateConnections": 0, "socketPath": ""}),
+            bad("b1", '[["who",{"mask":"","separateConnections":0,"socketPath":""},"t"]]', _WRONG_FLAG % 0),
+        ),
         invalid("b1", "who", {"bogus": "x"}),
     ),
     scenario("kick: nobody",
-        fails("b1", "kick", {"mask": ["nobody"]}, 68),
-        fails("b1", "kick", {"mask": "nobody"}, 68),
-        fails("b1", "kick", {"mask": ["nobody"], "force": True}, 68),
-        fails("b1", "kick", {"mask": ["10.9.9.0/24"]}, 68),
-        fails("b1", "kick", {"mask": []}, 68),
-        fails("b1", "kick", {"mask": ""}, 68),
-        fails("b1", "kick", {"mask": ["127.0.0.1", "zz"]}, 68),
-        fails("b1", "kick", {"mask": ["a", "b"]}, 64),
-        fails("b1", "kick", {}, 64),
+        *on_23(
+            *(fails("b1", "kick", {"mask": mask}, 68) for mask in (["nobody"], "nobody", ["10.9.9.0/24"], [], "")),
+            fails("b1", "kick", {"mask": ["nobody"], "force": True}, 68),
+            fails("b1", "kick", {"mask": ["127.0.0.1", "zz"]}, 68),
+            fails("b1", "kick", {"mask": ["a", "b"]}, 64),
+            fails("b1", "kick", {}, 64),
+        ),
+        *on_24(
+            *(ok("b1", "kick", {"mask": mask}, _NOBODY) for mask in (["nobody"], "nobody", ["10.9.9.0/24"], "")),
+            ok("b1", "kick", {"mask": ["127.0.0.1", "zz"]}, _NOBODY),
+            ok("b1", "kick", {"mask": ["*"], "destHost": "127.0.99.9"}, _NOBODY),
+            invalid("b1", "kick", {"mask": ["nobody"], "force": True}),
+            dies("b1", "kick", {"mask": []}),
+            dies("b1", "kick", {"mask": ["a", "b"]}),
+            dies("b1", "kick", {}),
+        ),
         invalid("b1", "kick", {"user": ["nobody"]}),
     ),
     scenario("proxyList and proxyKick without sessions",
         ok("b1", "proxyList"),
         dies("b1", "proxyKick"),
         dies("d1", "proxyKick"),
-        ok("d1", "proxyKick", {"user": []}, '{"count":"0"}'),
-        ok("d1", "proxyKick", {"host": ""}, '{"count":"0"}'),
-        ok("b1", "proxyKick", {"user": ["nobody"]}, '{"count":"0"}'),
-        ok("d1", "proxyKick", {"user": "nobody"}, '{"count":"0"}'),
-        ok("d1", "proxyKick", {"user": ["user1*"]}, '{"count":"0"}'),
-        ok("d1", "proxyKick", {"host": "127.0.99.9"}, '{"count":"0"}'),
+        ok("d1", "proxyKick", {"user": []}, _NOBODY),
+        ok("d1", "proxyKick", {"host": ""}, _NOBODY),
+        *differs(ok("b1", "proxyKick", {"user": ["nobody"]}, _NOBODY), invalid("b1", "proxyKick", {"user": ["nobody"]})),
+        *on_24(ok("b1", "proxyKick", {"mask": ["nobody"]}, _NOBODY), dies("b1", "proxyKick", {"mask": []})),
+        ok("d1", "proxyKick", {"user": "nobody"}, _NOBODY),
+        ok("d1", "proxyKick", {"user": ["user1*"]}, _NOBODY),
+        ok("d1", "proxyKick", {"host": "127.0.99.9"}, _NOBODY),
     ),
     scenario("penalty",
         ok("b1", "penalty"),
@@ -56,7 +131,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     scenario("mailboxStatus",
         ok("b1", "mailboxStatus", _STATUS, '{"mailbox":"INBOX","messages":"0"}'),
-        ok("b1", "mailboxStatus", _STATUS | {"field": "messages unseen"}, '{"mailbox":"INBOX","messages":"0","unseen":"0"}'),
+        *differs(
+            ok("b1", "mailboxStatus", _STATUS | {"field": "messages unseen"}, '{"mailbox":"INBOX","messages":"0","unseen":"0"}'),
+            dies("b1", "mailboxStatus", _STATUS | {"field": "messages unseen"}),
+        ),
         ok("b1", "mailboxStatus", _STATUS | {"field": ["unseen", "messages"]}, '{"mailbox":"INBOX","messages":"0","unseen":"0"}'),
         ok("b1", "mailboxStatus", _STATUS | {"mailboxMask": "*", "totalSum": True}, '{"messages":"0"}'),
         ok("b1", "mailboxStatus", _STATUS | {"mailboxMask": ["NoSuch*"]}),
@@ -66,13 +144,19 @@ SCENARIOS: tuple[Scenario, ...] = (
         ok("b1", "mailboxStatus", _STATUS | {"user": "USER150"}, '{"mailbox":"INBOX","messages":"0"}'),
         fails("b1", "mailboxStatus", _STATUS | {"user": ""}, 67),
         fails("b1", "mailboxStatus", _STATUS | {"user": "user15[0]"}, 67),
-        dies("b1", "mailboxStatus", _STATUS | {"mailboxMask": []}),
+        *differs(
+            dies("b1", "mailboxStatus", _STATUS | {"mailboxMask": []}),
+            ok("b1", "mailboxStatus", _STATUS | {"mailboxMask": []}, '{"mailbox":"INBOX","messages":"0"}'),
+        ),
         dies("b1", "mailboxStatus", _STATUS | {"field": []}),
         ok("b1", "mailboxStatus", _STATUS | {"user": "user15?"}, ",".join(
             f'{{"username":"user15{last}","mailbox":"INBOX","messages":"0"}}' for last in range(10)
         )),
         ok("b1", "mailboxStatus", _STATUS | {"user": "zz*"}),
-        ok("b1", "mailboxStatus", {"userFile": "user150\n", "field": ["messages"], "mailboxMask": ["INBOX"]}),
+        *differs(
+            ok("b1", "mailboxStatus", _FILE),
+            ok("b1", "mailboxStatus", _FILE, '{"username":"user150","mailbox":"INBOX","messages":"0"}'),
+        ),
         fails("b1", "mailboxStatus", _STATUS | {"user": "nobody"}, 67),
         dies("b1", "mailboxStatus", {"field": ["messages"], "mailboxMask": ["*"]}),
         dies("b1", "mailboxStatus", {"user": "user150", "mailboxMask": ["*"]}),
@@ -111,6 +195,11 @@ SCENARIOS: tuple[Scenario, ...] = (
         ok("b1", "index", {"user": "unreadable", "mailboxMask": "*"}),
         fails("b1", "mailboxStatus", _STATUS | {"user": "unreadable"}, 75),
         fails("b1", "mailboxStatus", _STATUS | {"user": "unread*"}, 75),
+        *(
+            ok("b1", "mailboxStatus", _STATUS | {"user": "unreadable", "mailboxMask": masks})
+            for masks in (["*"], ["I*"], ["%"], ["NoSuch*"], ["INBOX", "*"])
+        ),
+        ok("b1", "mailboxStatus", _STATUS | {"user": "unreadable", "mailboxMask": "*", "totalSum": True}, '{"messages":"0"}'),
         ok("b1", "forceResync", {"user": "unread*", "mailboxMask": "*"}),
         ok("b1", "mailboxList", {"user": "unreadable"}, '{"mailbox":"INBOX"}'),
         ok("b1", "quotaGet", {"user": "unreadable"},
@@ -137,69 +226,49 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     scenario("authCacheFlush",
         dies("b1", "authCacheFlush"),
-        ok("b1", "authCacheFlush", {"socketPath": "/nonexistent", "user": ["nobody"]}, '{"entries":"0"}'),
-        ok("b1", "authCacheFlush", {"user": ["nobody"]}, '{"entries":"0"}'),
-        ok("b1", "authCacheFlush", {"user": "nobody"}, '{"entries":"0"}'),
+        *on_23(
+            ok("b1", "authCacheFlush", {"socketPath": "/nonexistent", "user": ["nobody"]}, '{"entries":"0"}'),
+            ok("b1", "authCacheFlush", {"user": ["nobody"]}, '{"entries":"0"}'),
+            ok("b1", "authCacheFlush", {"user": "nobody"}, '{"entries":"0"}'),
+        ),
+        *on_24(*(dies("b1", "authCacheFlush", {"user": user}) for user in (["nobody"], "nobody", []))),
     ),
-    scenario("dict",
-        fails("b1", "dictGet", _DICT | {"key": "shared/c1"}, 68),
-        fails("b1", "dictInc", _DICT | {"key": "shared/c1", "difference": 1}, 68),
-        ok("b1", "dictSet", _DICT | {"key": "shared/c1", "value": 'v é "q"'}),
-        ok("b1", "dictSet", _DICT | {"key": "shared/c1", "value": 'v é "q"'}),
-        ok("b1", "dictGet", _DICT | {"key": "shared/c1"}, '{"value":"v é \\"q\\""}'),
-        ok("b1", "dictSet", _DICT | {"key": "shared/c1", "value": "5"}),
-        ok("b1", "dictInc", _DICT | {"key": "shared/c1", "difference": 3}),
-        ok("b1", "dictInc", _DICT | {"key": "shared/c1", "difference": "-2"}),
-        ok("b1", "dictGet", _DICT | {"key": "shared/c1"}, '{"value":"6"}'),
-        invalid("b1", "dictInc", _DICT | {"key": "shared/c1", "difference": "x"}),
-        ok("b1", "dictIter", _DICT | {"prefix": "shared/"}, '{"key":"shared/c1","value":"6"}'),
-        ok("b1", "dictIter", _DICT | {"prefix": "shared/", "noValue": True}, '{"key":"shared/c1"}'),
-        ok("b1", "dictIter", _DICT | {"prefix": "shared/zz/"}),
-        ok("b1", "dictUnset", _DICT | {"key": "shared/c1"}),
-        ok("b1", "dictUnset", _DICT | {"key": "shared/c1"}),
-        fails("b1", "dictGet", _DICT | {"key": "shared/c1"}, 68),
-        fails("b1", "dictGet", _DICT | {"key": "priv/x", "user": "user001"}, 68),
-        ok("b1", "dictSet", _DICT | {"key": "priv/x", "user": "user001", "value": "1"}),
-        ok("b1", "dictGet", _DICT | {"key": "priv/x", "user": "user001"}, '{"value":"1"}'),
-        ok("b1", "dictGet", _DICT | {"key": "priv/x", "user": "user002"}, '{"value":"1"}'),
-        ok("b1", "dictUnset", _DICT | {"key": "priv/x", "user": "user001"}),
-    ),
+    scenario("dict", *on_23(*_dict(_DICT_23)), *on_24(*_dict(_DICT_24))),
     scenario("dict: bad parameters",
-        fails("b1", "dictGet", _DICT | {"key": "nonsense"}, 64),
-        fails("b1", "dictGet", _DICT, 64),
-        fails("b1", "dictGet", {"dictUri": "nosuchdriver:/x", "key": "shared/k"}, 75),
+        *on_23(
+            *_bad_dict(_DICT_23),
+            fails("b1", "dictGet", {"dictUri": "nosuchdriver:/x", "key": "shared/k"}, 75),
+            invalid("b1", "dictGet", _DICT_24 | {"key": "shared/k"}),
+        ),
+        *on_24(
+            *_bad_dict(_DICT_24),
+            fails("b1", "dictGet", {"filterName": "nosuch", "key": "shared/k"}, 75),
+            invalid("b1", "dictGet", _DICT_23 | {"key": "shared/k"}),
+        ),
         fails("b1", "dictGet", {"key": "shared/k"}, 64),
-        fails("b1", "dictSet", _DICT | {"key": "shared/k"}, 64),
-        fails("b1", "dictInc", _DICT | {"key": "shared/k"}, 64),
-        fails("b1", "dictIter", _DICT, 64),
-        fails("b1", "dictUnset", _DICT | {"key": "x"}, 64),
-        fails("b1", "dictSet", _DICT | {"key": "x", "value": "1"}, 64),
     ),
     scenario("fs",
-        fails("b1", "fsGet", _FS | {"path": "nope"}, 68),
-        fails("b1", "fsStat", _FS | {"path": "nope"}, 68),
-        fails("b1", "fsPut", _FS | {"inputPath": "/tmp/doesnotexist", "path": "put.txt"}, 75),
-        fails("b1", "fsCopy", _FS | {"sourcePath": "nope", "destinationPath": "copy.txt"}, 68),
-        fails("b1", "fsDelete", _FS | {"path": ["nope"]}, 68),
-        ok("b1", "fsMetadata", _FS | {"path": "nope"}, '{"key":":/X-Dovecot-fs-api-OrigPath","value":"nope"}'),
-        ok("b1", "fsIter", _FS | {"path": "nodir/"}),
-        ok("b1", "fsIterDirs", _FS | {"path": "nodir/"}),
-        ok("b1", "fsDelete", _FS | {"path": ["nodir/"], "recursive": True}),
-        fails("b1", "fsDelete", _FS | {"path": ["nodir/"]}, 68),
-        ok("b1", "fsDelete", _FS | {"path": []}),
-        dies("b1", "fsGet", {"fsDriver": "posix", "path": "/nonexistent"}),
+        *on_23(
+            *_fs(_FS_23),
+            ok("b1", "fsDelete", _FS_23 | {"path": ["nodir/"], "recursive": True}),
+            dies("b1", "fsGet", {"fsDriver": "posix", "path": "/nonexistent"}),
+            dies("b1", "fsGet", {"fsDriver": "nosuch", "fsArgs": "", "path": "x"}),
+        ),
+        *on_24(
+            *_fs(_FS_24),
+            fails("b1", "fsDelete", _FS_24 | {"path": ["nodir/"], "recursive": True}, 75),
+            dies("b1", "fsGet", {"filterName": "nosuch", "path": "x"}),
+        ),
         dies("b1", "fsGet"),
-        dies("b1", "fsGet", _FS),
-        dies("b1", "fsGet", {"fsDriver": "nosuch", "fsArgs": "", "path": "x"}),
-        dies("b1", "fsDelete", _FS),
         dies("b1", "fsStat", {"path": "x"}),
     ),
     scenario("serviceStatus",
         ok("b1", "serviceStatus", {"service": ["nosuch"]}),
         ok("b1", "processStatus", {"service": ["nosuch"]}),
-        ok("b1", "serviceStatus", {"service": ["tcpwrap", "dns-client"]}, ",".join(
+        *on_23(ok("b1", "serviceStatus", {"service": ["tcpwrap", "dns-client"]}, ",".join(
             _SERVICE.format(name, 100, 1) for name in ("tcpwrap", "dns-client")
-        ), any_order=True),
+        ), any_order=True)),
+        *on_24(ok("b1", "serviceStatus", {"service": ["tcpwrap", "dns-client"]}, _SERVICE.format("dns-client", 100, 1))),
         fails("b1", "serviceStop", {"service": ["nosuch"]}, 68),
         dies("b1", "serviceStop"),
         ok("b1", "serviceStop", {"service": []}),
@@ -216,11 +285,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         ok("b1", "logReopen"),
         ok("b1", "statsAdd"),
         ok("b1", "statsRemove"),
-        ok("b1", "oldstatsReset"),
-        ok("b1", "oldstatsDump", {"type": "session"}),
-        fails("b1", "oldstatsDump", {}, 64),
-        dies("b1", "oldstatsDump", {"type": "bogus"}),
-        unknown("b1", "indexerAdd"),
+        *on_23(
+            ok("b1", "oldstatsReset"),
+            ok("b1", "oldstatsDump", {"type": "session"}),
+            fails("b1", "oldstatsDump", {}, 64),
+            dies("b1", "oldstatsDump", {"type": "bogus"}),
+        ),
+        *on_24(unknown("b1", "oldstatsReset"), unknown("b1", "replicatorStatus"), ok("b1", "statsReopen")),
+        *on_23(unknown("b1", "indexerAdd")),
         unknown("d1", "quotaGet", {"user": "user001"}),
     ),
 )  # fmt: skip

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
-from tests.contract.cases import OK, Scenario, bad, dies, fails, invalid, ok, raw, scenario, unknown
+import json
+from collections.abc import Iterator
+
+from tests.contract.cases import (
+    OK,
+    Scenario,
+    Step,
+    bad,
+    dies,
+    differs,
+    fails,
+    invalid,
+    ok,
+    on_23,
+    on_24,
+    raw,
+    scenario,
+    unknown,
+)
 
 _NOBODY = '["who",{"mask":["zz"]},"%s"]'
-_AFTER_ARRAY = "JSON parse error: Expected ',' or '}' after array value"
-_INVALID_DATA = "JSON parse error: Invalid data as value"
-_MISSING = "JSON parse error: Missing '}'"
+_AFTER_ARRAY = "Expected ',' or '}' after array value"
+_INVALID_DATA = "Invalid data as value"
+_MISSING, _END_IN_ARRAY = "Missing '}'", "Encountered end of input inside array"
+_MORE, _SPURIOUS = "Unexpected data at the end", "Spurious data at end of JSON text"
+_NO_ARRAY, _NO_ROOT = "Request must be a JSON array", "Root is not an array"
 _NO_OBJECT = "Parameters must be contained in a JSON object"
 _NO_TAG = "Command ID must be a string"
 _BAD_ARRAY = "Parameter `mask' must be string or array"
 _BAD_ITEM = "Command parameter array can only containstring values"
-_DICT = '"dictUri":"file:@directory@/contract.dict"'
+_BAD_FLAG = "Parameter `separate-connections' must be `true' or `false', not `%s'"
+_DICT_23, _DICT_24 = {"dictUri": "file:@directory@/contract.dict"}, {"filterName": "mail_attribute"}
 
-_SYNTAX = (
-    ("empty body", "", _MISSING),
-    ("blank body", "  \n", _MISSING),
-    ("no json", "x", _INVALID_DATA),
-    ("object", "{}", "Request must be a JSON array"),
-    ("string", '"x"', "Request must be a JSON array"),
-    ("number", "5", "Request must be a JSON array"),
-    ("null", "null", "Request must be a JSON array"),
+
+def _unreadable(send: str, text: str) -> Step:
+    """A body that the parser refuses."""
+    return bad("b1", send, f"JSON parse error: {text}")
+
+
+# What is sent, and the text of both versions.
+_SHAPES = (
     ("number in list", "[5]", "Command must be a JSON array"),
     ("name in list", '["who"]', "Command must be a JSON array"),
     ("object in list", "[{}]", "Command must be a JSON array"),
@@ -38,27 +59,33 @@ _SYNTAX = (
     ("number for an unknown command's tag", '[["nosuch",{},5]]', _NO_TAG),
     ("fourth element", '[["who",{},"t","extra"]]', "Unexpected JSON element at end of command"),
     ("object as fourth element", '[["who",{},"t",{}]]', "Unexpected JSON element at end of command"),
-    ("truncated list", '[["who",{},"t"]', _MISSING),
-    ("truncated command", '[["who",{}', _MISSING),
-    ("trailing text", '[["who",{},"t"]] trailing', "JSON parse error: Unexpected data at the end"),
-    ("trailing bracket", '[["who",{},"t"]]]', "JSON parse error: Unexpected data at the end"),
-    ("trailing comma", '[["who",{},"t"],]', _INVALID_DATA),
-    ("two commas", '[["who",{},"t"],,["who",{},"b"]]', _INVALID_DATA),
-    ("trailing comma in array", '[["who",{"mask":["zz",]},"t"]]', _INVALID_DATA),
-    ("trailing comma in object", '[["who",{"mask":["zz"],},"t"]]', "JSON parse error: Expected string as object key"),
-    ("bare word", '[["who",{"mask":[zz]},"t"]]', _INVALID_DATA),
-    ("half a word", '[["who",{"separateConnections":tru},"t"]]', _INVALID_DATA),
-    ("bare key", '[["who",{mask:["zz"]},"t"]]', "JSON parse error: Expected string as object key"),
-    ("no colon", '[["who",{"mask" ["zz"]},"t"]]', "JSON parse error: Expected ':' after key"),
-    ("no comma after parameters", '[["who",{"mask":["zz"]} "t"]]', _AFTER_ARRAY),
-    ("no comma after name", '[["who" {"mask":["zz"]},"t"]]', _AFTER_ARRAY),
-    ("no comma between commands", '[["who",{},"t"]["who",{},"b"]]', _AFTER_ARRAY),
-    ("array closed by brace", '[["who",{"mask":["zz"},"t"]]', _AFTER_ARRAY),
-    ("leading zeros", '[["logErrors",{"since":007},"t"]]', "JSON parse error: Expected ',' or '}' after object value"),
-    ("bad escape", r'[["who",{"mask":"z\x"},"t"]]', "JSON parse error: Invalid escape string"),
-    ("lone surrogate", r'[["who",{"mask":["a\ud83d"]},"t"]]', "JSON parse error: Invalid unicode escape seen"),
-    ("nul in array", r'[["who",{"mask":["a\u0000b"]},"t"]]', _BAD_ITEM),
 )
+
+# What is sent, the parser's words in 2.3, and those in 2.4.
+_SYNTAX = (
+    ("empty body", "", _MISSING, "JSON text has no value"),
+    ("blank body", "  \n", _MISSING, "JSON text has no value"),
+    ("no json", "x", _INVALID_DATA, "Expected value, but encountered 'x'"),
+    ("truncated list", '[["who",{},"t"]', _MISSING, _END_IN_ARRAY),
+    ("truncated command", '[["who",{}', _MISSING, _END_IN_ARRAY),
+    ("trailing text", '[["who",{},"t"]] trailing', _MORE, _SPURIOUS),
+    ("trailing bracket", '[["who",{},"t"]]]', _MORE, _SPURIOUS),
+    ("trailing comma", '[["who",{},"t"],]', _INVALID_DATA, "Expected value, but encountered ']'"),
+    ("two commas", '[["who",{},"t"],,["who",{},"b"]]', _INVALID_DATA, "Expected value, but encountered ','"),
+    ("trailing comma in array", '[["who",{"mask":["zz",]},"t"]]', _INVALID_DATA, "Expected value, but encountered ']'"),
+    ("trailing comma in object", '[["who",{"mask":["zz"],},"t"]]', "Expected string as object key", "Expected string, but encountered '}'"),
+    ("bare word", '[["who",{"mask":[zz]},"t"]]', _INVALID_DATA, "Expected value, but encountered 'z'"),
+    ("half a word", '[["who",{"separateConnections":tru},"t"]]', _INVALID_DATA, "Expected value 'true', but encounted 'tru' + '}'"),
+    ("bare key", '[["who",{mask:["zz"]},"t"]]', "Expected string as object key", "Expected string, but encountered 'm'"),
+    ("no colon", '[["who",{"mask" ["zz"]},"t"]]', "Expected ':' after key", "Expected ':', but encountered '['"),
+    ("no comma after parameters", '[["who",{"mask":["zz"]} "t"]]', _AFTER_ARRAY, "Expected ',' or ']', but encountered '\"'"),
+    ("no comma after name", '[["who" {"mask":["zz"]},"t"]]', _AFTER_ARRAY, "Expected ',' or ']', but encountered '{'"),
+    ("no comma between commands", '[["who",{},"t"]["who",{},"b"]]', _AFTER_ARRAY, "Expected ',' or ']', but encountered '['"),
+    ("array closed by brace", '[["who",{"mask":["zz"},"t"]]', _AFTER_ARRAY, "Expected ',' or ']', but encountered '}'"),
+    ("leading zeros", '[["logErrors",{"since":007},"t"]]', "Expected ',' or '}' after object value", "Numbers cannot have leading zeros"),
+    ("bad escape", r'[["who",{"mask":"z\x"},"t"]]', "Invalid escape string", "Invalid escape sequence '\\' + 'x'"),
+    ("lone surrogate", r'[["who",{"mask":["a\ud83d"]},"t"]]', "Invalid unicode escape seen", "String contains lonely Unicode high surrogate '\\uD83D'"),
+)  # fmt: skip
 
 _TYPES = (
     bad("b1", '[["who",{"mask":5},"t"]]', _BAD_ARRAY),
@@ -84,11 +111,15 @@ _TYPES = (
     raw("b1", '[["logErrors",{"since":1e3},"t"]]', '[["error",{"type":"invalidRequest", "exitCode":0},"t"]]'),
     ok("b1", "logErrors", {"since": 4102444800}),
     ok("b1", "logErrors", {"since": "4102444800"}),
-    dies("b1", "logErrors", {"since": None}),
+    *differs(dies("b1", "logErrors", {"since": None}), invalid("b1", "logErrors", {"since": None})),
     dies("b1", "logErrors", {"since": [1]}),
     dies("b1", "logErrors", {"since": {}}),
-    ok("b1", "who", {"mask": "zz", "separateConnections": 1}),
-    ok("b1", "who", {"mask": "zz", "separateConnections": "yes"}),
+    *on_23(*(ok("b1", "who", {"mask": "zz", "separateConnections": flag}) for flag in (1, "yes"))),
+    *on_24(
+        bad("b1", '[["who",{"mask":"zz","separateConnections":1},"t"]]', _BAD_FLAG % 1),
+        bad("b1", '[["who",{"mask":"zz","separateConnections":"yes"},"t"]]', _BAD_FLAG % "yes"),
+        bad("b1", '[["who",{"mask":"zz","separateConnections":null},"t"]]', _BAD_FLAG % "null"),
+    ),
     ok("b1", "who", {"mask": "zz", "separateConnections": False}),
     dies("b1", "who", {"separateConnections": [True]}),
     dies("b1", "who", {"separateConnections": {}}),
@@ -114,57 +145,75 @@ _NAMES = (
     raw("b1", '[["nosuch",[],"t"]]', '[["error",{"type":"unknownMethod", "exitCode":0},"t"]]'),
 )
 
+_EMPTY_TAG = '[["who",{"mask":["zz"]},""]]'
+_ODD_TAG = '[["who",{"mask":["zz"]},"q \\" \\u00e9 \\n < é \\u0001 \\u001f"]]'
+_TAB = '[["who",{"mask":"z\tb"},"t"]]'
 _TAGS = (
-    raw("b1", '[["who",{"mask":["zz"]},""]]', '[["doveadmResponse",[],""]]'),
-    raw(
-        "b1",
-        '[["who",{"mask":["zz"]},"q \\" \\u00e9 \\n < é \\u0001 \\u001f"]]',
-        '[["doveadmResponse",[],"q \\" é \\n < é \\u0001 \\u001f"]]',
+    *differs(raw("b1", _EMPTY_TAG, '[["doveadmResponse",[],""]]'), raw("b1", _EMPTY_TAG, None)),
+    *differs(
+        raw("b1", _ODD_TAG, '[["doveadmResponse",[],"q \\" é \\n < é \\u0001 \\u001f"]]'),
+        raw("b1", _ODD_TAG, '[["doveadmResponse",[],"q \\" é \\n < é \\u0001 \\u001F"]]'),
     ),
     raw("b1", f'[["who",{{"mask":["zz"]}},"{"x" * 10000}"]]', f'[["doveadmResponse",[],"{"x" * 10000}"]]'),
-    raw("b1", '[["who",{"mask":"z\tb"},"t"]]', OK),
+    *differs(raw("b1", _TAB, OK), _unreadable(_TAB, "String contains invalid character <TAB>")),
     raw("b1", f" [{_NOBODY % 't'}]\n", OK),
     raw("b1", "[]", "[]"),
 )
 
+
+def _refused(code: int, tag: str, kind: str = "unknownMethod") -> str:
+    """A refusal; in 2.3 its exit code is left over from the command before."""
+    return f'["error",{{"type":"{kind}", "exitCode":{code}}},"{tag}"]'
+
+
+def _each(family: str, steps: tuple[Step, ...]) -> Iterator[Scenario]:
+    """A scenario for each request, whatever the versions make of it."""
+    for send in dict.fromkeys(step.send for step in steps):
+        yield scenario(f"{family}: {send!s:.80}", *(step for step in steps if step.send == send))
+
+
+_UNKNOWN_IN_THE_MIDDLE = f'[{_NOBODY % "a"},["nosuch",{{}},"b"],{_NOBODY % "c"}]'
+_UNKNOWN_FIRST = f'[["nosuch",{{}},"a"],{_NOBODY % "b"}]'
+_INVALID_FIRST = f'[["who",{{"bogus":"1"}},"a"],{_NOBODY % "b"}]'
+_UNKNOWN_AFTER_KICK = '[["kick",{"mask":["zz"]},"a"],["nosuch",{},"b"]]'
 _SEVERAL = (
     raw("b1", f"[{_NOBODY % 'a'},{_NOBODY % 'a'}]", '[["doveadmResponse",[],"a"],["doveadmResponse",[],"a"]]'),
-    raw(
-        "b1",
-        f'[{_NOBODY % "a"},["nosuch",{{}},"b"],{_NOBODY % "c"}]',
-        '[["doveadmResponse",[],"a"]["error",{"type":"unknownMethod", "exitCode":0},"b"],["doveadmResponse",[],"c"]]',
+    *on_23(
+        raw("b1", _UNKNOWN_IN_THE_MIDDLE, f'[["doveadmResponse",[],"a"]{_refused(0, "b")},["doveadmResponse",[],"c"]]'),
+        raw("b1", _UNKNOWN_FIRST, f'[{_refused(0, "a")}["doveadmResponse",[],"b"]]'),
+        raw("b1", _INVALID_FIRST, f'[{_refused(0, "a", "invalidRequest")}["doveadmResponse",[],"b"]]'),
+        raw("b1", _UNKNOWN_AFTER_KICK, f'[["error",{{"type":"exitCode", "exitCode":68}},"a"]{_refused(68, "b")}]'),
+        raw(
+            "b1",
+            f'[["kick",{{"mask":["zz"]}},"a"],{_NOBODY % "b"},["nosuch",{{}},"c"]]',
+            f'[["error",{{"type":"exitCode", "exitCode":68}},"a"],["doveadmResponse",[],"b"]{_refused(0, "c")}]',
+        ),
     ),
-    raw(
-        "b1",
-        f'[["nosuch",{{}},"a"],{_NOBODY % "b"}]',
-        '[["error",{"type":"unknownMethod", "exitCode":0},"a"]["doveadmResponse",[],"b"]]',
-    ),
-    raw(
-        "b1",
-        f'[["who",{{"bogus":"1"}},"a"],{_NOBODY % "b"}]',
-        '[["error",{"type":"invalidRequest", "exitCode":0},"a"]["doveadmResponse",[],"b"]]',
-    ),
-    raw(
-        "b1",
-        '[["kick",{"mask":["zz"]},"a"],["nosuch",{},"b"]]',
-        '[["error",{"type":"exitCode", "exitCode":68},"a"]["error",{"type":"unknownMethod", "exitCode":68},"b"]]',
-    ),
-    raw(
-        "b1",
-        f'[["kick",{{"mask":["zz"]}},"a"],{_NOBODY % "b"},["nosuch",{{}},"c"]]',
-        '[["error",{"type":"exitCode", "exitCode":68},"a"],["doveadmResponse",[],"b"]'
-        '["error",{"type":"unknownMethod", "exitCode":0},"c"]]',
+    *on_24(
+        raw(
+            "b1", _UNKNOWN_IN_THE_MIDDLE, f'[["doveadmResponse",[],"a"],{_refused(0, "b")},["doveadmResponse",[],"c"]]'
+        ),
+        raw("b1", _UNKNOWN_FIRST, f'[{_refused(0, "a")},["doveadmResponse",[],"b"]]'),
+        raw("b1", _INVALID_FIRST, f'[{_refused(0, "a", "invalidRequest")},["doveadmResponse",[],"b"]]'),
+        raw("b1", _UNKNOWN_AFTER_KICK, f'[["doveadmResponse",[{{"count":"0"}}],"a"],{_refused(0, "b")}]'),
     ),
     raw("b1", f'[{_NOBODY % "a"},["fsGet",{{}},"b"],{_NOBODY % "c"}]', None),
 )
 
 
-def _ran(key: str, send: str, body: str | None, status: int = 200) -> Scenario:
-    """What stands before a mistake has been executed."""
-    parameters = {"dictUri": "file:@directory@/contract.dict", "key": f"shared/{key}"}
-    text = send.replace("@set@", f'["dictSet",{{{_DICT},"key":"shared/{key}","value":"1"}},"a"]')
+def _ran(key: str, send: str, old: str | None, new: str | None, status: int = 200) -> Scenario:
+    """What stands before a mistake has been executed; `old` is what 2.3 answers, `new` what 2.4 does."""
     return scenario(
         f"executed before: {key}",
+        *on_23(*_set_before(key, send, old, status, _DICT_23)),
+        *on_24(*_set_before(key, send, new, status, _DICT_24)),
+    )
+
+
+def _set_before(key: str, send: str, body: str | None, status: int, store: dict[str, str]) -> tuple[Step, ...]:
+    parameters = store | {"key": f"shared/{key}"}
+    text = send.replace("@set@", json.dumps(["dictSet", parameters | {"value": "1"}, "a"]))
+    return (
         fails("b1", "dictGet", parameters, 68),
         raw("b1", text, body, status=status),
         ok("b1", "dictGet", parameters, '{"value":"1"}'),
@@ -172,20 +221,44 @@ def _ran(key: str, send: str, body: str | None, status: int = 200) -> Scenario:
     )
 
 
+def _parse_error(text: str) -> str:
+    return f"JSON parse error: {text}\r\n"
+
+
+_OPEN = '[["who",{"mask":"z'
+_OPEN_AFTER_A_COMMAND = f'[{_NOBODY % "a"},["who",{{"mask":"z'
+_NUL = r'[["who",{"mask":["a\u0000b"]},"t"]]'
+_OPEN_STRING = "Encountered end of input inside string"
+
 SCENARIOS = (
-    *(scenario(f"syntax: {name}", bad("b1", send, text)) for name, send, text in _SYNTAX),
-    scenario("syntax: string without end is not reported", raw("b1", '[["who",{"mask":"z', "[]")),
-    scenario(
-        "syntax: string without end after a command",
-        raw("b1", f'[{_NOBODY % "a"},["who",{{"mask":"z', '[["doveadmResponse",[],"a"]]'),
+    *(scenario(f"syntax: {name}", bad("b1", send, text)) for name, send, text in _SHAPES),
+    *(
+        scenario(f"syntax: {name}", *differs(_unreadable(send, old), _unreadable(send, new)))
+        for name, send, old, new in _SYNTAX
     ),
-    *(scenario(f"types: {step.send!s:.60}", step) for step in _TYPES),
-    *(scenario(f"names: {step.send!s:.60}", step) for step in _NAMES),
-    *(scenario(f"tags: {step.send!s:.60}", step) for step in _TAGS),
-    *(scenario(f"several: {step.send!s:.80}", step) for step in _SEVERAL),
-    _ran("truncated", '[@set@,["who",{}', f"{_MISSING}\r\n", 400),
-    _ran("trailing", "[@set@] x", "JSON parse error: Unexpected data at the end\r\n", 400),
-    _ran("late-type", '[@set@,["who",{"mask":5},"b"]]', f"{_BAD_ARRAY}\r\n", 400),
-    _ran("crash", '[@set@,["fsGet",{},"b"]]', None),
-    _ran("unclosed", "[@set@", f"{_MISSING}\r\n", 400),
+    *(
+        scenario(f"syntax: no list but {send}", *differs(bad("b1", send, _NO_ARRAY), _unreadable(send, _NO_ROOT)))
+        for send in ("{}", '"x"', "5", "null")
+    ),
+    scenario(
+        "syntax: nul in array",
+        *differs(bad("b1", _NUL, _BAD_ITEM), _unreadable(_NUL, "String contains escaped NUL character")),
+    ),
+    scenario(
+        "syntax: string without end is not reported by 2.3",
+        *differs(raw("b1", _OPEN, "[]"), _unreadable(_OPEN, _OPEN_STRING)),
+        *differs(
+            raw("b1", _OPEN_AFTER_A_COMMAND, '[["doveadmResponse",[],"a"]]'),
+            _unreadable(_OPEN_AFTER_A_COMMAND, _OPEN_STRING),
+        ),
+    ),
+    *_each("types", _TYPES),
+    *_each("names", _NAMES),
+    *_each("tags", _TAGS),
+    *_each("several", _SEVERAL),
+    _ran("truncated", '[@set@,["who",{}', _parse_error(_MISSING), _parse_error(_END_IN_ARRAY), 400),
+    _ran("trailing", "[@set@] x", _parse_error(_MORE), _parse_error(_SPURIOUS), 400),
+    _ran("late-type", '[@set@,["who",{"mask":5},"b"]]', f"{_BAD_ARRAY}\r\n", f"{_BAD_ARRAY}\r\n", 400),
+    _ran("crash", '[@set@,["fsGet",{},"b"]]', None, None),
+    _ran("unclosed", "[@set@", _parse_error(_MISSING), _parse_error(_END_IN_ARRAY), 400),
 )

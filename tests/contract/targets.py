@@ -8,10 +8,28 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import pytest
+
+from tests.contract.cases import V23, V24, VERSIONS
 from tests.contract.exchange import Reply, basic, exchange, request, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_REAL = {
+    V23: [pytest.mark.real_dovecot],
+    V24: [pytest.mark.dovecot24, pytest.mark.timeout(2400)],  # the first run makes a Debian root
+}
+
+
+def targets(*versions: str) -> list[Any]:
+    """The parameters of the fixture `target` for these versions, or for all: simulator and real servers."""
+    wanted = versions or VERSIONS
+    simulated = [pytest.param(("simulator", version), id=f"simulator-{version}") for version in wanted]
+    return simulated + [
+        pytest.param(("real", version), id=f"real-{version}", marks=_REAL[version]) for version in wanted
+    ]
 
 
 class Clients(Protocol):
@@ -26,12 +44,13 @@ class Clients(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """A ring of two directors and three backends that can be asked."""
+    """Hosts that can be asked: a 2.3 ring of two directors and three backends, or one backend of 2.4."""
 
     hosts: dict[str, str]
     port: int
     password: str
     api_key: str
+    version: str = V23
     directory: str = "/srv"
     scale: float = 1.0
     clients: Clients | None = None

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.simulator.commands.registry import COMMANDS
+from tests.contract.cases import V23, V24
 from tests.contract.exchange import PATH, basic, exchange, request
+from tests.contract.targets import targets
 
 if TYPE_CHECKING:
     from tests.contract.targets import Target
@@ -118,22 +120,37 @@ def test_mounts_are_listed(target: Target) -> None:
     ]
 
 
-@pytest.mark.parametrize(("host", "role"), [("d1", "director"), ("b1", "backend")])
-def test_catalogue_lists_the_simulated_commands(target: Target, host: str, role: str) -> None:
+def test_catalogue_lists_the_simulated_commands(target: Target) -> None:
     """What the simulator declares is, entry for entry and in order, part of the real catalogue's text."""
-    reply = target.get(host, PATH)
-    assert reply.header("Content-Type") == [STREAM]
-    real = json.loads(reply.body)
-    declared = [
-        {"command": command.name, "parameters": [{"name": n, "type": t} for n, t in command.parameters.items()]}
-        for command in COMMANDS["2.3", role].values()
-        if not command.name.startswith("quota")  # there where the plugin is loaded
-    ]
-    names = {entry["command"] for entry in declared}
-    assert [entry for entry in real if entry["command"] in names] == declared
+    for role, hosts in (("director", target.directors), ("backend", target.backends)):
+        for host in hosts[:1]:
+            reply = target.get(host, PATH)
+            assert reply.header("Content-Type") == [STREAM]
+            declared = [
+                {"command": command.name, "parameters": [{"name": n, "type": t} for n, t in command.parameters.items()]}
+                for command in COMMANDS[target.version, role].values()
+                if not command.name.startswith("quota")  # there where the plugin is loaded
+            ]
+            names = {entry["command"] for entry in declared}
+            assert [entry for entry in json.loads(reply.body) if entry["command"] in names] == declared
+
+
+@pytest.mark.parametrize("target", targets(V23), indirect=True)
+def test_catalogue_of_2_3_is_laid_out_in_lines(target: Target) -> None:
+    """Commands and parameters have lines of their own."""
+    reply = target.get("b1", PATH)
     assert reply.body.startswith('[\n\t{"command":"')
     assert '\n\t{"command":"stop", "parameters":[]},\n' in reply.body
     assert '", "parameters":[\n\t\t{"name":"service","type":"array"}\n\t]},\n' in reply.body
+
+
+@pytest.mark.parametrize("target", targets(V24), indirect=True)
+def test_catalogue_of_2_4_is_one_line(target: Target) -> None:
+    """No blank and no line end."""
+    reply = target.get("b1", PATH)
+    assert reply.body.startswith('[{"command":"')
+    assert ',{"command":"stop","parameters":[]},' in reply.body
+    assert "\n" not in reply.body
 
 
 @pytest.mark.parametrize(
@@ -185,12 +202,36 @@ def test_a_second_pipelined_request_is_dropped(target: Target) -> None:
     assert target.send("b1", data + data).body == ANSWER
 
 
+@pytest.mark.parametrize("target", targets(V23), indirect=True)
 def test_body_of_a_mebibyte_is_the_largest(target: Target) -> None:
-    """One byte more is too large."""
+    """One byte more is too large for 2.3."""
     mebibyte = 1024 * 1024
     assert target.ask("b1", BODY.rjust(mebibyte)).body == ANSWER
     too_large = target.ask("b1", BODY.rjust(mebibyte + 1))
     assert too_large.empty or (too_large.status, too_large.body) == (413, "Payload Too Large\r\n")
+
+
+@pytest.mark.parametrize("target", targets(V24), indirect=True)
+def test_2_4_takes_larger_bodies(target: Target) -> None:
+    """Only values and lists have a limit."""
+    assert target.ask("b1", BODY.rjust(4 * 1024 * 1024)).body == ANSWER
+
+
+@pytest.mark.parametrize("target", targets(V24), indirect=True)
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (json.dumps([["who", {"mask": "x" * 32768}, "t"]]), ANSWER),
+        (json.dumps([["who", {"mask": "x" * 32769}, "t"]]), "JSON parse error: Excessive string size (> 32768)\r\n"),
+        (json.dumps([["user", {"userMask": ["x*"] * 1024}, "t"]]), '[["doveadmResponse",{"userList":[]},"t"]]'),
+        (json.dumps([["user", {"userMask": ["x*"] * 1025}, "t"]]), "JSON parse error: Too many items in array\r\n"),
+        (f"[{','.join([BODY[1:-1]] * 1025)}]", "JSON parse error: Too many items in array\r\n"),
+    ],
+    ids=["value", "larger value", "list", "longer list", "commands"],
+)
+def test_2_4_limits_values_and_lists(target: Target, body: str, answer: str) -> None:
+    """32768 bytes a value, 1024 items a list, and as many commands."""
+    assert target.ask("b1", body).body == answer
 
 
 def test_closed_port_refuses(target: Target) -> None:

@@ -7,7 +7,11 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from tests.contract.targets import eventually
+import pytest
+
+from tests.contract.cases import V24
+from tests.contract.exchange import unordered
+from tests.contract.targets import eventually, targets
 
 if TYPE_CHECKING:
     from tests.contract.targets import Target
@@ -225,3 +229,51 @@ def test_stopped_service_leaves_sessions_and_reload_brings_it_back(busy: Target)
     assert eventually(lambda: _who(busy, backend) == users)
     [row] = busy.run(backend, "serviceStatus", service=["imap-login"])
     assert row["doveadm_stop"] == "n"  # "listening" is also "n" where a process waits for logins itself
+
+
+on_24 = pytest.mark.parametrize("busy", targets(V24), indirect=True)
+
+
+@on_24
+def test_2_4_nests_who_well(busy: Target) -> None:
+    """Grouped or by connection, all rows are in one list; proxyList is the same."""
+    row = r'\{"username":"user\d+","connections":"1","service":"imap","pids":"\(\d+\)","ips":"\([\d.]+\)"\}'
+    body = busy.ask("b1", '[["who",{},"t"]]').body
+    assert re.fullmatch(rf'\[\["doveadmResponse",\[{row}(,{row})*\],"t"\]\]', body)
+    assert len(json.loads(body)[0][1]) == USERS
+    assert unordered(busy.ask("b1", '[["proxyList",{},"t"]]').body) == unordered(body)
+    [connection] = busy.run("b1", "who", mask=["user001", "127.0.0.0/8"], separateConnections=True)
+    assert {**connection, "pid": ""} == {
+        "username": "user001",
+        "service": "imap",
+        "pid": "",
+        "ip": "127.0.0.1",
+        "dest_ip": "",
+    }
+    assert busy.run("b1", "who", mask=["user001", "10.0.0.0/8"]) == []
+
+
+@on_24
+@pytest.mark.parametrize("command", ["kick", "proxyKick"])
+def test_2_4_counts_the_kicked(busy: Target, command: str) -> None:
+    """Users, patterns and networks are counted; everybody comes back."""
+    for mask, count in (["user001"], 1), (["user00?"], 9), (["user00?", "10.0.0.0/8"], 0), (["127.0.0.1"], USERS):
+        dropped = busy.clients.dropped()
+        assert busy.run("b1", command, mask=mask) == [{"count": str(count)}]
+        assert eventually(lambda: busy.clients.dropped() == dropped + count and _live(busy) == USERS)
+    assert busy.clients.failed() == 0
+
+
+@on_24
+def test_2_4_stopped_logins_leave_sessions_and_a_reload_cuts_them(busy: Target) -> None:
+    """As in 2.3."""
+    dropped, users = busy.clients.dropped(), _who(busy, "b1")
+    busy.run("b1", "serviceStop", service=["imap-login"])
+    [row] = busy.run("b1", "serviceStatus", service=["imap-login"])
+    assert (row["listening"], row["doveadm_stop"]) == ("n", "y")
+    busy.sleep(1)
+    assert (_who(busy, "b1"), busy.clients.dropped()) == (users, dropped)
+    busy.run("b1", "reload")
+    assert (_who(busy, "b1"), busy.clients.dropped()) == (users, dropped)
+    assert eventually(lambda: busy.clients.dropped() == dropped + USERS, within=10.0)
+    assert eventually(lambda: _who(busy, "b1") == users)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.command_line import CommandLine, Result
+from tests.playbooks.conftest import QuickCommandLine
 from tests.ring import Ring, Sessions
 from tests.ring.api import greeting, wait_until
 from tests.ring.sessions import SessionEvent
@@ -366,6 +367,23 @@ def test_ring_remove_and_add(changed_ring: Ring, cli: CommandLine) -> None:
         members = {row["director ip"] for row in changed_ring.call(director, "directorRingStatus")}
         assert members == set(changed_ring.directors.values())
         assert hosts_of(changed_ring, director)["b1"]["vhosts"] == "77"
+
+
+def test_a_ring_of_four(dovecot_ring_factory: Callable[..., Ring], tmp_path: Path) -> None:
+    """Directors that are no neighbours have nothing to say of each other, and are not waited for."""
+    with dovecot_ring_factory(directors=4, backends=1, users=2) as ring:
+        rows = {row["director ip"]: row for row in ring.call("d1", "directorRingStatus")}
+        assert (rows[ring.directors["d3"]]["type"], rows[ring.directors["d3"]]["status"]) == ("", "")
+        cli = QuickCommandLine(tmp_path, ring.write_config(tmp_path / "config.yaml"))
+        done(cli, "reload-directors", "directors=d2")
+        done(cli, "director-out", "director=d3")
+        ring.start_host("d3")
+        done(cli, "director-in", "director=d3")
+        done(cli, "ring-remove", "director=d4")
+        ring.start_host("d4")
+        done(cli, "ring-add", "director=d4")
+        members = {row["director ip"] for row in ring.call("d2", "directorRingStatus")}
+        assert members == set(ring.directors.values())
 
 
 # services, collecting, dictionaries, files

@@ -199,6 +199,20 @@ def test_ring_remove_and_add(site: Start) -> None:
     assert here.fleet.fleet.ring_members == list(here.fleet.directors.values())
 
 
+def test_a_ring_of_four(site: Start) -> None:
+    """Directors that are no neighbours say nothing of each other; what waits for a synced ring goes on all the same."""
+    here = site(users=0, directors=4)
+    done(here, "reload-directors", "directors=d2")
+    done(here, "director-out", "director=d3")
+    here.fleet.start("d3")
+    done(here, "director-in", "director=d3")
+    done(here, "ring-remove", "director=d2")
+    assert here.fleet.directors["d2"] not in here.fleet.fleet.ring_members
+    here.fleet.start("d2")
+    done(here, "ring-add", "director=d2")
+    assert here.fleet.fleet.ring_members == list(here.fleet.directors.values())
+
+
 def test_collect(site: Start) -> None:
     """Every host is asked, once, and the answers are kept."""
     here = site(users=6)

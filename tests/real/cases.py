@@ -188,7 +188,10 @@ _DIRECTOR: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
             ),
             _nothing("d1 directorMap host=@b3@", "a backend without users"),
             _bad("d1 directorMap hashMap=maybe", "no boolean"),
-            _lost("d1 directorMap hashMap=true", "hashMap without host", says=LOST),
+            _bad("d1 directorMap hashMap=true", "hashMap without host, of which the process would die"),
+            _bad(
+                "d1 directorMap hashMap=true host=user001", "a hash that is no number, of which the process would die"
+            ),
             _bad("d1 directorMap host=no.such.invalid", "a name without an address", state="failed", code=75),
         ],
         {"leaves": True},
@@ -203,7 +206,7 @@ _DIRECTOR: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
             _bad("d1 directorAdd vhostCount=50", "no host"),
             _bad("d1 directorAdd host=5", "a number, which 2.3 would take for 0.0.0.5"),
             _bad("d1 directorAdd host=@fresh@ vhostCount=many", "a weight that is no number"),
-            _bad("d1 directorAdd host=@fresh@ vhostCount=1001", "a weight above 1000", state="failed", code=75),
+            _bad("d1 directorAdd host=@fresh@ vhostCount=1001", "a weight above 1000"),
             _bad("d1 directorAdd host=@fresh@ tag=other", "another tag", state="failed", code=75),
         ],
         {"leaves": True},

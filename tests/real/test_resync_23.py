@@ -62,6 +62,46 @@ def test_a_process_that_served_a_user_cannot_serve_the_host(
     assert cli("b1", "who", []).state == "done"
 
 
+def test_the_log_is_asked_once_more(quick_ring: Ring, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The process that failed for a user is asked for the log first, and dies of it; the next one tells why."""
+    config = quick_ring.write_config(tmp_path / "config.yaml")
+    config.write_text(config.read_text() + ONE_ATTEMPT)
+    cli = Exec(config, tmp_path / "state", capsys)
+    failed = cli("b1", "mailboxStatus", ["user=unreadable", "field=messages", "mailboxMask=INBOX"])
+    assert (failed.state, failed.exit_code) == ("failed", 75), failed
+    assert failed.sent.commands == ["mailboxStatus", "logErrors", "logErrors"]
+    assert "Permission denied" in failed.evidence
+    assert "unreadable" in failed.evidence
+
+
+LOOKUPS = """\
+name: Look for what is not there
+on_failure: continue
+limits: {max_failed: 100%, per_host: 1}
+retry: {attempts: 1}
+steps:
+  - name: Look
+    hosts: b1
+    for_each: [shared/first, shared/second, shared/third]
+    command: dictGet
+    parameters: {dictUri: "file:@root@/nothing.dict", key: "{{ item }}"}
+"""
+
+
+def test_a_failure_is_not_explained_by_the_one_before(
+    quick_ring: Ring, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three lookups fail within a second, and each shows what the host logged about it alone."""
+    (tmp_path / "look.yaml").write_text(LOOKUPS.replace("@root@", str(quick_ring.root)))
+    cli = Exec(quick_ring.write_config(tmp_path / "config.yaml"), tmp_path / "state", capsys)
+    code, text = cli.run("run", str(tmp_path / "look.yaml"), "--yes")
+    assert code == 1, text
+    for number, word in enumerate(("first", "second", "third"), 1):
+        code, text = cli.run("show", "last", f"1.{number}")
+        [logged] = [line for line in text.splitlines() if "logged:" in line]
+        assert {name for name in ("first", "second", "third") if f"shared/{name}" in logged} == {word}, logged
+
+
 def test_exactly_the_unreadable_are_reported(
     quick_ring: Ring, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

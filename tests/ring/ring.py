@@ -269,11 +269,14 @@ class Ring:
             list(pool.map(lambda name: action(self.nodes[name]), names))
 
     def _sees_sync(self, director: str, running: set[str]) -> bool:
-        # A director alone says "ring synced" in a row of its own, too; peers have one row for each direction.
+        # A director alone says "ring synced" in a row of its own, too; neighbours have one row for each direction, and
+        # in a ring of four or more those who are no neighbours have a row without type and status.
         rows = self.call(director, "directorRingStatus", timeout=30.0)
         own = {row["director ip"] for row in rows if row["status"] == "ring synced"}
         peers = {row["director ip"] for row in rows if row["status"] == "synced"}
-        return own == {self.directors[director]} and running <= own | peers
+        others = running - own
+        listed = {row["director ip"] for row in rows}
+        return own == {self.directors[director]} and len(peers & others) == min(2, len(others)) and others <= listed
 
     def _sync_trouble(self) -> str:
         return "\n".join(node.trouble("the ring is not synced") for node in self._running(self.directors))

@@ -34,9 +34,11 @@ GENERAL_CODES = {2, 64, 65, 67, 68, 73, 75, 77, 78}
 
 COMMAND_KEYS = {
     "summary", "class", "class_when", "disrupts", "disrupts_unless", "versions", "where", "parameters", "exit_codes",
-    "verify", "inverse", "doveadm", "notes", "changed", "one_of",
+    "verify", "inverse", "doveadm", "notes", "changed", "one_of", "needs",
 }  # fmt: skip
-PARAMETER_KEYS = {"type", "required", "format", "versions", "option", "argument", "help"}
+PARAMETER_KEYS = {
+    "type", "required", "format", "minimum", "maximum", "versions", "option", "argument", "word", "help",
+}  # fmt: skip
 
 # Commands and parameters that no catalogue in tests/data has, with the reason.
 NOT_LOADED = {
@@ -290,11 +292,23 @@ def test_parameters(name: str) -> None:
         assert spec.get("required", True) is True, word
         if "required" in spec:
             assert set(entry["versions"]) <= set(spec.get("versions", entry["versions"])), word
-        assert spec.get("format", "address") in {"address", "ip", "user", "count", "file"}, word
+        assert spec.get("format", "address") in {"address", "address_or_all", "ip", "user", "count", "file"}, word
+        assert spec.get("format") == "count" or not {"minimum", "maximum"} & set(spec), word
+        assert "word" not in spec or spec.get("argument"), word
         if "format" in spec:
             assert types in {"string", "array"}, word
         assert is_sentence(spec["help"]), word
         assert not ("option" in spec and "argument" in spec), word
+
+
+@every_command
+def test_needs(name: str) -> None:
+    """A parameter that needs another names parameters of the command."""
+    entry = catalogue()[name]
+    for need in entry.get("needs", []):
+        assert set(need) - {"maximum"} == {"parameter", "equals", "needs"}
+        assert entry["parameters"][need["parameter"]]["type"] == "boolean"
+        assert need["needs"] in entry["parameters"]
 
 
 @every_command

@@ -102,12 +102,20 @@ def test_other_integers_are_refused(value: Any) -> None:
     assert "since" in refused("logErrors", since=value)
 
 
-@pytest.mark.parametrize(
-    "value", ["10.0.0.234", "::1", "fe80::1", "b1", "mail-1.example.com", "b_1", "1a.example", "all"]
-)
+@pytest.mark.parametrize("value", ["10.0.0.234", "::1", "fe80::1", "b1", "mail-1.example.com", "b_1", "1a.example"])
 def test_addresses_are_accepted(value: str) -> None:
-    """IP addresses and host names are addresses, and "all" where a command has it."""
+    """IP addresses and host names are addresses."""
     assert checked("directorFlush", host=value)["host"] == value
+    assert checked("directorUp", host=value)["host"] == value
+
+
+def test_all_is_for_the_one_command_that_takes_it() -> None:
+    """A director flushes all backends at once; every other command would look for a machine of this name."""
+    assert checked("directorFlush", host="all") == {"host": "all"}
+    for command in catalog.names():
+        for name, spec in parameters_of(command).items():
+            if spec.format == "address":
+                assert "does not know 'all'" in refused(command, **{name: "all"})
 
 
 @pytest.mark.parametrize(
@@ -138,12 +146,25 @@ def test_other_addresses_are_refused(value: Any) -> None:
     [
         ("directorMove", {"user": "", "host": "b1"}, "user must not be empty"),
         ("kick", {"mask": []}, "mask must not be empty"),
-        ("directorUpdate", {"host": "b1", "vhostCount": "-1"}, "must be a number of 0 or more"),
-        ("directorUpdate", {"host": "b1", "vhostCount": "many"}, "must be a number of 0 or more"),
-        ("directorUpdate", {"host": "b1", "vhostCount": ""}, "must be a number of 0 or more"),
-        ("directorUpdate", {"host": "b1", "vhostCount": "٣"}, "must be a number of 0 or more"),
-        ("directorUpdate", {"host": "b1", "vhostCount": 1.5}, "must be a number of 0 or more"),
+        ("directorUpdate", {"host": "b1", "vhostCount": "-1"}, "must be a number from 0 to 1000"),
+        ("directorUpdate", {"host": "b1", "vhostCount": "many"}, "must be a number from 0 to 1000"),
+        ("directorUpdate", {"host": "b1", "vhostCount": ""}, "must be a number from 0 to 1000"),
+        ("directorUpdate", {"host": "b1", "vhostCount": "٣"}, "must be a number from 0 to 1000"),
+        ("directorUpdate", {"host": "b1", "vhostCount": 1.5}, "must be a number from 0 to 1000"),
+        ("directorUpdate", {"host": "b1", "vhostCount": 1001}, "must be a number from 0 to 1000, not '1001'"),
+        ("directorAdd", {"host": "b1", "vhostCount": "4294967396"}, "must be a number from 0 to 1000"),
+        ("directorAdd", {"host": "b1", "vhostCount": "9" * 5000}, "must be a number from 0 to 1000"),
+        ("directorRingAdd", {"ip": "10.0.0.1", "port": 0}, "port must be a number from 1 to 65535"),
+        ("directorRingRemove", {"ip": "10.0.0.1", "port": "65536"}, "port must be a number from 1 to 65535"),
         ("directorMove", {"user": ["a"], "host": "b1"}, "must be text, not a list"),
+        ("directorMap", {"hashMap": True}, "with hashMap: true, 'host' is needed too"),
+        ("directorMap", {"userMap": "true"}, "with userMap: true, 'host' is needed too"),
+        (
+            "directorMap",
+            {"hashMap": 1, "host": "jane"},
+            "with hashMap: true, host must be a number from 0 to 4294967295",
+        ),
+        ("directorMap", {"hashMap": True, "host": "4294967296"}, "from 0 to 4294967295, not '4294967296'"),
     ],
 )
 def test_values_that_kill_or_misguide_a_host_are_refused(command: str, values: dict[str, Any], message: str) -> None:
@@ -160,6 +181,9 @@ def test_values_that_kill_or_misguide_a_host_are_refused(command: str, values: d
         ("directorMove", {"user": 5, "host": "b1"}, {"user": "5", "host": "b1"}),
         ("directorMove", {"user": "jörg 😀", "host": "b1"}, {"user": "jörg 😀", "host": "b1"}),
         ("authCacheFlush", {"user": []}, {"user": []}),
+        ("directorUpdate", {"host": "b1", "vhostCount": "1000"}, {"host": "b1", "vhostCount": "1000"}),
+        ("directorMap", {"hashMap": True, "host": 5}, {"hashMap": True, "host": "5"}),
+        ("directorMap", {"hashMap": False}, {"hashMap": False}),
     ],
 )
 def test_values_are_put_in_order(command: str, values: dict[str, Any], sent: dict[str, Any]) -> None:
@@ -206,6 +230,17 @@ def test_a_request_is_one_command() -> None:
         ("directorFlush", {"host": "b1", "maxParallel": 5}, "doveadm director flush --max-parallel 5 b1"),
         ("directorMove", {"user": "{{ item }}", "host": "b1"}, "doveadm director move {{ item }} b1"),
         ("kick", {"mask": ["; rm -rf /"]}, "doveadm kick '; rm -rf /'"),
+        ("copy", {"user": "a", "destinationMailbox": "X", "query": ["all"]}, "doveadm copy -u a X all"),
+        (
+            "copy",
+            {"user": "a", "destinationMailbox": "X", "sourceUser": "b", "query": ["all"]},
+            "doveadm copy -u a X user b all",
+        ),
+        (
+            "move",
+            {"user": "a", "sourceUser": "b", "sourceType": "user", "destinationMailbox": "X", "query": ["all"]},
+            "doveadm move -u a X user b all",
+        ),
     ],
 )
 def test_the_command_line_is_what_an_operator_would_type(command: str, values: dict[str, Any], line: str) -> None:

@@ -1,13 +1,8 @@
-"""Answers of real servers, and anything else that may come over the wire.
-
-`tests/data/answers.jsonl` holds bodies that 2.3.19.1 and 2.4.1 really sent, each with the tags that were asked for and
-what it means: for each answer its tag, number of rows, type of error and exit code.
-"""
+"""Answers, and anything else that may come over the wire; what real servers sent is read in `test_exchanges.py`."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.dovecot.reply import Reply, ReplyError, read_replies, read_reply
+from tests.captured import EXCHANGES, SINGLE, Captured
 from tests.strategies import json_values
 
-DATA = Path(__file__).parents[1] / "data" / "answers.jsonl"
-BODIES = [json.loads(line) for line in DATA.read_text(encoding="utf-8").strip().split("\n")]
-GOOD = [body for body in BODIES if body["status"] == 200]
-SINGLE = [body for body in GOOD if len(body["tags"]) == 1]
 GROUPED_WHO = (
     b'[["doveadmResponse",[{"username":"user001","connections":"1","service":"imap","pids":"(2242)","ips":"(127.0.0.1)"}],'
     b'{"username":"user006","connections":"1","service":"imap","pids":"(2248)","ips":"(127.0.0.1)"},"t1"]]'
@@ -28,40 +20,20 @@ GROUPED_WHO = (
 HEADER = b'{"username":"username","service":"service","src-ip":"src-ip","dest-ip":"dest-ip","dest-port":"dest-port"}'
 
 
-def name_of(body: dict[str, Any]) -> str:
-    """A body's name in test reports."""
-    return f"{body['name']}-{body['version']}"
-
-
-@pytest.mark.parametrize("body", GOOD, ids=name_of)
-def test_every_answer_of_a_real_server_is_read(body: dict[str, Any]) -> None:
-    """Each body that a server sent with status 200 is read, with the right tags, rows and errors."""
-    replies = read_replies(body["body"].encode())
-    assert [[r.tag, len(r.rows), r.error, r.exit_code] for r in replies] == body["answers"]
-    assert all(isinstance(row, dict) and row for reply in replies for row in reply.rows)
-
-
 def test_one_command_has_one_answer() -> None:
     """The answer to one command is found by its tag, and by no other tag."""
-    for body in SINGLE:
-        [tag] = body["tags"]
-        raw = body["body"].encode()
-        assert read_reply(raw, tag) == read_replies(raw)[0]
+    for found in SINGLE:
+        [tag] = found.tags
+        assert read_reply(found.raw, tag) == read_replies(found.raw)[0]
         with pytest.raises(ReplyError, match="carries the tag"):
-            read_reply(raw, tag + "x")
+            read_reply(found.raw, tag + "x")
 
 
-@pytest.mark.parametrize("body", [body for body in BODIES if body["status"] != 200 and body["body"]], ids=name_of)
-def test_the_text_of_an_http_error_is_no_answer(body: dict[str, Any]) -> None:
+@pytest.mark.parametrize("found", [found for found in EXCHANGES if found.status != 200 and found.body], ids=str)
+def test_the_text_of_an_http_error_is_no_answer(found: Captured) -> None:
     """What a server sends with an HTTP error is never taken for an answer."""
     with pytest.raises(ReplyError):
-        read_replies(body["body"].encode())
-
-
-def test_the_captures_have_all_malformed_forms() -> None:
-    """The data has bodies that are no JSON, of both kinds, and both versions."""
-    assert {body["version"] for body in GOOD} == {"2.3", "2.4"}
-    assert len([body for body in GOOD if not body["strict"]]) >= 4
+        read_replies(found.raw)
 
 
 def test_misnested_rows_are_gathered() -> None:
@@ -154,11 +126,11 @@ def test_an_exit_code_is_a_whole_number(code: str) -> None:
 
 def test_a_cut_answer_is_never_a_success() -> None:
     """Cut at any byte, an answer is no answer."""
-    for body in [body for body in SINGLE if len(body["body"]) < 1000]:
-        raw = body["body"].rstrip().encode()
+    for found in [found for found in SINGLE if len(found.body) < 1000]:
+        raw = found.raw.rstrip()
         for size in range(len(raw)):
             with pytest.raises(ReplyError):
-                read_reply(raw[:size], body["tags"][0])
+                read_reply(raw[:size], found.tags[0])
 
 
 @given(st.binary(max_size=300))
@@ -186,11 +158,11 @@ def test_any_json_is_an_answer_or_a_reply_error(value: Any) -> None:
 
 
 @given(st.sampled_from(SINGLE), st.data())
-def test_a_garbled_answer_carries_no_other_tag(body: dict[str, Any], data: st.DataObject) -> None:
+def test_a_garbled_answer_carries_no_other_tag(found: Captured, data: st.DataObject) -> None:
     """With one byte changed, an answer is still this command's, or none."""
-    raw = bytearray(body["body"].encode())
+    raw = bytearray(found.raw)
     raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     try:
-        assert read_reply(bytes(raw), body["tags"][0]).tag == body["tags"][0]
+        assert read_reply(bytes(raw), found.tags[0]).tag == found.tags[0]
     except ReplyError as error:
         assert str(error)

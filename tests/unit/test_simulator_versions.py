@@ -148,6 +148,28 @@ def test_director_without_its_peer_holds_changes() -> None:
         assert '"status":"ring synced"' in post(running, "d1", one("directorRingStatus"))[1]
 
 
+def test_a_director_that_removes_itself_is_alone() -> None:
+    """It says that all is well, of a ring of its own; the others do not list it any more."""
+    with fleet(time_scale=0.01) as running:
+        assert post(running, "d1", one("directorRingRemove", ip=running.directors["d1"])) == (200, OK)
+        [[_, rows, _]] = json.loads(post(running, "d1", one("directorRingStatus"))[1])
+        assert [(row["type"], row["status"]) for row in rows] == [("self", "ring synced"), ("", "")]
+        [[_, rows, _]] = json.loads(post(running, "d2", one("directorRingStatus"))[1])
+        assert [row["director ip"] for row in rows] == [running.directors["d2"]]
+
+
+def test_a_ring_of_four_has_rows_that_say_nothing() -> None:
+    """Of a director that is no neighbour there is a row without type and status."""
+    with fleet(directors=4) as running:
+        [[_, rows, _]] = json.loads(post(running, "d1", one("directorRingStatus"))[1])
+        assert [(row["type"], row["status"]) for row in rows] == [
+            ("self", "ring synced"),
+            ("right", "synced"),
+            ("", ""),
+            ("left", "synced"),
+        ]
+
+
 def test_director_command_on_a_backend_gets_nothing() -> None:
     """The process waits for a director that is not there."""
     with fleet() as running:

@@ -27,7 +27,7 @@ def _key(call: Call, name: str = "key") -> str | None:
     A private key is not a user's own in a file dictionary (2.3.19.1).
     """
     key = call.text(name) or ""
-    if call.version == "2.3" and call.text("dictUri") is None:
+    if call.text("filterName" if call.version == "2.4" else "dictUri") is None:
         return None
     return key if key.startswith(("shared/", "priv/")) else None
 

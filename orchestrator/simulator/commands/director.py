@@ -6,7 +6,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING
 
-from orchestrator.simulator.answers import OK, Held, Reply, Row, failed
+from orchestrator.simulator.answers import OK, Died, Held, Reply, Row, failed
 from orchestrator.simulator.hosts import local_time
 from orchestrator.simulator.ring import MAX_VHOSTS, MailHost, user_hash
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TEMPFAIL, NOT_FOUND = 75, 68
 DEFAULT_PARALLEL = 100
+LARGEST = 2**32 - 1  # of a number in a parameter
 _INJECTED = re.compile(r"\n(HOST-[A-Z]+)\t([^\t\n]+)(?:\t([^\t\n]+))?")
 
 
@@ -40,7 +41,7 @@ def _host(call: Call) -> MailHost | None:
 
 
 def _vhosts(call: Call, text: str) -> int:
-    if not text.isdecimal():
+    if not text.isdecimal() or int(text) > LARGEST:
         raise call.usage()
     return int(text)
 
@@ -105,19 +106,24 @@ def directory(call: Call) -> Reply:
     """`directorMap`: who is mapped where, for directors whose userdb can list its users."""
     call.director()
     host = call.text("host")
-    if call.flag("userMap") and host is not None:
-        return Reply([{"hash": str(user_hash(host))}])
+    if call.flag("userMap"):
+        return Reply([{"hash": str(user_hash(call.required("host")))}])
     if call.flag("hashMap"):
-        if host is None:
-            raise call.usage()
-        return _directory_rows(call, None, int(host) if host.isdecimal() else user_hash(host))
+        return _users_of_hash(call, call.required("host"))
     try:
-        return _directory_rows(call, None if host is None else _address(host), None)
+        return _directory_rows(call, None if host is None else _address(host))
     except Unresolvable as error:
         return failed(TEMPFAIL, f"gethostname({error}) failed: Name or service not known")
 
 
-def _directory_rows(call: Call, ip: str | None, place: int | None) -> Reply:
+def _users_of_hash(call: Call, text: str) -> Reply:
+    """Names of the userdb alone, mapped or not."""
+    if not text.isdecimal() or int(text) > LARGEST:
+        raise Died(f"Invalid username hash: {text}")
+    return Reply([{"user": user} for user in call.fleet.accounts if user_hash(user) == int(text)])
+
+
+def _directory_rows(call: Call, ip: str | None) -> Reply:
     known = call.text("usersFile") is None  # on 2.3 the file's content is lost, and with it every name
     rows: list[Row] = [
         {
@@ -127,7 +133,7 @@ def _directory_rows(call: Call, ip: str | None, place: int | None) -> Reply:
             "expire time": local_time(call.fleet.refreshed(mapping, call.now)),
         }
         for mapping in call.fleet.ring.mappings.values()
-        if (ip is None or mapping.ip == ip) and (place is None or mapping.hash == place)
+        if ip is None or mapping.ip == ip
     ]
     return Reply(rows)
 

@@ -80,21 +80,23 @@ def _rows(call: Call, work: Callable[[Account], list[Row]]) -> Reply:
 
 
 def mailbox_status(call: Call) -> Reply:
-    """`mailboxStatus`: the one that tells the truth about an unreadable home: 75."""
+    """`mailboxStatus`: the one that tells the truth about an unreadable home: 75, if asked for one name alone."""
     fields, masks = call.names("field"), call.names("mailboxMask")
-    if not fields or not masks:
+    if not fields or masks is None or (not masks and call.version == "2.3"):
         raise call.usage()
-    fields = " ".join(fields).split()  # one text with blanks does as well
+    masks = masks or ["*"]  # an empty list is all mailboxes in 2.4.1
+    if call.version == "2.3":
+        fields = " ".join(fields).split()  # one text with blanks does as well
     wanted = _FIELDS if "all" in fields else tuple(field for field in _FIELDS if field in fields)
     if set(fields) - {"all", *_FIELDS}:
         raise Died(f"Unknown status field: {fields[0]}")
 
     def work(account: Account) -> list[Row]:
-        if not _readable(call, account):
-            raise _Failed(TEMPFAIL)
-        names = _matching(account, masks)
-        if len(masks) == 1 and not names and not is_pattern(masks[0]):
-            raise _Failed(NOT_FOUND)  # two names that are not there are no mistake (2.3.19.1)
+        readable = _readable(call, account)
+        names = _matching(account, masks) if readable else []
+        one_name = len(masks) == 1 and not is_pattern(masks[0].replace("%", "*"))
+        if one_name and not names:  # among several, what is not there or cannot be read is no mistake
+            raise _Failed(NOT_FOUND if readable else TEMPFAIL)
         if call.flag("totalSum"):
             total = sum(account.mailboxes[name] for name in names)
             return [{field: _status(account, field, total) for field in wanted}]

@@ -100,6 +100,7 @@ _KICK_24 = "socketPath:string passdbField:string destHost:string mask:array"
 _WHO_24 = "socketPath:string separateConnections:boolean passdbField:string mask:array"
 _ALL_24 = (
     *_BOTH_FIRST,
+    declare("statsReopen", service.stats_reopen),
     declare("penalty", sessions.penalty, "socketPath:string netmask:string"),
     declare("kick", sessions.kick, _KICK_24),
     declare("proxyKick", sessions.proxy_kick, _KICK_24),

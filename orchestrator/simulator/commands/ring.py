@@ -6,13 +6,14 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import TYPE_CHECKING
 
 from orchestrator.simulator.answers import OK, Reply, Row, failed
-from orchestrator.simulator.hosts import local_time
+from orchestrator.simulator.hosts import Director, local_time
 
 if TYPE_CHECKING:
     from orchestrator.simulator.commands.call import Call
 
 NOT_FOUND = 68
 DIRECTOR_PORT = "9090"
+LEAVING = 21.0  # seconds
 
 
 def status(call: Call) -> Reply:
@@ -32,7 +33,7 @@ def status(call: Call) -> Reply:
 def _own_status(call: Call, live: list[str]) -> str:
     fleet, alone = call.fleet, call.fleet.alone_since
     if call.host.address not in live:  # removed from the ring, and left to itself
-        return "ring syncing - last sync 1 secs ago"
+        return "ring synced" if call.director().left else "ring syncing - last sync 1 secs ago"
     if alone is None or fleet.ring_delay(call.now) <= 0:
         return "ring synced"
     if call.host.started_at >= alone or call.host.reloads[-1:] >= [alone]:
@@ -68,6 +69,9 @@ def _ring_row(call: Call, ip: str, kind: str, status: str, *, idle: bool) -> Row
 
 
 def _ring_ip(call: Call) -> str:
+    port = call.text("port")
+    if port is not None and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise call.usage()
     try:
         return str(IPv4Address(call.required("ip")))
     except AddressValueError:
@@ -78,6 +82,9 @@ def add(call: Call) -> Reply:
     """`directorRingAdd`: every member lists the new director at once."""
     call.director()
     ip, members = _ring_ip(call), call.fleet.ring_members
+    added = call.fleet.by_address.get(ip)
+    if isinstance(added, Director):
+        added.left = False
     if ip not in members:
         members.append(ip)
         members.sort(key=IPv4Address)
@@ -85,11 +92,13 @@ def add(call: Call) -> Reply:
 
 
 def remove(call: Call) -> Reply:
-    """`directorRingRemove`: forget a director; through itself it answers ok and nothing is seen to change."""
+    """`directorRingRemove`: forget a director; one that forgets itself is alone, after 21 s in which it says nothing."""
     director = call.director()
     ip = _ring_ip(call)
     if ip not in call.fleet.ring_members:
         return failed(NOT_FOUND)
+    call.fleet.ring_members.remove(ip)
     if ip != director.address:
-        call.fleet.ring_members.remove(ip)
-    return OK
+        return OK
+    director.left = True
+    return Reply(after=call.fleet.scaled(LEAVING))

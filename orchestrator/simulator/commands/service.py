@@ -39,7 +39,7 @@ def service_stop(call: Call) -> Reply:
     names = call.names("service")
     if names is None:
         raise call.usage()
-    known = set(names) & SERVICES.keys()
+    known = set(names) & SERVICES[call.version].keys()
     call.host.stopped |= known
     if "imap" in known and call.version == "2.4" and isinstance(call.host, Backend):
         call.fleet.drop_all(call.host, call.now)
@@ -49,11 +49,11 @@ def service_stop(call: Call) -> Reply:
 def service_status(call: Call) -> Reply:
     """`serviceStatus`: thirteen texts for each service; unknown names give no row."""
     names = call.names("service")
-    return Reply([_service(call, name) for name in SERVICES if names is None or name in names])
+    return Reply([_service(call, name) for name in SERVICES[call.version] if names is None or name in names])
 
 
 def _service(call: Call, name: str) -> Row:
-    processes, clients = SERVICES[name]
+    processes, clients = SERVICES[call.version][name]
     stopped = name in call.host.stopped
     running = int(name in _standing(call))
     if name == ("imap" if isinstance(call.host, Backend) else "imap-login"):
@@ -76,7 +76,8 @@ def _service(call: Call, name: str) -> Row:
 
 
 def _standing(call: Call) -> tuple[str, ...]:
-    return (*STANDING, "director") if isinstance(call.host, Director) else STANDING
+    standing = tuple(name for name in STANDING if name in SERVICES[call.version])
+    return (*standing, "director") if isinstance(call.host, Director) else standing
 
 
 def process_status(call: Call) -> Reply:
@@ -88,7 +89,7 @@ def process_status(call: Call) -> Reply:
         {
             "name": name,
             "pid": str(1000 + generation + number),
-            "available_count": str(SERVICES[name][1]),
+            "available_count": str(SERVICES[call.version][name][1]),
             "total_count": "1",
             "idle_start": "0",
             "last_status_update": stamp,
@@ -123,6 +124,11 @@ def _stamp(at: float, version: str) -> str:
 
 def log_reopen(_call: Call) -> Reply:
     """`logReopen`."""
+    return OK
+
+
+def stats_reopen(_call: Call) -> Reply:
+    """`statsReopen`: of 2.4."""
     return OK
 
 
