@@ -81,7 +81,8 @@ def _document(body: bytes) -> Any:
     raise ReplyError("not JSON, or JSON that is cut short")
 
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|\](?=\s*\[)', re.DOTALL)
+# possessive, and with the quote that a cut text lacks left open: no bytes are looked at twice
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|\](?=\s*+\[)', re.DOTALL)
 
 
 def _with_commas(text: str) -> str:
