@@ -16,7 +16,7 @@ from orchestrator.dovecot import catalog, evidence
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.command import request_body
-from orchestrator.dovecot.exchange import Exchange, NotSent
+from orchestrator.dovecot.exchange import Exchange, NotSent, may_still_run
 from orchestrator.errors import ExpressionError
 from orchestrator.expression import compile_value, truth
 from orchestrator.inventory import Host
@@ -166,13 +166,14 @@ class Sending:
             return
         outcome = Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped")
         try:
-            outcome = self._outcome(await self._edge.client.post(host, body, timeout), host, tag)
+            exchange = await self._edge.client.post(host, body, timeout)
+            outcome = self._outcome(exchange, host, tag)
             if self._until is not None and not outcome.error:
                 outcome = self._judged(outcome, operation)
             if self._worth_asking(outcome.kind, operation):
                 outcome = await self._with_evidence(outcome, operation, moment)
             if self._careful and outcome.kind in {Kind.UNKNOWN, Kind.TEMPORARY}:
-                outcome = await self._probed(outcome, operation)
+                outcome = await self._probed(outcome, operation, late=may_still_run(exchange))
         except get_cancelled_exc_class():
             self._heard(operation, tag, outcome, started, moment)
             raise
@@ -208,7 +209,7 @@ class Sending:
         text = evidence.lines(found.rows, operation.parameters)
         return replace(outcome, evidence=self._edge.client.redact(host, text))
 
-    async def _probed(self, outcome: Outcome, operation: Operation) -> Outcome:
+    async def _probed(self, outcome: Outcome, operation: Operation, *, late: bool) -> Outcome:
         """What the step's probe says of an operation whose answer was lost."""
         probe = self._step.step.probe
         if probe is None:
@@ -217,6 +218,8 @@ class Sending:
         verdict = await ask(probe, host, operation.parameters, self._scope, self._edge.client)
         if verdict is Verdict.DONE:
             return replace(outcome, kind=Kind.DONE, error=f"{outcome.error}; the probe says that it was executed")
+        if verdict is Verdict.RETRY and late:  # what is not there yet may come
+            return replace(outcome, error=f"{outcome.error}; the probe sees no effect, but the host may still be at it")
         if verdict is Verdict.RETRY:
             return replace(
                 outcome, kind=Kind.NOT_EXECUTED, error=f"{outcome.error}; the probe says that it was not executed"

@@ -122,7 +122,7 @@ class Client:
                 return await self._request(method, target, body)
             except (aiohttp.ClientError, OSError, ValueError) as error:
                 return _translate(error)
-        return NoAnswer(f"no complete answer within {timeout:g} s")
+        return NoAnswer(f"no complete answer within {timeout:g} s", late=True)
 
     async def _request(self, method: str, target: _Target, body: bytes | None) -> Exchange:
         assert self._session is not None, "the client is used inside its context"  # noqa: S101

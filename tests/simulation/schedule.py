@@ -110,7 +110,6 @@ def scenario(random: Random) -> Scenario:
             trouble={kind: share / len(chosen) for kind in chosen},
             dead=dead,
             hangs=random.random() < 0.5,
-            late=kind != "probed",  # a probe cannot know of what is executed after it was asked
         ),
         commit=commit,
         starving=False,

@@ -27,14 +27,12 @@ class Habits:
         trouble: kind of trouble -> how likely it is.
         dead: host -> from when until when it is dead.
         hangs: whether a dead host takes connections and says nothing, rather than refusing them.
-        late: whether a host that hangs executes all the same, later.
     """
 
     latency: tuple[float, float] = (0.01, 0.1)
     trouble: Mapping[str, float] = field(default_factory=dict)
     dead: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     hangs: bool = False
-    late: bool = True
 
 
 @dataclass(slots=True)
@@ -75,7 +73,7 @@ class Servers:
             trouble, seconds = self._fate(host, command, parameters, tag)
             await asyncio.sleep(min(seconds, timeout))
             if seconds >= timeout:
-                return NoAnswer(f"no complete answer within {timeout:g} s")
+                return NoAnswer(f"no complete answer within {timeout:g} s", late=True)
             if trouble == "refused":
                 return NotSent("connection refused")
             return self._answer(host, command, parameters, tag, trouble)
@@ -100,7 +98,7 @@ class Servers:
         if trouble == "refused":
             return trouble, seconds / 10
         if trouble == "hangs":
-            if self.habits.late and self.random.random() < 0.5:
+            if self.random.random() < 0.5:  # and executes all the same, later
                 self._execute_in(self.random.uniform(0.0, 30.0), host, command, parameters, tag)
             return trouble, math.inf
         if trouble == "slow":
