@@ -125,7 +125,7 @@ def status_of(file: RunFile, holder: str = "") -> tuple[str, str]:
     """How a run stands, and why; without looking at its operations, however many there are."""
     if holder:
         return "running", ""
-    events = file.events()
+    events = [event for event in file.events() if event.kind != "decided"]  # a decision changes no session's end
     if not events:
         return "planned", ""
     last = events[-1]
@@ -143,9 +143,9 @@ def _with_next(report: Report) -> Report:
         command = ""
     elif report.status == "planned":
         command = f"orchestrator apply {report.run_id}"
-    elif report.status == "in doubt":
+    elif report.status == "in doubt" and report.counts.get(State.IN_DOUBT):
         command = f"orchestrator show {report.run_id} --in-doubt"
-    elif report.status in {"interrupted", "crashed"} or (report.status == "stopped" and not bad):
+    elif report.status in {"interrupted", "crashed", "in doubt"} or (report.status == "stopped" and not bad):
         command = f"orchestrator resume {report.run_id}"
     elif report.status in {"stopped", "failed"} and bad:
         command = f"orchestrator retry {report.run_id}"

@@ -334,7 +334,8 @@ class Runner:
         over = scheduler.failed > scheduler.rules.allowed_failures
         reason = scheduler.stopped if over or left else ""
         failed = over and not self._interrupted  # what an interruption leaves in doubt is no failure of the step
-        state = "failed" if failed else "running" if left or over else "done"
+        doubtful = bool(scheduler.ended[State.IN_DOUBT])
+        state = "failed" if failed else "running" if left or over or doubtful else "done"
         await self._end(step, state, reason, scheduler.counts, seconds, ended=not left)
         self._stop_for_doubt(step)
         if over:

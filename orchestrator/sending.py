@@ -17,7 +17,7 @@ from orchestrator.dovecot import catalog, evidence
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.command import request_body
-from orchestrator.dovecot.exchange import Exchange, NoAnswer, NotSent
+from orchestrator.dovecot.exchange import Exchange, NoAnswer, NotSent, may_still_run
 from orchestrator.errors import ExpressionError
 from orchestrator.expression import compile_value, truth
 from orchestrator.inventory import Host
@@ -185,13 +185,14 @@ class Sending:
             return
         outcome = Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped")
         try:
-            outcome = self._outcome(await self._edge.client.post(host, body, timeout), tag)
+            exchange = await self._edge.client.post(host, body, timeout)
+            outcome = self._outcome(exchange, tag)
             if self._until is not None and not outcome.error:
                 outcome = self._judged(outcome, operation)
             if self._worth_asking(outcome.kind, operation):
                 outcome = await self._with_evidence(outcome, operation, started, moment)
             if self._careful and outcome.kind in {Kind.UNKNOWN, Kind.TEMPORARY}:
-                outcome = await self._probed(outcome, operation)
+                outcome = await self._probed(outcome, operation, late=may_still_run(exchange))
         except get_cancelled_exc_class():
             self._heard(operation, tag, outcome, started, moment)
             raise
@@ -220,7 +221,7 @@ class Sending:
             return outcome
         self._evidence_left[host] = left - 1
         exchange = await self._ask_log(host, moment)
-        found = classify(exchange, catalog.find(evidence.COMMAND), evidence.TAG)
+        found = classify(exchange, None, evidence.TAG)  # nothing is read from the disk while requests are under way
         readings = self._readings.setdefault(host, evidence.Readings())
         rows = readings.new(found.rows, started, self._edge.clock())
         text = evidence.lines(rows, operation.parameters, self._entry.doveadm if self._entry else "")
@@ -239,7 +240,7 @@ class Sending:
             exchange = await self._edge.client.post(host, body, left)
         return exchange
 
-    async def _probed(self, outcome: Outcome, operation: Operation) -> Outcome:
+    async def _probed(self, outcome: Outcome, operation: Operation, *, late: bool) -> Outcome:
         """What the step's probe says of an operation whose answer was lost."""
         probe = self._step.step.probe
         if probe is None:
@@ -248,6 +249,8 @@ class Sending:
         verdict = await ask(probe, host, operation.parameters, self._scope, self._edge.client)
         if verdict is Verdict.DONE:
             return replace(outcome, kind=Kind.DONE, error=f"{outcome.error}; the probe says that it was executed")
+        if verdict is Verdict.RETRY and late:  # what is not there yet may come
+            return replace(outcome, error=f"{outcome.error}; the probe sees no effect, but the host may still be at it")
         if verdict is Verdict.RETRY:
             return replace(
                 outcome, kind=Kind.NOT_EXECUTED, error=f"{outcome.error}; the probe says that it was not executed"

@@ -172,9 +172,7 @@ def work(
         plan = plan_again(app, file)
         if not options.force:
             _refuse_overlap(app, file)
-        if prepare:
-            in_transaction(path, prepare)
-        caught = anyio.run(_session, app, plan, file, options, backend_options={"use_uvloop": _has_uvloop()})
+        caught = anyio.run(_session, app, plan, file, options, prepare, backend_options={"use_uvloop": _has_uvloop()})
         report = make_report(file)
     _show_end(report, options)
     code = exit_codes.of_status(report.status)
@@ -216,7 +214,13 @@ def _collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def _session(app: App, plan: Plan, file: RunFile, options: Options) -> int:
+async def _session(
+    app: App,
+    plan: Plan,
+    file: RunFile,
+    options: Options,
+    prepare: Callable[[sqlite3.Connection], object] | None,
+) -> int:
     """Run with the signals attended to; returns the signal that stopped it, or 0."""
     from orchestrator.dovecot.client import Client
     from orchestrator.runner import Runner
@@ -229,6 +233,8 @@ async def _session(app: App, plan: Plan, file: RunFile, options: Options) -> int
     _collect_seldom()
     try:
         async with Client(host.endpoint for host in plan.inventory.hosts.values()) as client:
+            if prepare:  # now that nothing is missing
+                in_transaction(file.path, prepare)
             runner = Runner(
                 plan,
                 file,

@@ -154,7 +154,11 @@ def _operation_lines(file: RunFile, record: OperationRecord, seq: int) -> Iterat
     yield f"  = {safe(command_line(record.command, catalog.find(record.command), record.parameters), 2000)}"
     for attempt in file.attempts(seq):
         code = f", exit code {attempt.exit_code}" if attempt.exit_code is not None else ""
-        took = f", {attempt.finished - attempt.started} ms" if attempt.finished else ""
+        took = (
+            f", {attempt.finished - attempt.started} ms"
+            if attempt.finished and attempt.finished >= attempt.started
+            else ""
+        )
         error = f": {safe(attempt.error)}" if attempt.error else ""
         yield f"  attempt {attempt.number} at {clock(attempt.started)}{took}: {attempt.kind}{code}{error}"
     if evidence := file.evidence(seq):

@@ -179,7 +179,7 @@ class Client:
             if not deadline.expired:
                 return _translate(error)
         if deadline.connected:
-            return NoAnswer(f"no complete answer within {timeout:g} s")
+            return NoAnswer(f"no complete answer within {timeout:g} s", late=True)
         return NotSent("no connection within the connect timeout")
 
     async def _request(self, method: str, target: _Target, body: bytes | None) -> Exchange:

@@ -19,9 +19,14 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The request may have been executed: it was sent, wholly or in part, and no complete answer came."""
+    """The request may have been executed: it was sent, wholly or in part, and no complete answer came.
+
+    Attributes:
+        late: nobody closed the connection; the time was over, and the host may still be at it.
+    """
 
     reason: str
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +45,10 @@ class Answered:
 
 
 Exchange = NotSent | NoAnswer | Answered
+
+
+def may_still_run(exchange: Exchange) -> bool:
+    """Whether the host may still be executing what it was sent: the client, or a proxy (HTTP 504), gave up waiting."""
+    if isinstance(exchange, Answered):
+        return exchange.status == 504
+    return isinstance(exchange, NoAnswer) and exchange.late

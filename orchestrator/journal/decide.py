@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -37,11 +38,14 @@ def decide(connection: sqlite3.Connection, operations: Sequence[int], verdict: V
         )
         settled += changed.rowcount
         if changed.rowcount:
-            connection.execute(
-                "INSERT INTO remark (operation, kind, error) VALUES (?, 'decided', ?)"
-                " ON CONFLICT (operation) DO UPDATE SET kind = 'decided', error = error || '; ' || excluded.error",
-                (seq, f"decided {verdict.value}: {why}"),
-            )
+            if verdict is Verdict.RETRY:
+                _keep_attempts(connection, [seq], f"; decided retry: {why}")
+            else:
+                connection.execute(
+                    "INSERT INTO remark (operation, kind, error) VALUES (?, 'decided', ?)"
+                    " ON CONFLICT (operation) DO UPDATE SET kind = 'decided', error = error || '; ' || excluded.error",
+                    (seq, f"decided {verdict.value}: {why}"),
+                )
             connection.execute(
                 "UPDATE step SET state = 'running' WHERE number = (SELECT step FROM operation WHERE seq = ?)", (seq,)
             )
@@ -62,14 +66,35 @@ def retryable(connection: sqlite3.Connection) -> int:
 
 def reopen(connection: sqlite3.Connection) -> int:
     """Have those operations sent once more, inside the caller's transaction; returns how many."""
-    connection.execute(
-        "CREATE TEMP TABLE again AS SELECT seq, step FROM operation WHERE state IN (?, ?)"
+    found = connection.execute(
+        "SELECT seq FROM operation WHERE state IN (?, ?)"
         " AND seq NOT IN (SELECT operation FROM remark WHERE kind = 'decided')",
         _FAILED,
     )
-    connection.execute("UPDATE step SET state = 'running' WHERE number IN (SELECT step FROM again)")
-    connection.execute("DELETE FROM remark WHERE operation IN (SELECT seq FROM again)")
-    return connection.execute("UPDATE operation SET state = 0 WHERE seq IN (SELECT seq FROM again)").rowcount
+    again = [seq for (seq,) in found]
+    _keep_attempts(connection, again)
+    listed = (json.dumps(again),)
+    connection.execute(
+        "UPDATE step SET state = 'running' WHERE number IN"
+        " (SELECT step FROM operation WHERE seq IN (SELECT value FROM json_each(?)))",
+        listed,
+    )
+    return connection.execute(
+        "UPDATE operation SET state = 0 WHERE seq IN (SELECT value FROM json_each(?))", listed
+    ).rowcount
+
+
+def _keep_attempts(connection: sqlite3.Connection, operations: Sequence[int], words: str = "") -> None:
+    """Put the last attempts of operations that will be sent again among their earlier ones, with what was said of them."""
+    listed = json.dumps(operations)
+    connection.execute(
+        "INSERT OR IGNORE INTO attempt SELECT o.seq, o.attempts, o.started, coalesce(o.finished, o.started), r.kind,"
+        " o.exit_code, r.error || CASE r.evidence WHEN '' THEN '' ELSE '; logged: ' || r.evidence END || ?"
+        " FROM operation o JOIN remark r ON r.operation = o.seq"
+        " WHERE o.started IS NOT NULL AND o.seq IN (SELECT value FROM json_each(?))",
+        (words, listed),
+    )
+    connection.execute("DELETE FROM remark WHERE operation IN (SELECT value FROM json_each(?))", (listed,))
 
 
 _FAILED = (int(State.FAILED), int(State.UNREACHABLE))

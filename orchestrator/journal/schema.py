@@ -125,7 +125,10 @@ def in_transaction(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
 def _opening_error(path: Path, error: sqlite3.DatabaseError) -> JournalError:
     if "unable to open" in str(error):
         return JournalError(f"cannot open the run file {path}")
-    return DamagedRunError(f"{path} is not a run file, or is damaged: {error}")
+    return DamagedRunError(
+        f"{path} is not a run file, or is damaged: {error}",
+        hint="`sqlite3 FILE .recover` may get something out of it; never go on with it: plan again",
+    )
 
 
 def _quoted(path: Path) -> str:

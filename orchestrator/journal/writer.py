@@ -5,6 +5,7 @@ A record is believed when its commit is on the disk; the callback then says so.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -99,6 +100,9 @@ class Writer:
                 elif self.failure is None:
                     self._commit(entry)
         finally:
+            with contextlib.suppress(sqlite3.Error):  # so that the file says all by itself, also when it is copied
+                self._connection.execute("PRAGMA busy_timeout = 1000")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.close()
 
     def _commit(self, group: Sequence[Finished]) -> None:

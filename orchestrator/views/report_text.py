@@ -23,7 +23,9 @@ def report_lines(report: Report) -> Iterator[str]:
             continue
         about = states(dict(step.counts))
         took = ""
-        if step.started and step.finished and step.counts:
+        if (
+            step.started and step.finished and step.finished >= step.started and step.counts
+        ):  # else the clock was set back
             took = f", {format_duration((step.finished - step.started) / 1000)}"
         shown = f"  ({about}{took})" if about else ""
         reason = f": {safe(step.reason)}" if step.reason else ""

@@ -42,7 +42,9 @@ KILLED = -signal.SIGKILL
 MOST_SESSIONS = 60  # of one run; more mean that it does not come to its end
 LONGEST = 60.0  # seconds of one session
 AT_ANY_TIME = "random time"
-_RARE = {"plan", "link", "recover", "expand", "rest", "decide"}  # passed once or twice in a session
+SESSIONS = ("run", "apply", "decide", "first resume", "second resume", "later resume")
+_PARTICULAR = {"expand", "intent", "probe", "decide"}  # passed by some workloads alone
+_RARE = {"plan", "link", "recover", "expand", "rest", "decide", "probe"}  # passed once or twice in a session
 _OFTEN = {"mark": 6, "event": 4, "intent": 10, "commit": 20}  # passings that a session has at least, about
 
 
@@ -52,6 +54,7 @@ class Tally:
 
     Attributes:
         kills: by point.
+        within: kills by the command that was killed, and the how manieth session of its run it was.
         lost: operations recorded as done that no server executed, or that are not done in the end.
         doubled: unrepeatable operations that were executed more than once.
         repeated: operations that were sent again though they were recorded as done.
@@ -65,6 +68,7 @@ class Tally:
     operations: int = 0
     decided: int = 0
     kills: Counter[str] = field(default_factory=Counter)
+    within: Counter[str] = field(default_factory=Counter)
     lost: int = 0
     doubled: int = 0
     repeated: int = 0
@@ -89,6 +93,7 @@ class Tally:
             if self.kills[point]:
                 yield f"{point:<16} {self.kills[point]:>6}"
         yield f"{'all':<16} {self.kills.total():>6}"
+        yield "killed in: " + ", ".join(f"{name} {self.within[name]}" for name in SESSIONS if self.within[name])
         yield f"{self.rounds} runs, {self.sessions} sessions, {self.operations} operations, {self.decided} decided"
         yield f"{self.drafts} drafts of plans were left behind"
         yield f"lost: {self.lost}   doubled: {self.doubled}   done and sent again: {self.repeated}   unreadable: {self.unreadable}"
@@ -147,6 +152,7 @@ class _Round:
     tally: Tally
     most_kills: int
     wanted: list[str]
+    resumes: int = 0
     settled: dict[str, int] = field(default_factory=dict)  # recorded as done -> how often it was sent until then
 
     def go(self) -> None:
@@ -245,8 +251,13 @@ class _Round:
             "number": number,
         }
         code = self.kitchen(command, kill_after=after)
+        name = words[0]
+        if name == "resume":
+            self.resumes += 1
+            name = {1: "first resume", 2: "second resume"}.get(self.resumes, "later resume")
         if code == KILLED:
             self.tally.kills[point or AT_ANY_TIME] += 1
+            self.tally.within[name] += 1
             if point in self.wanted:
                 self.wanted.remove(point)
         elif code not in {0, 4, -signal.SIGABRT}:
@@ -256,15 +267,38 @@ class _Round:
     def _doom(self, verb: str) -> tuple[str | None, int, float | None]:
         """Where this session is to be killed: a point and its passing, or a time."""
         random = self.random
-        if wanted := [point for point in self.wanted if _fits(point.partition(".")[0], verb)]:
-            return random.choice(wanted), random.randint(1, 2), None
+        if wanted := [point for point in self.wanted if self._fits(point, verb)]:
+            point = random.choice(wanted)
+            return point, 1 if point.partition(".")[0] in _RARE else random.randint(1, 2), None
+        if verb == "run" and "probe" in self.workload.passes and any(p.startswith("probe") for p in self.wanted):
+            return "intent.after", random.randint(1, 4), None  # leaves something to be asked about
         if random.random() < 0.25:
             return None, 0, random.uniform(0.0, self.workload.seconds)
-        fitting = [p for p in POINTS if _fits(p.partition(".")[0], verb)]
-        point = random.choice(fitting)
+        fitting = [point for point in POINTS if self._fits(point, verb)]
+        particular = [point for point in fitting if point.partition(".")[0] in _PARTICULAR]
+        point = random.choice(particular if particular and random.random() < 0.4 else fitting)
         kind = point.partition(".")[0]
         most = 1 if kind in _RARE else _OFTEN.get(kind, 60)
         return point, 1 + int(most * random.random() ** 2), None
+
+    def _fits(self, point: str, verb: str) -> bool:
+        """Whether such a command, with this workload, can pass a point."""
+        kind = point.partition(".")[0]
+        if kind in _PARTICULAR and kind not in self.workload.passes:
+            return False
+        if kind == "probe":
+            return verb == "resume" and self._has_doubt()
+        if verb == "decide":
+            return kind == "decide"
+        return kind not in ({"decide"} if verb == "run" else {"decide", "plan", "link"})
+
+    def _has_doubt(self) -> bool:
+        """Whether the next session finds operations of which nobody knows whether they were executed."""
+        path = self.path
+        if path is None:
+            return False
+        with self._opened(path) as file:
+            return next(file.operations((State.RUNNING, State.IN_DOUBT)), None) is not None
 
     # judging
 
@@ -318,14 +352,6 @@ class _Round:
         self.tally.problems.append(f"{self.workload.name}, round {self.tally.rounds}: {words}{said}")
 
 
-def _fits(kind: str, verb: str) -> bool:
-    if verb == "decide":
-        return kind == "decide"
-    if verb == "run":
-        return kind != "decide"
-    return kind not in {"decide", "plan", "link"}
-
-
 def harness(
     workloads: Callable[[int], Workload],
     kills: int,
@@ -355,7 +381,7 @@ def harness(
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-crash-")))
                 world = stack.enter_context(workload.open(random))
                 begun = time.monotonic()
-                most = max(1, min(most_kills, max(kills - tally.kills.total(), len(left))))
+                most = max(1, min(most_kills, max(kills - tally.kills.total(), len(left) + 2 if left else 0)))
                 _Round(kitchen, random, workload, world, folder, tally, most, left).go()
             tally.rounds += 1
             seconds, killed = time.monotonic() - begun, tally.kills.total()

@@ -37,6 +37,7 @@ _WRAPPED = (
     ("orchestrator.dovecot.client", "Client.post", "send", "answer"),
     ("orchestrator.journal.writer", "_insert", "commit.before", "commit.inside"),
     ("orchestrator.journal.session", "Session._durable", "commit.after", None),
+    ("orchestrator.journal.session", "Session.decide", "probe.before", "probe.after"),
     ("orchestrator.journal.session", "Session.skip_rest", "rest.before", "rest.after"),
     ("orchestrator.journal.decide", "decide", None, "decide.inside"),
     ("orchestrator.cli.decide", "settle", "decide.before", "decide.after"),

@@ -8,26 +8,34 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
 from orchestrator.simulator import BackgroundFleet, FleetSpec
 from tests.crash.harness import harness, simulated
 from tests.crash.killpoints import POINTS
-from tests.crash.worlds import COUNTERS, EXPANDED, KICKS, Simulated, Workload, World, real_counters
+from tests.crash.worlds import COUNTERS, EXPANDED, KICKS, PROBED, Simulated, Workload, World, real_counters
 from tests.integration.conftest import Site, site  # noqa: F401 - the fixture
 from tests.ring import Ring
 
 pytestmark = pytest.mark.crash
 
 # each point is passed by at least one of these; `decide` only where an answer is lost
-SWEPT = (replace(COUNTERS, items=12, steps={"1": 36, "2": 36, "3": 36}), EXPANDED)
+FEW: dict[str, Any] = {"items": 12, "steps": {"1": 36, "2": 36, "3": 36}}
+SWEPT = (
+    replace(COUNTERS, **FEW),
+    replace(EXPANDED, items=10, steps={**EXPANDED.steps, "2": 30}),
+    replace(PROBED, **FEW),
+)
 
 
 def test_killed_at_every_point() -> None:
     """A process is killed once at each named point of the write path, and every run is true in the end."""
-    tally = harness(lambda n: SWEPT[n % 2], 0, 11, most_kills=6, wanted=POINTS, most_rounds=40)
+    tally = harness(lambda n: SWEPT[n % 3], 0, 11, most_kills=6, wanted=POINTS, most_rounds=45)
+    print("\n".join(tally.table()))
     assert tally.true, "\n".join(tally.table())
+    assert {"run", "decide", "first resume", "second resume"} <= set(tally.within)
     assert set(POINTS) <= set(tally.kills), f"never killed at {set(POINTS) - set(tally.kills)}"
 
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -48,6 +48,7 @@ class Workload:
         items: what stands in items.txt, a line each.
         steps: key -> how many operations it is to have in the end, where that can be told.
         unrepeatable: keys of the steps that must not be executed twice.
+        passes: kinds of points that few workloads pass, and this one does.
         seconds: about how long an undisturbed session takes, for kills at random times.
     """
 
@@ -57,6 +58,7 @@ class Workload:
     items: int = 0
     steps: Mapping[str, int] = field(default_factory=dict)
     unrepeatable: frozenset[str] = frozenset()
+    passes: frozenset[str] = frozenset()
     seconds: float = 0.5
 
     def open(self, random: Random) -> AbstractContextManager[World]:
@@ -146,7 +148,10 @@ class Expanded(Workload):
     @contextmanager
     def open(self, random: Random) -> Iterator[World]:
         """Sessions whose number is known, and whose users are kicked."""
-        spec = FleetSpec(directors=1, users=40, accounts=40, relogin=0.05, time_scale=0.05, seed=random.randrange(1000))
+        users = self.items
+        spec = FleetSpec(
+            directors=1, users=users, accounts=users, relogin=0.05, time_scale=0.05, seed=random.randrange(1000)
+        )
         with BackgroundFleet(spec) as fleet:
             yield Simulated(fleet)
 
@@ -196,10 +201,27 @@ steps:
 """,
     steps={"1": 120, "2": 120, "3": 120},
     unrepeatable=frozenset({"2"}),
+    passes=frozenset({"intent", "decide"}),
+)
+
+PROBED = replace(
+    COUNTERS,
+    name="probed",
+    playbook=COUNTERS.playbook.replace(
+        "  - name: See\n",
+        """    probe:
+      command: dictGet
+      parameters: {dictUri: "file:/tmp/counters", key: "{{ parameters.key }}"}
+      done: "{{ (rows | first).value == '1' }}"
+  - name: See
+""",
+    ),
+    passes=frozenset({"intent", "probe"}),
 )
 
 EXPANDED = Expanded(
     name="expanded",
+    items=40,
     playbook=f"""
 name: Kick who is there
 limits: {{in_flight: {IN_FLIGHT}}}
@@ -223,11 +245,12 @@ finally:
     command: who
 """,
     steps={"1": 3, "2": 120, "3": 3, "finally.1": 3},
+    passes=frozenset({"expand"}),
 )
 
 DRAIN = Drain(name="drain", playbook="drain-backend", arguments=("-e", "backend=b1"), seconds=1.0)
 
-SIMULATED: tuple[Workload, ...] = (KICKS, COUNTERS, EXPANDED, DRAIN)
+SIMULATED: tuple[Workload, ...] = (KICKS, COUNTERS, EXPANDED, DRAIN, PROBED)
 
 
 class Real:
@@ -305,5 +328,6 @@ steps:
 """,
         steps={"1": 3 * items, "2": 3 * items},
         unrepeatable=frozenset({"2"}),
+        passes=frozenset({"intent", "decide"}),
         seconds=0.8,
     )

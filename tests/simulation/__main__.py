@@ -34,7 +34,10 @@ def _several(seeds: range, cancels: bool) -> list[str]:
 
 
 def run(seeds: range, jobs: int, *, cancels: bool) -> Iterator[str]:
-    """Run all schedules in some processes; yields what is wrong."""
+    """Run all schedules, in some processes; yields what is wrong."""
+    if jobs == 1:
+        yield from (words for seed in seeds if (words := _told(seed, cancels=cancels)))
+        return
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     with ProcessPoolExecutor(jobs) as pool:
         found: Iterable[list[str]] = pool.map(_several, chunks, [cancels] * len(chunks))

@@ -24,6 +24,32 @@ class ForgetsInFlight(Scheduler):
         super().__init__(replace(rules, in_flight=10_000), pending, **more)
 
 
+class ForgetsWhatIsUnrecorded(Scheduler):
+    """Counts what is on the wire alone: an answer that is not on the disk yet makes room for the next request."""
+
+    def heard(self, operation: Operation, outcome: Outcome, started: float, now: float) -> Decision:
+        """As if it were recorded."""
+        self.unrecorded -= 1
+        return super().heard(operation, outcome, started, now)
+
+    def recorded(self, count: int) -> None:
+        """Known already."""
+
+
+class SendsWhatIsDoneAgain(Scheduler):
+    """Puts an operation that is done back into its queue, once."""
+
+    def heard(self, operation: Operation, outcome: Outcome, started: float, now: float) -> Decision:
+        """As if it had been asked for a second time."""
+        decision = super().heard(operation, outcome, started, now)
+        if outcome.kind is Kind.DONE and operation.seq not in self._seen:
+            self._seen[operation.seq] = (0, now)
+            self.left += 1
+            self._lanes[operation.host].queue.append(operation)
+            self._list(self._lanes[operation.host])
+        return decision
+
+
 class ForgetsRate(Scheduler):
     """Sends as fast as it can."""
 
@@ -95,6 +121,8 @@ class CallsFailuresDone(Scheduler):
 BROKEN: tuple[type[Scheduler], ...] = (
     ForgetsPerHost,
     ForgetsInFlight,
+    ForgetsWhatIsUnrecorded,
+    SendsWhatIsDoneAgain,
     ForgetsRate,
     SendsUnknownAgain,
     LosesOne,

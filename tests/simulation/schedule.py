@@ -7,6 +7,7 @@ import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -22,20 +23,23 @@ from orchestrator.journal.session import Session
 from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
 from orchestrator.report import make_report
 from orchestrator.runner import OVER, End, Ending, Runner
-from orchestrator.scheduler import Scheduler
+from orchestrator.scheduler import TROUBLE, Scheduler
 from orchestrator.tuning import CEILING
 from orchestrator.units import Share
 from orchestrator.views.watch import Ended, View
+from tests.simulation.database import in_memory
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.servers import OURS, Habits, Servers
-from tests.simulation.templates import KINDS, scratch, template
+from tests.simulation.templates import KINDS, TIMEOUT, scratch, template
 from tests.simulation.writer import VirtualWriter
 
+REAL = 20  # one schedule of so many has its run file in a file, the others in memory
 MOST_SESSIONS = 30
-DISTURBED = 4  # sessions; after them the servers are well, and nobody interrupts
+DISTURBED = 3  # sessions; after them the servers are well, and nobody interrupts
 SETTLED = 60.0  # seconds after which nothing of a dead session is under way any more
 PATIENCE = 9.0  # seconds within which hosts that are well are through while another is dead
 
+_OFTEN = [kind for kind in KINDS for _ in range(1 if kind in {"several", "expanded"} else 3)]  # those take longer
 _TROUBLES = (
     "temporary",
     "temporary, done",
@@ -71,8 +75,10 @@ class Scenario:
 
 def scenario(random: Random) -> Scenario:
     """Draw one."""
-    kind = random.choice(list(KINDS))
-    hosts, items = random.choice((1, 2, 2, 3, 5, 8)), random.choice((1, 2, 3, 4, 7))
+    kind = random.choice(_OFTEN)
+    large = random.random() < 0.1  # what goes wrong at all goes wrong with few, and few are quick to play
+    hosts = random.choice((5, 8) if large else (1, 2, 2, 3))
+    items = random.choice((4, 7) if large else (1, 2, 3))
     commit = random.choice((0.0, 0.0, 0.001, 0.02, 0.3))
     if random.random() < 0.08:
         return _starving(random, items, commit)
@@ -104,7 +110,6 @@ def scenario(random: Random) -> Scenario:
             trouble={kind: share / len(chosen) for kind in chosen},
             dead=dead,
             hangs=random.random() < 0.5,
-            late=kind != "probed",  # a probe cannot know of what is executed after it was asked
         ),
         commit=commit,
         starving=False,
@@ -113,11 +118,13 @@ def scenario(random: Random) -> Scenario:
 
 def _starving(random: Random, items: int, commit: float) -> Scenario:
     hosts, per_host = random.choice((2, 3, 5)), random.choice((1, 2, 4))
+    narrow = random.random() < 0.3  # the dead host can take every place in flight for as long as its requests last
+    in_flight = random.randint(1, hosts * per_host - 1) if narrow else hosts * per_host + random.choice((0, 50))
     return Scenario(
         kind="repeatable",
         hosts=hosts,
         items=items,
-        limits=Limits(in_flight=hosts * per_host + random.choice((0, 50)), per_host=per_host, rate=None),
+        limits=Limits(in_flight=in_flight, per_host=per_host, rate=None),
         retry=Retry(attempts=random.choice((2, 6)), base=0.1, max=5.0, deadline=600.0, budget=100.0),
         max_failed=Share(100, percent=True),
         habits=Habits(
@@ -143,6 +150,7 @@ class _Watch(View):
     begun: float = 0.0
     first: int = 0
     in_step: int = 0
+    attempts: int = 0
     failures: int = 0
     allowed: int = 0
     exceeded: float | None = None
@@ -155,6 +163,7 @@ class _Watch(View):
         self.step, self.begun, self.in_step, self.exceeded = key, self.loop.time(), 0, None
         self.ended.clear()
         self.servers.sent.clear()
+        self.attempts = _attempts(self.file)
         step = next(step for step in self.file.steps() if step.key == key)
         self.first = step.first or 0
         self.failures = sum(step.counts.get(state, 0) for state in BAD_STATES)
@@ -195,6 +204,7 @@ class _Watch(View):
         state = State(self.file._connection.execute(found, (seq,)).fetchone()[0])
         if state is not (State.RUNNING if careful else State.PENDING):
             raise Broken(f"{tag} is sent while the run file says that it is {state.word}")
+        self._unrecorded(careful=careful)
         if careful and self.servers.executed[tag]:
             raise Broken(f"{tag} must not be repeated, was executed, and is sent again")
         attempts = self.scenario.retry.attempts or 6
@@ -211,6 +221,22 @@ class _Watch(View):
         free = 100 + int(len(self.scheduler._lanes) * self.scenario.items * (self.scenario.retry.budget or 2))
         if rules.polling is None and again > free + (self.scenario.limits.in_flight or 100):
             raise Broken(f"{again} further attempts, and about {free} may be")
+
+    def _unrecorded(self, *, careful: bool) -> None:
+        """What a crash could repeat, or leave in doubt, is bounded: sent, and not durably recorded."""
+        execute = self.file._connection.execute
+        if careful:  # what is to be sent is durable before
+            (open_ended,) = execute("SELECT count(*) FROM operation WHERE state = ?", (int(State.RUNNING),)).fetchone()
+        else:
+            open_ended = self.servers.sent.total() - (_attempts(self.file) - self.attempts)
+        in_flight = self.scenario.limits.in_flight or 100
+        if open_ended > in_flight:
+            raise Broken(f"{open_ended} requests are sent and not recorded, and {in_flight} may be")
+
+
+def _attempts(file: RunFile) -> int:
+    """How many attempts a run file knows of."""
+    return int(file._connection.execute("SELECT coalesce(sum(attempts), 0) FROM operation").fetchone()[0])
 
 
 @dataclass
@@ -233,7 +259,6 @@ class _Schedule:
 
     async def go(self) -> None:
         """Session after session until the run is over."""
-        shutil.copyfile(self.template.path, self.path)
         with RunFile(self.path) as self.witness:
             await self._sessions()
             await asyncio.sleep(SETTLED)
@@ -354,8 +379,13 @@ class _Schedule:
     # what must hold
 
     def _check_starving(self, watch: _Watch) -> None:
+        patience, limits = PATIENCE, self.scenario.limits
+        if (limits.in_flight or 100) < self.scenario.hosts * cast("int", limits.per_host):
+            patience += TIMEOUT * (
+                TROUBLE + (self.scenario.retry.attempts or 6) + 1
+            )  # then it is given up at the latest
         well = {host: end for host, end in watch.last_end.items() if host not in self.scenario.habits.dead}
-        if len(well) != self.scenario.hosts - 1 or max(well.values(), default=0.0) > PATIENCE:
+        if len(well) != self.scenario.hosts - 1 or max(well.values(), default=0.0) > patience:
             raise Broken(f"hosts that are well had to wait for a dead one: {well}")
 
     def _check_file(self, ending: Ending | None) -> None:
@@ -408,13 +438,16 @@ class Story:
 _LOOPS: list[VirtualLoop] = []
 
 
-def play(seed: int, *, scheduler: type[Scheduler] = Scheduler, cancels: bool = False) -> Story:
+def play(
+    seed: int, *, scheduler: type[Scheduler] = Scheduler, cancels: bool = False, real: bool | None = None
+) -> Story:
     """Run one schedule.
 
     Args:
         seed: decides everything.
         scheduler: the product's, or one that was broken on purpose.
         cancels: whether an operator loses patience too, and sends a second signal.
+        real: whether the run file is a file; it is for one seed of some when nothing is said.
 
     Raises:
         Broken, or whatever the product raises.
@@ -424,18 +457,32 @@ def play(seed: int, *, scheduler: type[Scheduler] = Scheduler, cancels: bool = F
     schedule = _Schedule(seed, loop, scheduler, cancels, scratch() / f"{seed}.run")
     original: Callable[..., Scheduler] = orchestrator.runner.Scheduler
     try:
-        loop.run_until_complete(schedule.go())
+        with _database(schedule, real=seed % REAL == 0 if real is None else real):
+            loop.run_until_complete(schedule.go())
     except BaseException:
         _discard(loop)
         raise
     finally:
         orchestrator.runner.Scheduler = original  # type: ignore[assignment, misc]
-        for path in scratch().glob(f"{seed}.run*"):
-            path.unlink()
     _LOOPS.append(loop)
     trace = schedule.servers.trace
     digest = hashlib.blake2b(repr(trace).encode(), digest_size=8).hexdigest()
     return Story(schedule.scenario, schedule.sessions, len(trace), loop.time(), digest)
+
+
+@contextmanager
+def _database(schedule: _Schedule, *, real: bool) -> Iterator[None]:
+    """The schedule's run file: in memory, or a real one."""
+    if not real:
+        with in_memory(schedule.template.path):
+            yield
+        return
+    shutil.copyfile(schedule.template.path, schedule.path)
+    try:
+        yield
+    finally:
+        for path in schedule.path.parent.glob(f"{schedule.path.name}*"):
+            path.unlink()
 
 
 def _discard(loop: VirtualLoop) -> None:

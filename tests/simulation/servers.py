@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-import anyio
 import anyio.lowlevel
 
 from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent
@@ -27,14 +27,12 @@ class Habits:
         trouble: kind of trouble -> how likely it is.
         dead: host -> from when until when it is dead.
         hangs: whether a dead host takes connections and says nothing, rather than refusing them.
-        late: whether a host that hangs executes all the same, later.
     """
 
     latency: tuple[float, float] = (0.01, 0.1)
     trouble: Mapping[str, float] = field(default_factory=dict)
     dead: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     hangs: bool = False
-    late: bool = True
 
 
 @dataclass(slots=True)
@@ -72,9 +70,13 @@ class Servers:
         try:
             if self.watch is not None:
                 self.watch(host, tag)
-            with anyio.move_on_after(timeout):
-                return await self._exchange(host, command, parameters, tag)
-            return NoAnswer(f"no complete answer within {timeout:g} s")
+            trouble, seconds = self._fate(host, command, parameters, tag)
+            await asyncio.sleep(min(seconds, timeout))
+            if seconds >= timeout:
+                return NoAnswer(f"no complete answer within {timeout:g} s", late=True)
+            if trouble == "refused":
+                return NotSent("connection refused")
+            return self._answer(host, command, parameters, tag, trouble)
         finally:
             self.active[host] -= 1
 
@@ -89,25 +91,21 @@ class Servers:
 
     # inside
 
-    async def _exchange(self, host: str, command: str, parameters: dict[str, Any], tag: str) -> Exchange:
-        loop = asyncio.get_running_loop()
-        trouble = self._trouble(host, tag, loop.time())
+    def _fate(self, host: str, command: str, parameters: dict[str, Any], tag: str) -> tuple[str, float]:
+        """What becomes of a request: its trouble, and when it is answered. What is executed is, whatever the client does."""
+        trouble = self._trouble(host, tag, asyncio.get_running_loop().time())
         seconds = self.random.uniform(*self.habits.latency)
         if trouble == "refused":
-            await anyio.sleep(seconds / 10)
-            return NotSent("connection refused")
+            return trouble, seconds / 10
         if trouble == "hangs":
-            if self.habits.late and self.random.random() < 0.5:
+            if self.random.random() < 0.5:  # and executes all the same, later
                 self._execute_in(self.random.uniform(0.0, 30.0), host, command, parameters, tag)
-            await anyio.sleep_forever()
+            return trouble, math.inf
         if trouble == "slow":
             seconds *= 20
-        if trouble in {"lost before", "failed", "temporary"}:
-            await anyio.sleep(seconds)
-        else:  # the servers go on, whatever becomes of the client
+        if trouble not in {"lost before", "failed", "temporary"}:
             self._execute_in(seconds * self.random.random(), host, command, parameters, tag)
-            await anyio.sleep(seconds)
-        return self._answer(host, command, parameters, tag, trouble)
+        return trouble, seconds
 
     def _trouble(self, host: str, tag: str, now: float) -> str:
         begin, end = self.habits.dead.get(host, (0.0, 0.0))

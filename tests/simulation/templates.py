@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from orchestrator.config import load_config
@@ -54,7 +54,7 @@ _POLL = """
     hosts: backends
     command: serviceStatus
     until: "{{{{ (rows | first).ready == 'yes' }}}}"
-    every: 500ms
+    every: 5s
     within: 1m
 """
 _FINALLY = """
@@ -83,7 +83,7 @@ class Template:
 def _folder() -> Path:
     parent = "/dev/shm" if Path("/dev/shm").is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="orchestrator-simulation-", dir=parent))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    Finalize(None, shutil.rmtree, (folder, True), exitpriority=0)  # at the end of a pool's process too
     return folder
 
 

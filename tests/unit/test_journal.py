@@ -379,7 +379,8 @@ def test_doubt_is_settled_by_a_decision(path: Path, verdict: Verdict, state: Sta
     with RunFile(path) as file:
         first, second, third, *_ = file.operations()
         assert [op.state for op in (first, second, third)] == [state, State.DONE, State.PENDING]
-        assert first.error == f"closed; decided {verdict.value}: looked at it"
+        said = f"closed; decided {verdict.value}: looked at it"
+        assert (file.attempts(1)[0].error, first.error) == (said, "" if verdict is Verdict.RETRY else said)
         assert file.doubtful() == []
         assert file.events()[-1].text == f"{verdict.value} of 1 in doubt: looked at it"
 
@@ -396,6 +397,7 @@ def test_a_retry_spares_what_was_decided(path: Path) -> None:
         writing.call(lambda connection: decide(connection, [3], Verdict.FAILED, "it was not"))
         assert writing.call(reopen) == 2
     with RunFile(path) as file:
+        assert [(a.number, a.kind, a.error) for a in file.attempts(1)] == [(1, "failed", "x")]
         assert [op.seq for host in ("b1", "b2") for op in file.pending(0, host, 0, 9)] == [1, 5, 2, 6]
         assert counts(file) == {State.PENDING: 4, State.DONE: 1, State.FAILED: 1}
 
