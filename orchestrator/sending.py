@@ -122,8 +122,8 @@ class Sending:
                 self._cancel.deadline = anyio.current_time() + GRACE
             if not scheduler.done:
                 await self._pause(self._wake)
-        for place in self._parked:
-            place.set_result(None)
+        while self._hand_over(None):
+            pass
 
     async def _pause(self, wake: anyio.Event) -> None:
         until = self._scheduler.due(self._edge.clock())
@@ -142,9 +142,7 @@ class Sending:
         while (operation := self._scheduler.next(now)) is not None:
             if self._careful:
                 batch.append(operation)
-            elif self._parked:
-                self._parked.pop().set_result(operation)
-            else:
+            elif not self._hand_over(operation):
                 group.start_soon(self._chain, operation)
         if batch:
             moment = now_ms()
@@ -163,6 +161,15 @@ class Sending:
                     self._edge.session.flush()
                 self._wake.set()
                 operation = await self._park()
+
+    def _hand_over(self, operation: Operation | None) -> bool:
+        """Give an operation to a task that waits for one; False when there is none."""
+        while self._parked:
+            place = self._parked.pop()
+            if not place.done():  # else it was cancelled
+                place.set_result(operation)
+                return True
+        return False
 
     async def _park(self) -> Operation | None:
         """Wait for another operation, which costs less than a new task; None when there is none any more."""

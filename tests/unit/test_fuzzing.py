@@ -6,7 +6,6 @@ once went wrong is kept as an example.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from hypothesis import example, given, settings
@@ -25,14 +24,14 @@ from orchestrator.outcome import Kind
 from orchestrator.plan import build_plan, expand, known_now
 from orchestrator.playbook import Source
 from orchestrator.values import given_values
+from tests.captured import SINGLE
 from tests.command_line import ROOT
 from tests.strategies import fleet
 
 EXAMPLES = 150
 PLAYBOOKS = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "playbooks").rglob("*.yaml"))]
 CONFIG = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
-ANSWERS = [json.loads(line) for line in (ROOT / "tests/data/answers.jsonl").read_text(encoding="utf-8").splitlines()]
-BODIES = [answer["body"].encode() for answer in ANSWERS if len(answer["body"]) < 20_000 and answer["tags"] == ["t1"]]
+BODIES = [found.raw for found in SINGLE if len(found.raw) < 20_000 and found.tags == ["t1"]]
 LISTINGS = [path.read_bytes() for path in sorted((ROOT / "tests/data").glob("catalog-*.json"))]
 OURS = (InputError, ExpressionError, RefusedError)
 
