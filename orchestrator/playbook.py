@@ -207,6 +207,9 @@ class Probe(Action):
     done: Condition = Field(
         description="Whether the operation was executed; `rows` and `answer` are the probe's, `parameters` the operation's."
     )
+    after: Duration = Field(
+        10.0, description="How long after its attempt `resume` believes that an operation has had no effect."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Probe:

@@ -23,7 +23,7 @@ from orchestrator.errors import ExpressionError, InputError
 from orchestrator.expression import compile_value, names_in, truth
 from orchestrator.inventory import fold
 from orchestrator.journal.run_file import RunFile
-from orchestrator.journal.session import Session
+from orchestrator.journal.session import Session, now_ms
 from orchestrator.outcome import Repeatability, State
 from orchestrator.plan import Plan, PlannedStep, Scope
 from orchestrator.playbook import Action, OnFailure, Pause
@@ -240,11 +240,28 @@ class Runner:
         probe = step.step.probe if step.action is step.step else None
         if probe is None:
             return
+        if not await self._settled(step, probe.after):
+            return
         scope = self._scope(step, names_in(self._probe_parts(step)))
         for seq, host, parameters in self._file.doubtful(step.index):
             verdict = await ask(probe, self._plan.inventory.hosts[host], parameters, scope, self._client)
             if verdict is not None:
                 await self._session.decide(seq, verdict, "by the step's probe")
+
+    async def _settled(self, step: PlannedStep, after: float) -> bool:
+        """Wait until no host can still be executing what is in doubt; no, when the run is interrupted meanwhile.
+
+        A command goes on when its client is gone (seen on 2.3.19.1), so what has no effect yet may have one soon.
+        """
+        last = self._file.last_doubt_ms(step.index)
+        left = min(after, after - (now_ms() - last) / 1000) if last else 0.0
+        if left > 0:
+            self._tell(
+                lambda view: view.note(f"waiting {format_duration(left)}: a host may still be at what is in doubt")
+            )
+            with anyio.move_on_after(left):
+                await self._interruption.wait()
+        return not self._interrupted
 
     def _wanted(self, step: PlannedStep) -> bool:
         """Whether the step's `when` holds; a verify goes with its step."""

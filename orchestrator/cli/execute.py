@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -22,7 +23,7 @@ import click
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App, is_terminal, message, print_json
 from orchestrator.document import parse
-from orchestrator.errors import RefusedError
+from orchestrator.errors import JournalError, RefusedError
 from orchestrator.inventory import Inventory, fold
 from orchestrator.journal.create import Header, create
 from orchestrator.journal.lock import RunLock, holder, lock_path
@@ -34,6 +35,9 @@ from orchestrator.report import Report, make_report
 from orchestrator.units import Share, parse_share
 from orchestrator.values import given_values
 from orchestrator.views.watch import View
+
+LEAST_FILES = 20  # a run file, its log, its lock, the event loop, and a few requests
+MOST_FILES = 65_536
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Options:
 
 def make_plan(app: App, source: Source, given: Mapping[str, str], limit: str | None = None) -> tuple[Plan, Header]:
     """A plan, and what its run file will say of it."""
+    allow_open_files()
     inventory = app.inventory
     values = given_values(source, given, inventory)
     plan = build_plan(source, inventory, values, limit=limit)
@@ -73,6 +78,20 @@ def make_plan(app: App, source: Source, given: Mapping[str, str], limit: str | N
 def _kept(source: Source, name: str, text: str, value: Any) -> str:
     """A parameter's text as it can be read again from another directory."""
     return str(value) if source.playbook.parameters[name].type == "file" else text
+
+
+def allow_open_files() -> None:
+    """As many open files as the system lets this process have: each request on the wire is one.
+
+    Raises:
+        JournalError: they are too few to begin with.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < LEAST_FILES:
+        raise JournalError(f"this process may have {soft} open files, too few to begin with", hint="ulimit -n 1024")
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager
@@ -167,6 +186,7 @@ def work(
         options: how it is shown and limited; `quiet` shows nothing, `quiet_end` leaves the end to the caller.
         prepare: what is done to the run file first, under the lock (`retry`).
     """
+    allow_open_files()
     with RunLock(path), RunFile(path) as file:
         file.check()
         plan = plan_again(app, file)

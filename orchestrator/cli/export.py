@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from typing import Any
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App, print_json
+
+if TYPE_CHECKING:
+    from orchestrator.journal.run_file import OperationRecord
 
 FIELDS = (
     "id", "step", "host", "command", "parameters", "state", "exit_code", "error", "attempts", "changed", "started_at",
@@ -26,27 +32,55 @@ def export(app: App, run: str | None, form: str) -> int:
     """Write every operation of RUN (default: the newest) to stdout, a line each.
 
     Fields: id step host command parameters state exit_code error attempts changed started_at finished_at; times are
-    milliseconds since the epoch.
+    milliseconds since the epoch. Of a damaged run file the operations that can be read are written; exit code 3.
 
     \b
     Examples:
       orchestrator export last --format csv > drain.csv
       orchestrator export | jq 'select(.state == "failed")'
     """
-    from orchestrator.cli.show import operation_record
+    from orchestrator.errors import DamagedRunError
     from orchestrator.journal.run_file import RunFile
 
-    with RunFile(app.store.find(run)) as file:
-        records = map(operation_record, file.operations())
-        if form == "jsonl":
-            for record in records:
-                print_json(record)
-            return exit_codes.DONE
-        writer = csv.writer(sys.stdout)
-        writer.writerow(FIELDS)
-        for record in records:
-            writer.writerow([_cell(record[field]) for field in FIELDS])
+    path = app.store.find(run)
+    try:
+        with RunFile(path) as file:
+            file.check()
+            _write(file.operations(), form)
+    except DamagedRunError as error:
+        try:
+            count = _salvage(path, form)
+        except DamagedRunError:  # not even of its copy
+            raise error from None
+        raise DamagedRunError(error.message, hint=f"the {count} operations that can be read were written") from None
     return exit_codes.DONE
+
+
+def _salvage(path: Path, form: str) -> int:
+    """Write what can be read of a damaged run; returns how many operations."""
+    from orchestrator.journal.run_file import RunFile
+    from orchestrator.journal.salvage import mended_copy, readable
+
+    with (
+        tempfile.TemporaryDirectory(prefix="orchestrator-") as folder,
+        RunFile(mended_copy(path, Path(folder))) as file,
+    ):
+        return _write(readable(file), form)
+
+
+def _write(operations: Iterable[OperationRecord], form: str) -> int:
+    from orchestrator.cli.show import operation_record
+
+    count = 0
+    writer = csv.writer(sys.stdout)
+    if form == "csv":
+        writer.writerow(FIELDS)
+    for count, record in enumerate(map(operation_record, operations), 1):  # noqa: B007 - the count is what is wanted
+        if form == "csv":
+            writer.writerow([_cell(record[field]) for field in FIELDS])
+        else:
+            print_json(record)
+    return count
 
 
 def _cell(value: Any) -> Any:

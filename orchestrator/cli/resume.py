@@ -133,7 +133,8 @@ def _unfinished(app: App) -> Path:
     for path in paths:
         try:
             status, _ = _status(path)
-        except OrchestratorError:
+        except OrchestratorError as error:
+            message(f"warning: left out: {error.message}")
             continue
         if holder(path):
             raise LockedError(f"the newest unfinished run, {path.stem}, is being worked on by {holder(path)}")

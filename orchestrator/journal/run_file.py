@@ -229,15 +229,19 @@ class RunFile:
         )
 
     def operations(
-        self, states: tuple[State, ...] = tuple(State), *, step: int | None = None
+        self,
+        states: tuple[State, ...] = tuple(State),
+        *,
+        step: int | None = None,
+        between: tuple[int, int] | None = None,
     ) -> Iterator[OperationRecord]:
-        """Operations in order, of some states, lazily."""
+        """Operations in order, of some states, lazily; of a step, or from one number to another."""
         rows = self._rows(
             "SELECT o.seq, s.first, s.key, o.host, s.command, o.parameters, o.state, o.exit_code, coalesce(r.error, ''),"
             " o.attempts, o.changed, o.started, o.finished"
             " FROM operation o JOIN step s ON s.number = o.step LEFT JOIN remark r ON r.operation = o.seq"
             " WHERE o.state IN (SELECT value FROM json_each(?)) AND o.seq BETWEEN ? AND ? ORDER BY o.seq",
-            *(json.dumps([int(state) for state in states]), *self._span(step)),
+            *(json.dumps([int(state) for state in states]), *(between or self._span(step))),
         )
         return map(self._operation, rows)
 
@@ -264,6 +268,18 @@ class RunFile:
             return 0, 2**62
         _, first, operations = self.step(step)
         return first or 0, (first or 0) + (operations or 0) - 1
+
+    def last_operation(self) -> int:
+        """The number of the last operation; they are counted from 1."""
+        return int(next(self._rows("SELECT coalesce(max(first + operations - 1), 0) FROM step"))[0])
+
+    def last_doubt_ms(self, step: int) -> int:
+        """When the last attempt of a step that is in doubt was made, milliseconds since the epoch; 0 without one."""
+        found = self._rows(
+            "SELECT coalesce(max(coalesce(finished, started)), 0) FROM operation WHERE state = ? AND seq BETWEEN ? AND ?",
+            *(int(State.IN_DOUBT), *self._span(step)),
+        )
+        return int(next(found)[0])
 
     def attempts(self, seq: int) -> list[Attempt]:
         """All attempts of an operation, in order."""

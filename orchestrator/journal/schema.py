@@ -144,4 +144,4 @@ def explain(error: sqlite3.Error, path: Path) -> JournalError:
         return DamagedRunError(f"the run file {path} is damaged: {words}")
     if "readonly" in words:
         return JournalError(f"the run file {path} cannot be written: {words}", hint="check its owner and permissions")
-    return JournalError(f"the run file {path} cannot be used: {words}")
+    return JournalError(f"the run file {path} cannot be used: {words}", hint="look at the disk, then resume the run")

@@ -210,6 +210,7 @@ PROBED = replace(
     playbook=COUNTERS.playbook.replace(
         "  - name: See\n",
         """    probe:
+      after: 0s
       command: dictGet
       parameters: {dictUri: "file:/tmp/counters", key: "{{ parameters.key }}"}
       done: "{{ (rows | first).value == '1' }}"

@@ -95,9 +95,6 @@ def test_no_file_descriptors_left(site: Callable[..., Site], files: int) -> None
     counted_once(here, 160)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="with hardly any files to open, starting ends as a bug, or the event loop aborts"
-)
 @pytest.mark.parametrize("files", [10, 12])
 def test_hardly_any_file_descriptors(site: Callable[..., Site], files: int) -> None:
     """With so few that not even the event loop can be made, that is said, with exit code 3, and nothing is sent."""
@@ -247,7 +244,6 @@ def test_what_is_no_run_file_any_more(site: Callable[..., Site], content: bytes)
     assert here.cli("exec", "b1", "who").code == 0
 
 
-@pytest.mark.xfail(strict=True, reason="SQLite opens no file that is shorter than its first page says")
 def test_what_is_left_of_a_cut_file_is_exported(site: Callable[..., Site]) -> None:
     """Of a run file that ends too early the operations of the pages that are there are exported."""
     here = site(users=0, directors=0, backends=2)
@@ -261,7 +257,6 @@ def test_what_is_left_of_a_cut_file_is_exported(site: Callable[..., Site]) -> No
     assert len(exported.out.splitlines()) > 700
 
 
-@pytest.mark.xfail(strict=True, reason="export ends at the first page that cannot be read")
 def test_what_lies_after_the_damage_is_exported_too(site: Callable[..., Site]) -> None:
     """A single page that cannot be read takes the operations of that page from the export, and not all after it."""
     here = site(users=0, directors=0, backends=2)
