@@ -9,7 +9,7 @@ demo: $(VENV)/.run
 	$(BIN)/orchestrator demo
 
 # Four at a time: most tests wait for servers. A file stays with one worker, for the servers that its tests share.
-ARGS ?= -q -n 4 --dist loadfile
+ARGS ?= -q -n 4 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,7 +1,8 @@
 """How the costs grow with the number of operations: planning, the run file, memory, resuming. It asserts nothing.
 
 For each size a playbook is planned (`plan`, then `plan -o`), the saved plan is made a run that was killed with 1 % left,
-and that run is resumed against the stub of `throughput.py`. With --run the sizes up to 100 000 are also run from the start.
+and that run is resumed against the stub of `throughput.py`. With --run each size is also run from the start; with
+--picture the curves are drawn.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import stub as stubs
 from contenders import Job, Orchestrator
 from measure import BenchmarkError, Usage, machine, median, run, table
+from picture import Panel, svg
 
 SIZES = (1_000, 10_000, 100_000)
 FULL = 1_000_000
@@ -30,10 +33,11 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help=f"also {FULL} operations")
-    parser.add_argument("--run", action="store_true", help="also run each size from the start (not the largest)")
+    parser.add_argument("--run", action="store_true", help="also run each size from the start")
     parser.add_argument("--checkout", type=Path, default=Path(__file__).resolve().parent.parent, help="whose code")
     parser.add_argument("--stub", choices=["auto", "nginx", "python"], default="auto")
     parser.add_argument("--dir", help="where temporary files and run files go (default: the system's place)")
+    parser.add_argument("--picture", type=Path, help="draw the curves into this SVG file")
     parser.add_argument("--output", type=Path, help="write the Markdown to this file too")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="scale-", dir=arguments.dir))
@@ -60,8 +64,10 @@ def _report(stub: stubs.Stub, folder: Path, heading: str, arguments: argparse.Na
     sizes = (*SIZES, FULL) if arguments.full else SIZES
     head = ("operations", "plan s", "MB", "plan -o s", "MB ", "file bytes/op")
     more = ("resume of 1 %: first request after s", "end after s", "MB  ", "run s", "MB   ")
-    rows = [_size(size, stub, folder, arguments) for size in sizes]
-    yield table((*head, *more), rows)
+    found = [_size(size, stub, folder, arguments) for size in sizes]
+    yield table((*head, *more), [size.cells() for size in found])
+    if arguments.picture:
+        arguments.picture.write_text(_curves(found), encoding="utf-8")
 
 
 def _quick(stub: stubs.Stub, folder: Path, checkout: Path) -> Iterator[list[str]]:
@@ -84,23 +90,57 @@ def _ours(folder: Path, stub: stubs.Stub, operations: int, checkout: Path) -> Or
     return ours
 
 
-def _size(size: int, stub: stubs.Stub, folder: Path, arguments: argparse.Namespace) -> list[str]:
+@dataclass(frozen=True)
+class Size:
+    """What so many operations cost.
+
+    Attributes:
+        file: bytes an operation in the run file.
+        first: seconds from the command to the first request of a resume.
+    """
+
+    operations: int
+    planned: Usage
+    saved: Usage
+    file: float
+    resumed: Usage
+    first: float
+    whole: Usage | None
+
+    def cells(self) -> list[str]:
+        """A row of the table."""
+        planned = [_seconds(self.planned), f"{self.planned.rss:.0f}", _seconds(self.saved), f"{self.saved.rss:.0f}"]
+        resumed = [f"{self.first:.2f}", f"{self.resumed.seconds:.2f}", f"{self.resumed.rss:.0f}"]
+        whole = [_seconds(self.whole), f"{self.whole.rss:.0f}"] if self.whole else ["-", "-"]
+        return [f"{self.operations}", *planned, f"{self.file:.0f}", *resumed, *whole]
+
+
+def _curves(sizes: Sequence[Size]) -> str:
+    times = {
+        "plan": [(size.operations, size.planned.seconds) for size in sizes],
+        "resume of the last 1 %: first request": [(size.operations, size.first) for size in sizes],
+    }
+    memory = {
+        "plan": [(size.operations, size.planned.rss) for size in sizes],
+        "resume": [(size.operations, size.resumed.rss) for size in sizes],
+    }
+    if runs := [(size.operations, size.whole) for size in sizes if size.whole]:
+        times["run"] = [(operations, usage.seconds) for operations, usage in runs]
+        memory["run"] = [(operations, usage.rss) for operations, usage in runs]
+    return svg([Panel("seconds", times), Panel("peak memory, MB", memory)])
+
+
+def _size(size: int, stub: stubs.Stub, folder: Path, arguments: argparse.Namespace) -> Size:
     ours = _ours(folder / str(size), stub, size, arguments.checkout)
     planned = ours.call("plan", ours.playbook)
     saved = ours.folder / "saved.plan"
     written = ours.call("plan", ours.playbook, "-o", saved)
     per_operation = saved.stat().st_size / size
     resumed, first = _resume(ours, saved, size)
-    cells = [f"{size}", _seconds(planned), f"{planned.rss:.0f}", _seconds(written), f"{written.rss:.0f}"]
-    cells += [f"{per_operation:.0f}", f"{first:.2f}", f"{resumed.seconds:.2f}", f"{resumed.rss:.0f}"]
-    if arguments.run and size != FULL:
-        whole = ours.call("run", ours.playbook, "--yes")
-        cells += [_seconds(whole), f"{whole.rss:.0f}"]
-    else:
-        cells += ["-", "-"]
+    whole = ours.call("run", ours.playbook, "--yes") if arguments.run else None
     shutil.rmtree(ours.folder)
     print(f"{time.strftime('%H:%M:%S')} {size} operations: done", file=sys.stderr, flush=True)
-    return cells
+    return Size(size, planned, written, per_operation, resumed, first, whole)
 
 
 def _seconds(usage: Usage) -> str:

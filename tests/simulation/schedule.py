@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+import orchestrator.journal.session
 import orchestrator.runner
 from orchestrator.config import Limits, Retry
 from orchestrator.dovecot.client import Client
@@ -457,7 +458,7 @@ def play(
     schedule = _Schedule(seed, loop, scheduler, cancels, scratch() / f"{seed}.run")
     original: Callable[..., Scheduler] = orchestrator.runner.Scheduler
     try:
-        with _database(schedule, real=seed % REAL == 0 if real is None else real):
+        with _wall_clock(loop), _database(schedule, real=seed % REAL == 0 if real is None else real):
             loop.run_until_complete(schedule.go())
     except BaseException:
         _discard(loop)
@@ -468,6 +469,28 @@ def play(
     trace = schedule.servers.trace
     digest = hashlib.blake2b(repr(trace).encode(), digest_size=8).hexdigest()
     return Story(schedule.scenario, schedule.sessions, len(trace), loop.time(), digest)
+
+
+@dataclass(frozen=True)
+class _Time:
+    """The time of day of a schedule, for the record."""
+
+    loop: VirtualLoop
+
+    def time_ns(self) -> int:
+        """Nanoseconds since an epoch of its own."""
+        return int((1e9 + self.loop.time()) * 1e9)
+
+
+@contextmanager
+def _wall_clock(loop: VirtualLoop) -> Iterator[None]:
+    """The time of day goes with the schedule's time, so that a replay is the same."""
+    module: Any = orchestrator.journal.session
+    original, module.time = module.time, _Time(loop)
+    try:
+        yield
+    finally:
+        module.time = original
 
 
 @contextmanager
