@@ -91,6 +91,9 @@ class Inventory:
             return {term}
         found: set[str] = set()
         for name in _expand(term, selection):
+            if name in self.hosts and name != term:  # one of a range, which may be long
+                found.add(name)
+                continue
             pattern = re.compile(fnmatch.translate(name))
             tagged = {h for h, host in self.hosts.items() if name == term and name in host.tags}  # a range names hosts
             matches = tagged | {h for h in self.hosts if pattern.match(h)}
@@ -134,7 +137,7 @@ class _Builder:
         hosts = {name: self._host(name, spec, group) for name, (spec, group) in self.specs.items()}
         if self.problems:
             raise InputError(self.problems)
-        groups = {name: tuple(members) for name, members in self.members.items()}
+        groups = {name: tuple(dict.fromkeys(members)) for name, members in self.members.items()}
         inventory = Inventory(hosts, groups)
         protected = {
             host.name for selection in self.config.file.protect for host in self._protected(inventory, selection)

@@ -61,7 +61,8 @@ class App:
         from orchestrator.journal.store import Store, state_dir
 
         try:
-            configured = self.config.file.state_dir
+            given = self.config.file.state_dir
+            configured = str(self.config.path.parent / Path(given).expanduser()) if given else None
         except OrchestratorError:
             configured = None
         return Store(state_dir(self.state_option, configured))

@@ -125,6 +125,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _usage_hint(error: click.ClickException) -> str:
+    if isinstance(error, click.NoSuchOption) and error.option_name in {"-c", "--config", "--state-dir"}:
+        return f"{error.option_name} goes before the verb: orchestrator {error.option_name} ... run ..."
     context = getattr(error, "ctx", None)
     return f"`{context.command_path} --help` explains" if context else ""
 

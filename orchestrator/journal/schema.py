@@ -86,10 +86,10 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.DatabaseError as error:
         raise _opening_error(path, error) from None
-    if application != APPLICATION_ID:
-        raise DamagedRunError(f"{path} is not a run file")
-    if version != FORMAT:
-        raise DamagedRunError(f"{path} has the run file format {version}; this version reads format {FORMAT}")
+    if application != APPLICATION_ID or version != FORMAT:
+        connection.close()
+        words = f"has the run file format {version}; this version reads format {FORMAT}"
+        raise DamagedRunError(f"{path} {'is not a run file' if application != APPLICATION_ID else words}")
     connection.execute("PRAGMA synchronous = FULL")
     if write:
         connection.execute("PRAGMA journal_mode = WAL")

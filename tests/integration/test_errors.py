@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -192,3 +193,21 @@ def test_the_secret_is_nowhere(site: Callable) -> None:
     for form in forms:
         assert not [result for result in said if form in result.said]
         assert not [path for path in files if form.encode() in path.read_bytes()]
+
+
+def test_a_global_option_after_the_verb(site: Callable) -> None:
+    """It is said where -c belongs."""
+    here = site()
+    result = here.cli("runs", "-c", "config.yaml")
+    assert result.code == 2
+    assert "-c goes before the verb" in result.err
+
+
+def test_a_relative_state_directory(site: Callable) -> None:
+    """The configuration's `state_dir` is where the configuration is, wherever the command is given."""
+    here = site(users=0, directors=0, backends=1)
+    here.cli.config.write_text("state_dir: runs\n" + here.cli.config.read_text())
+    environment = {name: value for name, value in here.cli.environment.items() if name != "ORCHESTRATOR_STATE_DIR"}
+    words = [sys.executable, "-m", "orchestrator", "-c", str(here.cli.config), "exec", "b1", "who"]
+    subprocess.run(words, cwd="/", env=environment, check=True, capture_output=True, timeout=240)
+    assert len(list((here.cli.folder / "runs").glob("*.run"))) == 1

@@ -52,6 +52,13 @@ def test_a_host_may_be_in_several_groups() -> None:
     assert inventory.groups["mixed"] == ("b01", "z2", "d9")
 
 
+def test_a_host_that_is_named_twice_is_one() -> None:
+    """A group that names a host twice has it once."""
+    text = "groups: {a: {hosts: {h1: 10.0.0.1}}, b: {hosts: {h1: , 'h[1-1]': }}}"
+    inventory = fleet("defaults: {auth: {api_key: {env: KEY}}}\n" + text)
+    assert inventory.groups["b"] == ("h1",)
+
+
 @pytest.mark.parametrize(
     ("selection", "expected"),
     [
