@@ -57,7 +57,7 @@ def decide(connection: sqlite3.Connection, operations: Sequence[int], verdict: V
 def retryable(connection: sqlite3.Connection) -> int:
     """How many operations failed or were unreachable, but for what a person decided to be failed."""
     found = connection.execute(
-        "SELECT count(*) FROM operation WHERE state IN (?, ?)"
+        "SELECT count(*) FROM operation WHERE state > 2 AND state IN (?, ?)"
         " AND seq NOT IN (SELECT operation FROM remark WHERE kind = 'decided')",
         _FAILED,
     )
@@ -67,7 +67,7 @@ def retryable(connection: sqlite3.Connection) -> int:
 def reopen(connection: sqlite3.Connection) -> int:
     """Have those operations sent once more, inside the caller's transaction; returns how many."""
     found = connection.execute(
-        "SELECT seq FROM operation WHERE state IN (?, ?)"
+        "SELECT seq FROM operation WHERE state > 2 AND state IN (?, ?)"
         " AND seq NOT IN (SELECT operation FROM remark WHERE kind = 'decided')",
         _FAILED,
     )

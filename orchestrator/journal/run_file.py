@@ -174,7 +174,9 @@ class RunFile:
     def any_bad(self) -> bool:
         """Whether any operation failed, was unreachable, or is in doubt."""
         states = json.dumps([int(state) for state in BAD_STATES])
-        found = self._rows("SELECT 1 FROM operation WHERE state IN (SELECT value FROM json_each(?)) LIMIT 1", states)
+        found = self._rows(
+            "SELECT 1 FROM operation WHERE state > 2 AND state IN (SELECT value FROM json_each(?)) LIMIT 1", states
+        )
         return next(found, None) is not None
 
     def started_ms(self) -> int:
@@ -183,12 +185,16 @@ class RunFile:
         return int(found if found is not None else self.meta["created"])
 
     def ended(self, step: int) -> dict[State, int]:
-        """A step's operations that have ended, by state."""
-        rows = self._rows(
-            "SELECT state, count(*) FROM operation WHERE seq BETWEEN ? AND ? AND state >= 2 GROUP BY state",
-            *self._span(step),
-        )
-        return {State(state): count for state, count in rows}
+        """A step's operations that have ended, by state; without reading those that are done."""
+        counts = {
+            State(state): count
+            for state, count in self._rows(
+                "SELECT state, count(*) FROM operation WHERE state > 2 AND step = ? GROUP BY state", step
+            )
+        }
+        _, _, operations = self.step(step)
+        counts[State.DONE] = (operations or 0) - sum(counts.values()) - sum(self.open_counts(step).values())
+        return {state: count for state, count in counts.items() if count}
 
     def pending(self, step: int, host: str, after: int, limit: int) -> list[Operation]:
         """The next operations of a step on a host, in order, after an operation."""
@@ -202,7 +208,8 @@ class RunFile:
     def doubtful(self, step: int | None = None) -> list[tuple[int, str, str]]:
         """What is in doubt, of a step or of all: number, host, parameters."""
         rows = self._rows(
-            "SELECT seq, host, parameters FROM operation WHERE state = ? AND seq BETWEEN ? AND ? ORDER BY seq",
+            "SELECT seq, host, parameters FROM operation WHERE state > 2 AND state = ? AND seq BETWEEN ? AND ?"
+            " ORDER BY seq",
             *(int(State.IN_DOUBT), *self._span(step)),
         )
         return [(seq, self._hosts[host], parameters) for seq, host, parameters in rows]
@@ -276,7 +283,8 @@ class RunFile:
     def last_doubt_ms(self, step: int) -> int:
         """When the last attempt of a step that is in doubt was made, milliseconds since the epoch; 0 without one."""
         found = self._rows(
-            "SELECT coalesce(max(coalesce(finished, started)), 0) FROM operation WHERE state = ? AND seq BETWEEN ? AND ?",
+            "SELECT coalesce(max(coalesce(finished, started)), 0) FROM operation"
+            " WHERE state > 2 AND state = ? AND seq BETWEEN ? AND ?",
             *(int(State.IN_DOUBT), *self._span(step)),
         )
         return int(next(found)[0])
@@ -324,7 +332,7 @@ class RunFile:
         rows = self._rows(
             "SELECT s.key, o.state, coalesce(r.error, ''), count(*), min(o.host), coalesce(max(r.evidence), '') FROM operation o"
             " JOIN step s ON s.number = o.step LEFT JOIN remark r ON r.operation = o.seq"
-            " WHERE o.state IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT ?",
+            " WHERE o.state > 2 AND o.state IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT ?",
             *(json.dumps([int(state) for state in BAD_STATES]), limit),
         )
         return [

@@ -48,6 +48,7 @@ CREATE TABLE operation (
     parameters TEXT NOT NULL
 );
 CREATE INDEX open_operation ON operation (step, host, seq) WHERE state < 2;
+CREATE INDEX not_done_operation ON operation (state, step) WHERE state > 2;  -- questions that use it say state > 2
 CREATE TABLE attempt (
     operation INTEGER NOT NULL,
     number INTEGER NOT NULL,
