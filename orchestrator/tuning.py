@@ -1,8 +1,9 @@
 """How many requests at a time a host can take: found by trying, one host at a time. Pure.
 
-Climbs while more at a time brings more answers a second, comes back when it does not, and gives way at once to exit
-code 75 and to lost answers. A stock Dovecot host gains nothing above 4 and locks its operators out at 100 (2.3.19.1),
-so it never goes above `CEILING`.
+Doubles while more at a time brings more answers a second, goes back when it does not, and gives way at once to exit
+code 75 and to lost answers. Two higher limits in a row have to bring nothing before it goes back: answers differ much
+in how long they take, and a host may gain nothing from 4 but much from 8. A stock Dovecot host gains nothing above 4
+and locks its operators out at 100 (2.3.19.1), so it never goes above `CEILING`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from orchestrator.outcome import Kind
 
 CEILING = 16
-FIRST = 2
+FIRST = 4  # what a host without `auto` gets: a short step is over before anything is found
 GAIN = 1.05  # how much better a higher limit has to be to be kept
-ROUND = 6  # answers for each request at a time, before a limit is judged
-LEAST_ROUND = 24
-SETTLED = 20  # rounds at a limit that was found best, before a higher one is tried again
+PATIENCE = 2  # higher limits that have to bring nothing
+ROUND = 5  # answers for each request at a time, before a limit is judged
+LEAST_ROUND = 16
+SETTLED = 30  # rounds at a limit that was found best, before others are tried again
 
 _TROUBLE = {Kind.TEMPORARY, Kind.UNKNOWN, Kind.UNREACHABLE}
 
@@ -31,7 +33,7 @@ class Tuner:
     def __init__(self, ceiling: int = CEILING) -> None:
         self._ceiling = min(ceiling, CEILING)
         self.limit = min(FIRST, self._ceiling)
-        self._rates: dict[int, float] = {}  # limit -> answers a second, as last measured
+        self._rates: dict[int, float] = {}  # limit -> answers a second, since trying began
         self._rest = 0
         self._answers = 0
         self._since = -1.0
@@ -49,21 +51,24 @@ class Tuner:
             return
         self._answers += 1
         if self._answers >= max(LEAST_ROUND, ROUND * self.limit) and now > self._since:
-            self._rates[self.limit] = self._answers / (now - self._since)
-            self._judge()
+            self._judge(self._answers / (now - self._since))
             self._begin(now)
 
     def _begin(self, now: float) -> None:
         self._since, self._answers = now, 0
 
-    def _judge(self) -> None:
+    def _judge(self, rate: float) -> None:
         """Climb while it pays; otherwise stay at the lowest limit that is nearly as good as the best."""
         if self._rest > 0:
             self._rest -= 1
+            if not self._rest:  # tried again from below: what was found may have been chance, or have changed
+                self._rates.clear()
+                self.limit = max(1, self.limit // 2)
             return
-        lower = max((limit for limit in self._rates if limit < self.limit), default=0)
-        if lower and self._rates[self.limit] < self._rates[lower] * GAIN:
-            self.limit, self._rest = lower, SETTLED
-            self._rates = {lower: self._rates[lower]}
+        self._rates[self.limit] = rate
+        best = max(self._rates.values())
+        good = min(limit for limit, found in self._rates.items() if found * GAIN >= best)
+        if self.limit >= self._ceiling or sum(limit > good for limit in self._rates) >= PATIENCE:
+            self.limit, self._rest = good, SETTLED
         else:
-            self.limit = min(self._ceiling, self.limit + max(1, self.limit // 2))
+            self.limit = min(self._ceiling, self.limit * 2)

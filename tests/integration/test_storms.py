@@ -176,3 +176,27 @@ def test_max_failed_is_a_boundary(site: Callable[..., Site], max_failed: str, fa
     assert states["failed"] == failures
     assert states["pending" if stops else "done"] == 20 - failures
     assert here.commands().count("kick") == (failures if stops else 20)
+
+
+SORTED = """
+name: Sorted
+steps:
+  - name: Kick them
+    hosts: "{{ item.host }}"
+    command: kick
+    for_each: {csv: users.csv}
+    parameters: {mask: ["{{ item.user }}"]}
+"""
+
+
+def test_a_file_sorted_by_host_keeps_all_hosts_busy(site: Callable[..., Site]) -> None:
+    """Though all items of the first host come first in the file, every host is sent its first request at the start."""
+    hosts, each, at_a_time = 8, 50, 4
+    here = site(users=0, directors=0, backends=hosts, latency=0.02)
+    lines = [f"b{host},user{item:03}\n" for host in range(1, hosts + 1) for item in range(each)]
+    (here.cli.folder / "users.csv").write_text("host,user\n" + "".join(lines))
+    result = here.cli("run", here.cli.playbook(SORTED), "--yes")
+    assert result.code == 0, result.said
+    order = [request.host for request in here.fleet.requests if request.command == "kick"]
+    assert Counter(order) == dict.fromkeys((f"b{n}" for n in range(1, hosts + 1)), each)
+    assert set(order[: hosts * at_a_time]) == set(order), order

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
+from collections.abc import Mapping
 
 import pytest
 
@@ -11,9 +13,21 @@ from orchestrator.outcome import Kind
 from orchestrator.tuning import CEILING, Tuner
 
 
-def throughput(workers: int, limit: Tuner | int, *, answers: int = 4000, seed: int = 1) -> float:
-    """Answers a second of a host with so many workers, 13 ms an answer, under a limit."""
+def throughput(workers: int, limit: Tuner | int, *, answers: int = 4000, seed: int = 1, uneven: bool = False) -> float:
+    """Answers a second of a host with so many workers, 13 ms an answer, under a limit.
+
+    Args:
+        workers: how many it works on at a time.
+        limit: how many it is sent at a time.
+        answers: after which it ends.
+        seed: of the dice.
+        uneven: whether some answers take many times as long as others.
+    """
     dice = random.Random(seed)
+
+    def length() -> float:
+        return 0.013 * (dice.expovariate(1) if uneven else dice.uniform(0.8, 1.2))
+
     now, under_way, waiting, free = 0.0, 0, 0, workers
     ends: list[float] = []
     for _ in range(answers):
@@ -21,14 +35,14 @@ def throughput(workers: int, limit: Tuner | int, *, answers: int = 4000, seed: i
             under_way += 1
             if free:
                 free -= 1
-                heapq.heappush(ends, now + dice.uniform(0.8, 1.2) * 0.013)
+                heapq.heappush(ends, now + length())
             else:
                 waiting += 1
         now = heapq.heappop(ends)
         under_way -= 1
         if waiting:
             waiting -= 1
-            heapq.heappush(ends, now + dice.uniform(0.8, 1.2) * 0.013)
+            heapq.heappush(ends, now + length())
         else:
             free += 1
         if isinstance(limit, Tuner):
@@ -42,6 +56,40 @@ def test_close_to_the_best_fixed_limit(workers: int) -> None:
     """Whatever a host can take, the limit that is found brings at least 90 % of the best fixed one."""
     best = max(throughput(workers, fixed) for fixed in range(1, CEILING + 1))
     assert throughput(workers, Tuner()) >= 0.9 * best
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 6, 8, 12, 16])
+@pytest.mark.parametrize("seed", range(3))
+def test_uneven_answers_do_not_mislead(workers: int, seed: int) -> None:
+    """Though a round's rate says little when answers differ much, 2000 of them come as quickly as with a fixed limit."""
+    best = max(throughput(workers, fixed, answers=2000, seed=seed, uneven=True) for fixed in (1, 2, 4, 8, 16))
+    assert throughput(workers, Tuner(), answers=2000, seed=seed, uneven=True) >= 0.9 * best
+
+
+def settled(tuner: Tuner, rates: Mapping[int, float], now: float = 0.0) -> tuple[set[int], float]:
+    """The limits that a host works with at which so many answers a second come; and the time after 2000 answers."""
+    seen = Counter[int]()
+    for _ in range(2000):
+        now += 1 / rates[tuner.limit]
+        seen[tuner.limit] += 1
+        tuner.heard(Kind.DONE, now)
+    return {limit for limit, count in seen.items() if count > 500}, now
+
+
+def test_a_limit_that_brings_nothing_does_not_hide_a_better_one() -> None:
+    """A host that gains nothing from 8 at a time may gain from 16, and one that gains nothing from either stays low."""
+    assert settled(Tuner(), {1: 70, 2: 80, 4: 100, 8: 101, 16: 160})[0] == {16}
+    assert settled(Tuner(), {1: 70, 2: 80, 4: 100, 8: 101, 16: 102})[0] == {4}
+
+
+def test_a_host_that_becomes_slower_is_relieved() -> None:
+    """When more at a time brings nothing any more, the limit comes down again, also without any error."""
+    tuner = Tuner()
+    found, now = settled(tuner, {1: 10, 2: 20, 4: 40, 8: 80, 16: 160})
+    assert found == {16}
+    for _ in range(5):
+        _, now = settled(tuner, dict.fromkeys((1, 2, 4, 8, 16), 10.0), now)
+    assert tuner.limit <= 2
 
 
 def test_never_above_the_ceiling() -> None:
