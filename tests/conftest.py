@@ -9,7 +9,7 @@ settings.load_profile("suite")
 LONG = (
     "tests/simulation/",
     "tests/crash/",
-    "tests/integration/test_security",
+    "tests/integration/test_hostile",
     "tests/playbooks/",
     "tests/integration/",
     "tests/real/",

@@ -7,8 +7,9 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -16,6 +17,7 @@ from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App, print_json
 
 if TYPE_CHECKING:
+    from orchestrator.errors import DamagedRunError
     from orchestrator.journal.run_file import OperationRecord
 
 FIELDS = (
@@ -43,29 +45,31 @@ def export(app: App, run: str | None, form: str) -> int:
     from orchestrator.journal.run_file import RunFile
 
     path = app.store.find(run)
-    try:
-        with RunFile(path) as file:
-            file.check()
-            _write(file.operations(), form)
-    except DamagedRunError as error:
+    with ExitStack() as stack:
         try:
-            count = _salvage(path, form)
-        except DamagedRunError:  # not even of its copy
-            raise error from None
-        raise DamagedRunError(error.message, hint=f"the {count} operations that can be read were written") from None
+            file = stack.enter_context(RunFile(path))
+            file.check()  # before anything is written: no operation is written twice
+        except DamagedRunError as error:
+            _salvage(path, form, error)
+        _write(file.operations(), form)
     return exit_codes.DONE
 
 
-def _salvage(path: Path, form: str) -> int:
-    """Write what can be read of a damaged run; returns how many operations."""
+def _salvage(path: Path, form: str, damage: DamagedRunError) -> NoReturn:
+    """Write what can be read of a damaged run, and end with the damage."""
+    from orchestrator.errors import DamagedRunError
     from orchestrator.journal.run_file import RunFile
     from orchestrator.journal.salvage import mended_copy, readable
 
-    with (
-        tempfile.TemporaryDirectory(prefix="orchestrator-") as folder,
-        RunFile(mended_copy(path, Path(folder))) as file,
-    ):
-        return _write(readable(file), form)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="orchestrator-") as folder,
+            RunFile(mended_copy(path, Path(folder))) as file,
+        ):
+            count = _write(readable(file), form)
+    except DamagedRunError:  # not even of its copy
+        raise damage from None
+    raise DamagedRunError(damage.message, hint=f"the {count} operations that can be read were written") from None
 
 
 def _write(operations: Iterable[OperationRecord], form: str) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.simulator import BackgroundFleet, FleetSpec
 from tests.command_line import CommandLine
+from tests.integration.raw_server import SECRET, Raw
 
 
 class Site:
@@ -41,3 +42,26 @@ def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             return Site(fleet, cli, tmp_path / "record.jsonl")
 
         yield start
+
+
+@pytest.fixture
+def cli_for(tmp_path: Path) -> Iterator[Callable[..., CommandLine]]:
+    """A function that gives a command line for one raw server, called b1."""
+    started: list[CommandLine] = []
+
+    def make(server: Raw, *, scheme: str = "http", more: str = "") -> CommandLine:
+        secret = tmp_path / "secret"
+        secret.write_text(SECRET)
+        secret.chmod(0o600)
+        config = tmp_path / "config.yaml"
+        config.write_text(
+            f"defaults: {{scheme: {scheme}, port: {server.port}, auth: {{password: {{file: secret}}}}{more}}}\n"
+            "retry: {attempts: 2, base: 5ms}\n"
+            "groups: {backends: {hosts: {b1: 127.0.0.1}}}\n"
+        )
+        started.append(CommandLine(tmp_path, config))
+        return started[-1]
+
+    yield make
+    for cli in started:
+        cli.stop()

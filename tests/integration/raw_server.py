@@ -1,0 +1,93 @@
+"""A server on loopback that answers as a test wishes, and the secret that it is sent."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+SECRET = "cAnArY-5up3r+/s3cr3t"
+Answer = Callable[[bytes, bytes], bytes]
+
+
+def forms(secret: str = SECRET) -> set[str]:
+    """A secret as it is, and as it travels."""
+    return {
+        secret,
+        base64.b64encode(secret.encode()).decode(),
+        base64.b64encode(f"doveadm:{secret}".encode()).decode(),
+    }
+
+
+def http(body: bytes, status: str = "200 OK", *headers: bytes) -> bytes:
+    """A whole HTTP answer."""
+    lines = [f"HTTP/1.1 {status}".encode(), f"Content-Length: {len(body)}".encode(), b"Connection: close", *headers]
+    return b"\r\n".join([*lines, b"", body])
+
+
+def answered(rows: bytes, request: bytes) -> bytes:
+    """A success as doveadm gives it; rows as JSON text."""
+    tag = json.loads(request)[0][2]
+    return http(b'[["doveadmResponse",%s,"%s"]]' % (rows, tag.encode()))
+
+
+@dataclass
+class Raw:
+    """A server on loopback that answers each request with what a function makes of its head and body."""
+
+    answer: Answer
+    tls: ssl.SSLContext | None = None
+    seen: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                connection.settimeout(10)
+                with connection, contextlib.suppress(OSError):
+                    if self.tls is None:
+                        self._one(connection)
+                        continue
+                    with self.tls.wrap_socket(connection, server_side=True) as secured:
+                        self._one(secured)
+
+    def _one(self, connection: socket.socket) -> None:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            part = connection.recv(65536)
+            if not part:
+                return
+            data += part
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        while len(body) < int(length[1] if length else 0):
+            body += connection.recv(65536)
+        self.seen.append((head, body))
+        connection.sendall(self.answer(head, body))
+        if self.tls:
+            with contextlib.suppress(OSError):
+                connection.unwrap()  # type: ignore[attr-defined]
+
+
+def only(answer: Answer) -> Answer:
+    """That answer to commands; no list of commands can be had."""
+    return lambda head, body: answer(head, body) if body else http(b"none", "404 Path Not Found")
