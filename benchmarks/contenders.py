@@ -184,6 +184,7 @@ class Orchestrator:
             "ORCHESTRATOR_STATE_DIR": str(self.state),
             "ORCHESTRATOR_CONFIG": str(self.folder / "config.yaml"),
             "PYTHONPATH": str(self.checkout),
+            "PYTHONDONTWRITEBYTECODE": "",  # compiled once, as an installed package is
         }
 
     def prepare(self, addresses: Sequence[str], port: int) -> None:

@@ -144,7 +144,7 @@ class HostSpec(HostSettings):
     """One host: an address, or a mapping with an address and settings of its own."""
 
     address: str = Field(description="IP address or host name.")
-    tags: list[str] = Field(default_factory=list, description="Words by which selections can name this host.")
+    tags: list[str] = Field(default=[], description="Words by which selections can name this host.")
 
 
 def _host(value: Any) -> Any:
@@ -182,9 +182,7 @@ class ConfigFile(Strict):
     limits: Limits = Field(default_factory=Limits, description="Limits of every run; playbooks may lower them.")
     retry: Retry = Field(default_factory=Retry, description="When operations are tried again.")
     groups: dict[str, GroupSpec] = Field(description="The fleet's hosts, in groups.")
-    protect: list[str] = Field(
-        default_factory=list, description="Selections of hosts where no playbook may change anything."
-    )
+    protect: list[str] = Field(default=[], description="Selections of hosts where no playbook may change anything.")
     state_dir: str | None = Field(None, description="Where run files are kept (default: XDG_STATE_HOME/orchestrator).")
 
 

@@ -47,7 +47,11 @@ class Strict(BaseModel):
     """Base of all that is written in YAML: unknown keys are errors, values never change, `yes` is not `true`."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, populate_by_name=True, use_attribute_docstrings=False
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        populate_by_name=True,
+        defer_build=True,  # most commands need few of the models
     )
 
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import jinja2
-from jinja2 import meta, nodes
+from jinja2 import nodes
 from jinja2.environment import TemplateExpression
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -130,17 +130,12 @@ def template(text: str) -> Template:
     try:
         tree = _ENV.parse(text)
         _check(tree, 0)
-        special = {name.name for name in tree.find_all(nodes.Name)} & _SPECIAL
-        names = frozenset(meta.find_undeclared_variables(tree) | special)
-        whole = _whole_expression(tree)
-        evaluate = _unknown(special) or (_plain_name(whole) if whole is not None else None)
-        if evaluate is None:
-            evaluate = _compile_expression(whole) if whole is not None else _compile_text(text)
     except jinja2.TemplateSyntaxError as error:
         raise ExpressionError(f"not a valid expression: {error.message} in {text}") from None
     except (jinja2.TemplateError, RecursionError, SyntaxError, MemoryError, ValueError) as error:
         raise ExpressionError(f"not a valid expression: {_reason(error)} in {text}") from None
-    return Template(text, names, evaluate)
+    names = frozenset(name.name for name in tree.find_all(nodes.Name))
+    return Template(text, names, _evaluator(tree, names))
 
 
 def _check(node: nodes.Node, depth: int) -> None:
@@ -150,10 +145,40 @@ def _check(node: nodes.Node, depth: int) -> None:
         raise SecurityError("function calls are not available; use filters (value | filter)")
     if isinstance(node, nodes.Const) and isinstance(node.value, float) and not math.isfinite(node.value):
         raise SecurityError("a number is too large")
+    if isinstance(node, nodes.Filter | nodes.Test):
+        _check_name(node)
     if isinstance(node, _FORBIDDEN) and not isinstance(node, _ALLOWED_STATEMENTS):
         raise SecurityError("statements ({% %}) and ** are not available; only {{ expressions }} are")
     for child in node.iter_child_nodes():
         _check(child, depth + 1)
+
+
+def _check_name(node: nodes.Filter | nodes.Test) -> None:
+    """What Jinja finds when it compiles, which is left until the value is asked for."""
+    kind, known = ("filter", _ENV.filters) if isinstance(node, nodes.Filter) else ("test", _ENV.tests)
+    if node.name not in known:
+        raise SecurityError(f"No {kind} named {node.name!r}.")
+    keywords = [pair.key for pair in node.kwargs]
+    if len(keywords) != len(set(keywords)):
+        raise SecurityError(f"the {kind} {node.name} is given an argument twice")
+
+
+def _evaluator(tree: nodes.Template, names: frozenset[str]) -> Callable[[Scope], Any]:
+    if names & _SPECIAL:
+        return _unknown(names & _SPECIAL)
+    whole = _whole_expression(tree)
+    if isinstance(whole, nodes.Name):
+        return _plain_name(whole.name)
+
+    @cache
+    def compiled() -> Callable[[Scope], Any]:
+        """On first use: a playbook that is only looked at evaluates nothing."""
+        return _compile_text(tree) if whole is None else _compile_expression(whole)
+
+    def evaluate(scope: Scope) -> Any:
+        return compiled()(scope)
+
+    return evaluate
 
 
 def _whole_expression(tree: nodes.Template) -> nodes.Node | None:
@@ -191,26 +216,19 @@ def _settle(value: Any, *, deep: bool) -> None:
             _settle(part, deep=True)
 
 
-def _unknown(names: set[str]) -> Callable[[Scope], Any] | None:
-    if not names:
-        return None
-
+def _unknown(names: frozenset[str]) -> Callable[[Scope], Any]:
     def evaluate(_scope: Scope) -> Any:
         raise jinja2.UndefinedError(f"'{min(names)}' is undefined")
 
     return evaluate
 
 
-def _compile_text(text: str) -> Callable[[Scope], Any]:
-    compiled = _ENV.from_string(text)
-    return compiled.render
+def _compile_text(tree: nodes.Template) -> Callable[[Scope], Any]:
+    return _ENV.from_string(tree).render
 
 
-def _plain_name(node: nodes.Node) -> Callable[[Scope], Any] | None:
+def _plain_name(name: str) -> Callable[[Scope], Any]:
     """A short cut for `{{ item }}`: a million items need not pass through Jinja."""
-    if not isinstance(node, nodes.Name):
-        return None
-    name = node.name
 
     def evaluate(scope: Scope) -> Any:
         try:

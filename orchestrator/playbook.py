@@ -139,9 +139,9 @@ class Action(Strict):
     )
     run_once: bool = Field(default=False, description="The first of the hosts stands for all of them.")
     command: str | None = Field(None, description="The doveadm command, as its HTTP API calls it (directorStatus).")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="The command's parameters.")
+    parameters: dict[str, Any] = Field(default={}, description="The command's parameters.")
     timeout: TemplatedDuration | None = Field(None, description="How long to wait for each answer.")
-    accept: list[int] = Field(default_factory=list, description="Exit codes that count as done here.")
+    accept: list[int] = Field(default=[], description="Exit codes that count as done here.")
     repeatable: bool | None = Field(
         None, description="Whether sending it twice does no harm, where the catalogue does not know or is too careful."
     )
@@ -262,7 +262,7 @@ class Step(Polled):
     when: Condition | None = Field(None, description="The step is skipped unless this holds.")
     for_each: ForEach | None = Field(None, description="One operation for each item, as `item`, on each of the hosts.")
     require: Annotated[list[Requirement], BeforeValidator(_requirements)] = Field(
-        default_factory=list, description="Conditions without which the run stops here, before anything is sent."
+        default=[], description="Conditions without which the run stops here, before anything is sent."
     )
     verify: Verify | None = Field(None, description="A read-only check that must come true after this step.")
     limits: Limits = Field(default_factory=Limits, description="Limits of this step.")
@@ -300,13 +300,13 @@ class Playbook(Strict):
 
     name: str = Field(min_length=1, description="What the procedure does, in a few words.")
     description: str = Field("", description="What it is for, what users notice, how to take it back.")
-    parameters: dict[str, Parameter] = Field(default_factory=dict, description="What the operator gives with -e.")
+    parameters: dict[str, Parameter] = Field(default={}, description="What the operator gives with -e.")
     limits: Limits = Field(default_factory=Limits, description="Limits of the run; they lower the configuration's.")
     retry: Retry = Field(default_factory=Retry, description="When operations are tried again.")
     on_failure: OnFailure = Field("stop", description="What steps do on failure unless they say otherwise.")
     steps: list[Step] = Field(min_length=1, description="One after the other; each is complete before the next begins.")
     finally_: list[Step] = Field(
-        default_factory=list, alias="finally", description="Steps for the end, whether or not the others succeeded."
+        default=[], alias="finally", description="Steps for the end, whether or not the others succeeded."
     )
 
 

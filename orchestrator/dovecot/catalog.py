@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from orchestrator.document import Strict, build, load, nearest
+from orchestrator.document import Document, Strict, build, load, nearest
 from orchestrator.errors import InputError
 from orchestrator.outcome import Repeatability
 
@@ -30,7 +30,7 @@ class Parameter(Strict):
     type: ParameterType | dict[Version, ParameterType] = "string"
     required: bool = False
     help: str = ""
-    versions: list[Version] = Field(default_factory=list)
+    versions: list[Version] = Field([])
     format: Literal["", "address", "address_or_all", "ip", "user", "count", "file"] = ""
     minimum: int = 0
     maximum: int | None = None
@@ -48,7 +48,7 @@ class ExitCode(Strict):
 
     means: str
     outcome: Literal["unchanged", "failed", "temporary"] = "failed"
-    versions: list[Version] = Field(default_factory=list)
+    versions: list[Version] = Field([])
     name: str = ""
     remedy: str = ""
 
@@ -104,19 +104,19 @@ class Command(Strict):
 
     summary: str
     class_: Literal["read", "repeatable", "unrepeatable"] = Field(alias="class")
-    class_when: list[ParameterTest] = Field(default_factory=list)
+    class_when: list[ParameterTest] = Field([])
     disrupts: str = ""
     disrupts_unless: ParameterTest | None = None
-    versions: list[Version] = Field(default_factory=list)
+    versions: list[Version] = Field([])
     where: Literal["backend", "director", "any"] = "any"
-    parameters: dict[str, Parameter] = Field(default_factory=dict)
-    one_of: list[list[str]] = Field(default_factory=list)
-    needs: list[Need] = Field(default_factory=list)
-    exit_codes: dict[str, ExitCode] = Field(default_factory=dict)
+    parameters: dict[str, Parameter] = Field({})
+    one_of: list[list[str]] = Field([])
+    needs: list[Need] = Field([])
+    exit_codes: dict[str, ExitCode] = Field({})
     verify: str = ""
     inverse: Inverse | None = None
     doveadm: str = ""
-    notes: list[str] = Field(default_factory=list)
+    notes: list[str] = Field([])
     changed: Changed | None = None
 
     def repeatability(self, parameters: Mapping[str, Any]) -> Repeatability:
@@ -153,13 +153,8 @@ def _families() -> dict[str, Path]:
 
 
 @cache
-def _family(path: Path) -> Mapping[str, Command]:
-    document = load(path, what="command catalogue")
-    return {
-        name: build(Command, document, value, (name,))
-        for name, value in document.value.items()
-        if not name.startswith(("_", "x-"))
-    }
+def _family(path: Path) -> Document:
+    return load(path, what="command catalogue")
 
 
 def names() -> list[str]:
@@ -167,10 +162,18 @@ def names() -> list[str]:
     return sorted(_families())
 
 
+@cache
 def find(name: str) -> Command | None:
-    """What is known of a command, or None."""
+    """What is known of a command, or None.
+
+    Raises:
+        InputError: the catalogue has mistakes there, each with its place.
+    """
     path = _families().get(name)
-    return _family(path).get(name) if path else None
+    if path is None:
+        return None
+    document = _family(path)
+    return build(Command, document, document.value[name], (name,))
 
 
 def suggest(name: str) -> str:
@@ -192,15 +195,6 @@ def exit_code(command: Command, code: int) -> ExitCode:
         return own
     known = general_exit_codes().get(code)
     return known or ExitCode(means="no meaning is known", outcome="temporary" if code == 75 else "failed")
-
-
-def check_family(path: Path) -> None:
-    """Check one family's file.
-
-    Raises:
-        InputError: with every problem and its place.
-    """
-    _family(path)
 
 
 __all__ = ["UNLISTED", "Command", "ExitCode", "InputError", "Parameter", "exit_code", "find", "names", "suggest"]
