@@ -19,10 +19,11 @@ COMMAND_TIMEOUT = 30.0  # seconds
 class Secret:
     """A password or key. `str`, `repr`, formatting and pickling never show it."""
 
-    __slots__ = ("_encoded", "_value")
+    __slots__ = ("_encoded", "_quoted", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        self._quoted = json.dumps(value, ensure_ascii=False).encode()
         self._encoded = _as_json_may_write((encode("doveadm:" + value), encode(value)))
 
     def reveal(self) -> str:
@@ -51,7 +52,7 @@ class Secret:
         """
         for form in self._encoded:
             data = _without(data, form)
-        return _without(data, json.dumps(self._value, ensure_ascii=False).encode(), b'"***"')
+        return _without(data, self._quoted, b'"***"')
 
 
 def _as_json_may_write(forms: Iterable[str]) -> tuple[bytes, ...]:

@@ -37,6 +37,7 @@ KEPT = 64 * 1024  # characters kept of an answer that nobody registered
 KEPT_REGISTERED = 64 * 1024 * 1024
 EVIDENCE = 3  # times that a host's log is read for one step
 EVIDENCE_TIMEOUT = 5.0  # seconds
+_NOT_WAITED_FOR = Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +191,7 @@ class Sending:
         if reason := self._edge.preflight.too_large(host, operation.parameters):
             self._heard(operation, tag, Outcome(Kind.FAILED, error=reason), started, moment)
             return
-        outcome = Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped")
+        outcome = _NOT_WAITED_FOR
         try:
             exchange = await self._edge.client.post(host, body, timeout)
             outcome = self._outcome(exchange, tag)

@@ -107,7 +107,7 @@ class Writer:
 
     def _commit(self, group: Sequence[Finished]) -> None:
         try:
-            self._guarded(lambda: _insert(self._connection, group))
+            self._guarded(lambda: _insert(self._connection, group), single=all(map(_has_row_alone, group)))
         except Exception as error:  # noqa: BLE001 - a thread that died without a word would have the run wait for ever
             self.failure = JournalError(
                 f"what happened cannot be written to {self._path}: {type(error).__name__}: {error}"
@@ -131,12 +131,18 @@ class Writer:
         else:
             future.set_result(results[0])
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """Run work in a transaction; a database error ends all writing."""
+    def _guarded(self, work: Callable[[], None], *, single: bool = False) -> None:
+        """Run work in a transaction; a database error ends all writing.
+
+        A single statement is a transaction by itself. Each statement has this thread and the one that sends wait for
+        each other, so the fewer the better.
+        """
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            if not single:
+                self._connection.execute("BEGIN IMMEDIATE")
             work()
-            self._connection.execute("COMMIT")
+            if not single:
+                self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._rollback()
             self.failure = explain(error, self._path)
@@ -174,6 +180,11 @@ FROM json_each(?) AS v WHERE operation.seq = json_extract(v.value, '$[0]')
 """
 
 
+def _has_row_alone(record: Finished) -> bool:
+    """Whether there is nothing to be said of an attempt's end but what stands in the operation's own row."""
+    return not (record.state is State.PENDING or record.outcome.error or record.answer)
+
+
 def _insert(connection: sqlite3.Connection, records: Sequence[Finished]) -> None:
     rows = [
         (r.seq, int(r.state), r.attempt, r.outcome.exit_code, _flag(r.outcome.changed), r.started, r.finished)
@@ -189,7 +200,7 @@ def _insert(connection: sqlite3.Connection, records: Sequence[Finished]) -> None
                 for r in again
             ],
         )
-    ended = [r for r in records if r.state is not State.PENDING and (r.outcome.error or r.answer)]
+    ended = [r for r in records if r.state is not State.PENDING and not _has_row_alone(r)]
     if not ended:
         return
     connection.executemany(
