@@ -24,7 +24,7 @@ Conduct = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @contextlib.asynccontextmanager
-async def server(conduct: Conduct, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def server(conduct: Conduct, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> AsyncIterator[int]:
     """A server that does so with each connection; its port."""
 
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,7 +34,7 @@ async def server(conduct: Conduct, tls: ssl.SSLContext | None = None) -> AsyncIt
         finally:
             writer.close()
 
-    serving = await asyncio.start_server(one, "127.0.0.1", 0, ssl=tls)
+    serving = await asyncio.start_server(one, address, 0, ssl=tls)
     try:
         yield serving.sockets[0].getsockname()[1]
     finally:
@@ -47,11 +47,13 @@ async def request(reader: asyncio.StreamReader) -> None:
     await reader.readexactly(len(BODY))
 
 
-def endpoint(port: int, *, scheme: str = "http", connect: float = 5.0, tls: Tls | None = None) -> Endpoint:
+def endpoint(
+    port: int, *, address: str = "127.0.0.1", scheme: str = "http", connect: float = 5.0, tls: Tls | None = None
+) -> Endpoint:
     """A host on loopback."""
     return Endpoint(
         name="b1",
-        address="127.0.0.1",
+        address=address,
         scheme=scheme,
         port=port,
         scheme_of_auth="password",
@@ -117,6 +119,22 @@ async def stops_in_the_midst(reader: asyncio.StreamReader, writer: asyncio.Strea
 def test_an_answer() -> None:
     """A whole answer is an answer."""
     assert exchange(answers) == Answered(200, b"[]")
+
+
+@pytest.mark.parametrize("uvloop", [False, True])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
+def test_addresses_and_names(address: str, uvloop: bool) -> None:
+    """Hosts have addresses of both kinds, or names; a refused connection is not sent, however it was made."""
+
+    async def run() -> list[Exchange]:
+        bound = "127.0.0.1" if address == "localhost" else address
+        async with server(answers, address=bound) as port:
+            heard = await ask(endpoint(port, address=address), 30.0)
+        return [heard, await ask(endpoint(port, address=address), 30.0)]
+
+    heard, refused = anyio.run(run, backend_options={"use_uvloop": uvloop})
+    assert heard == Answered(200, b"[]")
+    assert refused == NotSent("connection refused")
 
 
 def test_connecting_has_a_time_of_its_own() -> None:
