@@ -98,15 +98,20 @@ def find_playbook(name: str) -> Path:
     path = Path(name)
     if path.exists() or "/" in name or name.endswith((".yaml", ".yml")):
         return path
-    shipped = {file.stem: file for folder in SHIPPED for file in sorted(folder.glob("*.yaml"))}
-    if name in shipped:
-        return shipped[name]
+    known = shipped()
+    if name in known:
+        return known[name]
     raise InputError.at(
         f"there is no file {name!r}, and no shipped playbook of that name",
         "playbook",
-        suggestion=nearest(name, shipped),
-        hint=f"shipped: {', '.join(sorted(shipped))}",
+        suggestion=nearest(name, known),
+        hint="`orchestrator playbooks` lists the shipped ones",
     )
+
+
+def shipped() -> dict[str, Path]:
+    """The shipped playbooks' files by name, in alphabetical order."""
+    return dict(sorted((file.stem, file) for folder in SHIPPED for file in folder.glob("*.yaml")))
 
 
 def load_source(name: str) -> Source:

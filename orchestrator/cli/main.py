@@ -20,6 +20,7 @@ VERBS = {
     "demo": "demo",
     "check": "check",
     "commands": "commands",
+    "playbooks": "playbooks",
     "validate": "validate",
     "schema": "validate",
     "plan": "plan",
@@ -40,6 +41,7 @@ _SUMMARIES = {
     "demo": "Drain a backend of a simulated fleet, to see how it works.",
     "check": "Reach every host, authenticate, and say what it is.",
     "commands": "What the doveadm HTTP API can do.",
+    "playbooks": "What the shipped playbooks do.",
     "validate": "Check playbooks without a fleet.",
     "schema": "Print the JSON Schema of playbooks or of the configuration.",
     "plan": "Show all that a playbook would do. Sends nothing.",
@@ -81,6 +83,7 @@ class _Verbs(click.Group):
             "\nExamples:\n"
             "  orchestrator demo\n"
             "  orchestrator check backends\n"
+            "  orchestrator playbooks\n"
             "  orchestrator plan drain-backend -e backend=b1\n"
             "  orchestrator run drain-backend -e backend=b1\n"
             "  orchestrator exec backends who\n"

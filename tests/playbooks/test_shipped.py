@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 from typing import NoReturn
@@ -115,3 +116,47 @@ def changes(playbook: Playbook) -> bool:
     steps = [step for _, step in steps_of(playbook)]
     steps += [inner for step in steps if step.batches for inner in step.batches.steps]
     return any(step.command and repeatability(step, step.parameters) is not Repeatability.READ for step in steps)
+
+
+def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """`playbooks` lists each with what it must be given."""
+    assert run(["playbooks"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert list(lines) == SHIPPED
+    for name, line in lines.items():
+        required = {
+            given for given, spec in load_playbook(Path(path_of(name))).playbook.parameters.items() if spec.required
+        }
+        assert {word.split("=")[0] for word in line.split() if "=" in word} == required
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_they_are_described(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`playbooks NAME` tells what it is for, each parameter and each step, and what to type next."""
+    assert run(["playbooks", name]) == 0
+    page = capsys.readouterr().out
+    shown = load_playbook(Path(path_of(name))).playbook
+    assert all(line.strip() in page for line in shown.description.splitlines())
+    assert all(f"    {given} ({spec.type}" in page and spec.help in page for given, spec in shown.parameters.items())
+    steps = [step for _, outer in steps_of(shown) for step in (outer, *(outer.batches.steps if outer.batches else ()))]
+    assert all(f"  {step.name}" in page for step in steps)
+    assert f"orchestrator plan {name}" in page.splitlines()[-1]
+
+
+def test_they_are_described_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """As JSON lines, from the list and one by one."""
+    assert run(["playbooks", "--format", "json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["playbook"] for record in records] == SHIPPED
+    assert run(["playbooks", "kick-users", "--format", "json"]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert one in records
+    assert one["parameters"]["users"]["required"] is True
+
+
+def test_an_unknown_one_is_told_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt name gets the nearest, and the verb that lists them."""
+    assert run(["playbooks", "drain-bakend"]) == 2
+    shown = capsys.readouterr().err
+    assert "drain-backend" in shown
+    assert "orchestrator playbooks" in shown

@@ -1,0 +1,55 @@
+"""playbooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli import exit_codes
+from orchestrator.cli.app import FORMAT, load_source, print_json, shipped
+
+if TYPE_CHECKING:
+    from orchestrator.playbook import Source
+
+
+@click.command("playbooks", short_help="What the shipped playbooks do.")
+@click.argument("playbook", required=False)
+@FORMAT
+def playbooks(playbook: str | None, form: str) -> int:
+    """List the shipped playbooks with what they must be given, or describe PLAYBOOK: a shipped one, or a file.
+
+    \b
+    Examples:
+      orchestrator playbooks
+      orchestrator playbooks drain-backend
+      orchestrator playbooks my/playbook.yaml
+    """
+    from orchestrator.views.playbook_text import playbook_page, to_give
+
+    if playbook is not None:
+        source = load_source(playbook)
+        if form == "json":
+            print_json(_record(playbook, source))
+            return exit_codes.DONE
+        for line in playbook_page(playbook, source.playbook):
+            click.echo(line)
+        click.echo(f"next: {' '.join(['orchestrator plan', playbook, to_give(source.playbook)])}".rstrip())
+        return exit_codes.DONE
+    for name in shipped():
+        source = load_source(name)
+        if form == "json":
+            print_json(_record(name, source))
+        else:
+            click.echo(f"{name:<20} {source.playbook.name:<44} {to_give(source.playbook)}".rstrip())
+    return exit_codes.DONE
+
+
+def _record(name: str, source: Source) -> dict[str, Any]:
+    book = source.playbook
+    parameters = {given: spec.model_dump() for given, spec in book.parameters.items()}
+    about = {"playbook": name, "name": book.name, "description": book.description}
+    return {**about, "file": source.document.source, "parameters": parameters}
+
+
+COMMANDS = {"playbooks": playbooks}
