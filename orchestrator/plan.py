@@ -20,7 +20,8 @@ from orchestrator.errors import ExpressionError, InputError, Place, Problem, Ref
 from orchestrator.expression import compile_value, names_in, truth
 from orchestrator.inventory import Host, Inventory, fold
 from orchestrator.outcome import Repeatability
-from orchestrator.playbook import Action, Batches, CsvSource, FileSource, Source, Step, Verify, repeatability
+from orchestrator.playbook import Action, Batches, CsvSource, FileSource, Step, Verify, repeatability
+from orchestrator.source import Source
 from orchestrator.units import Share
 
 Role = Literal["step", "verify", "undo", "finally"]

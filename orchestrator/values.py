@@ -10,7 +10,8 @@ from typing import Any
 from orchestrator.document import nearest
 from orchestrator.errors import InputError, Place, Problem
 from orchestrator.inventory import Host, Inventory
-from orchestrator.playbook import Parameter, Source
+from orchestrator.playbook import Parameter
+from orchestrator.source import Source
 from orchestrator.units import parse_duration
 
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 from orchestrator.dovecot import catalog  # noqa: E402 - from this tree, whether installed or not
 from orchestrator.dovecot.catalog import Command, ExitCode, Parameter  # noqa: E402
 from orchestrator.playbook import Parameter as Given  # noqa: E402
-from orchestrator.playbook import load_playbook  # noqa: E402
+from orchestrator.source import load_playbook  # noqa: E402
 
 MANUAL = ROOT / "docs" / "manual"
 

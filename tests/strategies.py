@@ -12,7 +12,7 @@ from orchestrator.config import Config
 from orchestrator.document import Document, parse
 from orchestrator.inventory import Inventory, build_inventory
 from orchestrator.plan import Draft, Plan, build_plan, expand
-from orchestrator.playbook import Source
+from orchestrator.source import Source
 from orchestrator.values import given_values
 
 NOWHERE = Path("/nowhere")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestrator.config import Config
     from orchestrator.inventory import Inventory
     from orchestrator.journal.store import Store
-    from orchestrator.playbook import Source
+    from orchestrator.source import Source
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,7 +116,7 @@ def shipped() -> dict[str, Path]:
 
 def load_source(name: str) -> Source:
     """A playbook by path or name."""
-    from orchestrator.playbook import load_playbook
+    from orchestrator.source import load_playbook
 
     return load_playbook(find_playbook(name))
 

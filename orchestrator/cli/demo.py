@@ -26,9 +26,9 @@ def demo(users: int, *, keep: bool, verbose: int) -> int:
     from orchestrator.cli.execute import Options, make_plan, work
     from orchestrator.journal.create import create
     from orchestrator.journal.run_file import RunFile
-    from orchestrator.playbook import load_playbook
     from orchestrator.report import make_report
     from orchestrator.simulator import BackgroundFleet, FleetSpec
+    from orchestrator.source import load_playbook
     from orchestrator.views.plan_text import plan_lines
     from orchestrator.views.report_text import report_lines
 

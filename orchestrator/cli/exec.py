@@ -59,7 +59,7 @@ def exec_(
     from orchestrator.document import dump, parse
     from orchestrator.journal.create import create
     from orchestrator.journal.run_file import RunFile
-    from orchestrator.playbook import Source
+    from orchestrator.source import Source
 
     options = Options(form, verbose, in_flight, rate, max_failed, force)
     options.share()

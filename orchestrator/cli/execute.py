@@ -30,8 +30,8 @@ from orchestrator.journal.lock import RunLock, holder, lock_path
 from orchestrator.journal.run_file import RunFile
 from orchestrator.journal.schema import in_transaction
 from orchestrator.plan import Plan, build_plan
-from orchestrator.playbook import Source
 from orchestrator.report import Report, make_report
+from orchestrator.source import Source
 from orchestrator.units import Share, parse_share
 from orchestrator.values import given_values
 from orchestrator.views.watch import View

@@ -10,7 +10,7 @@ from orchestrator.cli import exit_codes
 from orchestrator.cli.app import FORMAT, load_source, print_json, shipped
 
 if TYPE_CHECKING:
-    from orchestrator.playbook import Source
+    from orchestrator.source import Source
 
 
 @click.command("playbooks", short_help="What the shipped playbooks do.")

@@ -22,7 +22,7 @@ def validate(playbooks: tuple[str, ...], form: str) -> int:
       orchestrator validate drain-backend
     """
     from orchestrator.errors import InputError
-    from orchestrator.playbook import load_playbook
+    from orchestrator.source import load_playbook
 
     bad = 0
     for name in playbooks:

@@ -21,7 +21,8 @@ from orchestrator.document import parse
 from orchestrator.expression import _ENV
 from orchestrator.inventory import build_inventory
 from orchestrator.outcome import State
-from orchestrator.playbook import Playbook, Source, load_playbook
+from orchestrator.playbook import Playbook
+from orchestrator.source import Source, load_playbook
 
 ROOT = Path(__file__).parent.parent.parent
 MANUAL = ROOT / "docs" / "manual"

@@ -11,7 +11,8 @@ import pytest
 
 from orchestrator.cli.main import run
 from orchestrator.outcome import Repeatability
-from orchestrator.playbook import Playbook, load_playbook, repeatability, steps_of
+from orchestrator.playbook import Playbook, repeatability, steps_of
+from orchestrator.source import load_playbook
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 SHIPPED = sorted(path.stem for path in PLAYBOOKS.glob("*.yaml"))

@@ -14,7 +14,7 @@ from orchestrator.document import parse
 from orchestrator.inventory import build_inventory
 from orchestrator.journal.create import Header, create
 from orchestrator.plan import Plan, build_plan
-from orchestrator.playbook import Source
+from orchestrator.source import Source
 
 TIMEOUT = 10.0  # seconds; with evidence and a probe an attempt takes less than the grace of a stop
 

@@ -22,7 +22,7 @@ from orchestrator.errors import ExpressionError, InputError, RefusedError
 from orchestrator.inventory import Inventory, build_inventory
 from orchestrator.outcome import Kind
 from orchestrator.plan import build_plan, expand, known_now
-from orchestrator.playbook import Source
+from orchestrator.source import Source
 from orchestrator.values import given_values
 from tests.captured import SINGLE
 from tests.command_line import ROOT

@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.outcome import Repeatability
-from orchestrator.playbook import RESERVED, CsvSource, FileSource, Source, load_playbook, repeatability
+from orchestrator.playbook import RESERVED, CsvSource, FileSource, repeatability
+from orchestrator.source import Source, load_playbook
 from orchestrator.units import Share
 from tests.strategies import playbook, steps
 
@@ -238,12 +239,12 @@ def test_a_mistake_in_a_step_is_told_with_its_place(line: str, column: int, mess
         (
             "name: P\nparameters: {item: {default: a}}\nsteps: [{name: S, pause: 1s}]",
             "2:14",
-            "cannot be a parameter's name",
+            "'item' has a meaning of its own in expressions",
         ),
         (
             "name: P\nparameters: {a-b: {default: a}}\nsteps: [{name: S, pause: 1s}]",
             "2:14",
-            "cannot be a parameter's name",
+            "must be a name of letters, digits and _",
         ),
         ("name: P\nparameters: {a: {}}\nsteps: [{name: S, pause: 1s}]", "2:14", "needs a default, or required: true"),
         (
@@ -291,7 +292,7 @@ def test_reserved_names_are_refused(name: str) -> None:
     """Names that mean something in expressions are neither parameters nor answers."""
     assert "meaning of its own" in problems(steps(f"{WHO}, register: {name}"))[0]
     text = f"name: P\nparameters: {{{name}: {{default: x}}}}\nsteps: [{{name: S, pause: 1s}}]"
-    assert "cannot be a parameter's name" in problems(text)[0]
+    assert "meaning of its own" in problems(text)[0]
 
 
 def test_a_name_is_known_only_after_its_step() -> None:
