@@ -46,7 +46,7 @@ class _Deadline:
         expired: it was this that ended the request.
     """
 
-    __slots__ = ("_cancelling", "_loop", "_task", "_timer", "_whole", "connected", "expired")
+    __slots__ = ("_before", "_cancelling", "_loop", "_task", "_timer", "_whole", "connected", "expired")
 
     def __init__(self, connect: float, whole: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -58,7 +58,7 @@ class _Deadline:
     def __enter__(self) -> Self:
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._cancelling = self._task.cancelling()
-        _deadline.set(self)
+        self._before = _deadline.set(self)
         return self
 
     def __exit__(
@@ -66,6 +66,7 @@ class _Deadline:
     ) -> None:
         """As `asyncio.timeout` does it: a cancellation of ours becomes a TimeoutError, another's goes on."""
         self._timer.cancel()
+        _deadline.reset(self._before)  # else the next timer's context would keep this, and all before it
         if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 import subprocess
@@ -135,6 +136,29 @@ def test_addresses_and_names(address: str, uvloop: bool) -> None:
     heard, refused = anyio.run(run, backend_options={"use_uvloop": uvloop})
     assert heard == Answered(200, b"[]")
     assert refused == NotSent("connection refused")
+
+
+def test_a_request_leaves_nothing_behind() -> None:
+    """A million requests take no more memory than a few: nothing of ours stays, nor waits for the garbage collector."""
+
+    def ours() -> int:
+        return sum(str(type(thing).__module__).startswith("orchestrator.") for thing in gc.get_objects())
+
+    async def run() -> list[int]:
+        async with server(answers) as port, Client([endpoint(port)]) as client:
+            counts = []
+            for _ in range(40):
+                assert await client.post("b1", BODY, 30.0) == Answered(200, b"[]")
+                counts.append(ours())
+            return counts
+
+    gc.collect()
+    gc.disable()
+    try:
+        counts = anyio.run(run)
+    finally:
+        gc.enable()
+    assert counts[-1] == counts[5]
 
 
 def test_connecting_has_a_time_of_its_own() -> None:
