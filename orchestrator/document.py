@@ -141,7 +141,11 @@ def parse(text: str, *, source: str, folder: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = document._at(mark.line, mark.column) if mark else Place(source)
-        raise InputError.at(f"not valid YAML: {error.problem or error.context}", place) from None
+        words = str(error.problem or error.context)
+        reason = (
+            "nested too deeply" if "nesting" in words else words
+        )  # newer versions of libyaml have a limit of their own
+        raise InputError.at(f"not valid YAML: {reason}", place) from None
     except (yaml.YAMLError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise InputError.at(f"not valid YAML: {reason}", source) from None
