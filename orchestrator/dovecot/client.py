@@ -38,27 +38,31 @@ ROOM = 2 * MAX_ANSWER  # bytes of large answers at a time
 _LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
 
-class _Deadline:
-    """One request's time: so long to connect, and so long in all. One timer serves both, and is seldom set twice.
+class _Underway:
+    """A request under way: its body, how far it came, and its time: so long to connect, and so long in all.
+
+    One timer serves both, and is seldom set twice.
 
     Attributes:
+        body: what is sent behind the headers.
         connected: bytes of the request may have left.
-        expired: it was this that ended the request.
+        expired: its time ended it.
     """
 
-    __slots__ = ("_before", "_cancelling", "_loop", "_task", "_timer", "_whole", "connected", "expired")
+    __slots__ = ("_before", "_cancelling", "_loop", "_task", "_timer", "_whole", "body", "connected", "expired")
 
-    def __init__(self, connect: float, whole: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
+    def __init__(self, loop: asyncio.AbstractEventLoop, body: bytes, connect: float, whole: float) -> None:
+        self._loop = loop
+        now = loop.time()
         self._whole = now + whole
-        self._timer = self._loop.call_at(now + min(connect, whole), self._due)
+        self._timer = loop.call_at(now + min(connect, whole), self._due)
+        self.body = body
         self.connected = self.expired = False
 
     def __enter__(self) -> Self:
-        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task(self._loop))
         self._cancelling = self._task.cancelling()
-        self._before = _deadline.set(self)
+        self._before = _underway.set(self)
         return self
 
     def __exit__(
@@ -66,7 +70,7 @@ class _Deadline:
     ) -> None:
         """As `asyncio.timeout` does it: a cancellation of ours becomes a TimeoutError, another's goes on."""
         self._timer.cancel()
-        _deadline.reset(self._before)  # else the next timer's context would keep this, and all before it
+        _underway.reset(self._before)  # else the next timer's context would keep this, and all before it
         if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
@@ -78,11 +82,48 @@ class _Deadline:
             self._task.cancel()
 
 
-_deadline: ContextVar[_Deadline] = ContextVar("deadline")
+_underway: ContextVar[_Underway] = ContextVar("underway")
+
+
+class _Headed:
+    """Stands for a connection's transport until the headers are written, and sends the body with them.
+
+    aiohttp has a task write each body, which may be long and slow to come; ours are small and at hand, and a task is a
+    tenth of what a request costs.
+    """
+
+    __slots__ = ("_body", "_protocol", "_transport")
+
+    def __init__(self, protocol: ResponseHandler, transport: asyncio.Transport, body: bytes) -> None:
+        self._protocol = protocol
+        self._transport = transport
+        self._body = body
+
+    def write(self, data: bytes) -> None:
+        if data.endswith(b"\r\n\r\n"):
+            self._protocol.transport = self._transport
+            data = b"".join((data, self._body))
+        self._transport.write(data)
+
+    def writelines(self, parts: Iterable[bytes]) -> None:
+        self.write(b"".join(parts))
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _Protocol(ResponseHandler):
+    """Takes a new connection as it is: event loops set TCP_NODELAY themselves, and aiohttp would do it once more."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Tells the request's deadline when there is a connection, and makes those without TLS to an address the short way.
+    """Tells the request under way when there is a connection, and makes those without TLS to an address the short way.
 
     aiohttp looks for connections to use again, asks for names, connects a socket and hands it to the loop afterwards;
     where each request has a connection of its own, to one address, that is a fourth of its cost.
@@ -93,13 +134,17 @@ class _Connector(aiohttp.TCPConnector):
             connection = Connection(self, req.connection_key, await self._straight(req), self._loop)
         else:
             connection = await super().connect(req, traces, timeout)
-        _deadline.get().connected = True
+        underway = _underway.get()
+        underway.connected = True
+        protocol = connection.protocol
+        if protocol is not None and protocol.transport is not None:
+            protocol.transport = cast("asyncio.Transport", _Headed(protocol, protocol.transport, underway.body))
         return connection
 
     async def _straight(self, req: Any) -> ResponseHandler:
         try:
             _, protocol = await self._loop.create_connection(
-                lambda: ResponseHandler(self._loop), req.url.raw_host, req.url.port
+                lambda: _Protocol(self._loop), req.url.raw_host, req.url.port
             )
         except OSError as error:
             raise aiohttp.ClientConnectorError(req.connection_key, error) from error
@@ -151,6 +196,7 @@ class Client:
             if endpoint.scheme == "https" and endpoint.tls not in contexts:
                 contexts[endpoint.tls] = _context(endpoint.tls)
             self._targets[endpoint.name] = _target(endpoint, secrets[endpoint.secret], contexts.get(endpoint.tls))
+        self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
             connector=_Connector(limit=0, force_close=True, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -179,32 +225,31 @@ class Client:
 
     async def command_list(self, host: str, timeout: float) -> Exchange:
         """Ask a host for the list of commands that it has (`GET /doveadm/v1`)."""
-        return await self._exchange(hdrs.METH_GET, host, None, timeout)
+        return await self._exchange(hdrs.METH_GET, host, b"", timeout)
 
     def redact(self, host: str, text: str) -> str:
         """`text` without the host's secret, should the host have logged it."""
         return self._targets[host].secret.redact(text.encode(errors="replace")).decode(errors="replace")
 
-    async def _exchange(self, method: str, host: str, body: bytes | None, timeout: float) -> Exchange:
+    async def _exchange(self, method: str, host: str, body: bytes, timeout: float) -> Exchange:
         target = self._targets[host]
-        deadline = _Deadline(target.connect, timeout)
+        underway = _Underway(self._loop, body, target.connect, timeout)
         try:
-            with deadline:
+            with underway:
                 return await self._request(method, target, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            if not deadline.expired:
+            if not underway.expired:
                 return _translate(error)
-        if deadline.connected:
+        if underway.connected:
             return NoAnswer(f"no complete answer within {timeout:g} s", late=True)
         return NotSent("no connection within the connect timeout")
 
-    async def _request(self, method: str, target: _Target, body: bytes | None) -> Exchange:
+    async def _request(self, method: str, target: _Target, body: bytes) -> Exchange:
         assert self._session is not None, "the client is used inside its context"  # noqa: S101
         async with self._session.request(
             method,
             target.url,
-            data=body,
-            headers=target.headers,
+            headers=target.headers | {hdrs.CONTENT_LENGTH: str(len(body))} if body else target.headers,
             ssl=target.ssl,
             server_hostname=target.server_name,
             allow_redirects=False,

@@ -138,6 +138,25 @@ def test_addresses_and_names(address: str, uvloop: bool) -> None:
     assert refused == NotSent("connection refused")
 
 
+@pytest.mark.parametrize("uvloop", [False, True])
+def test_a_request_leaves_in_one_piece(uvloop: bool) -> None:
+    """Headers and body are one write: a host never waits for the body of a request that it has begun to read."""
+    pieces: list[bytes] = []
+
+    async def reads_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pieces.append(await reader.read(65536))
+        writer.write(OK)
+
+    async def run() -> Exchange:
+        async with server(reads_once) as port:
+            return await ask(endpoint(port), 30.0)
+
+    assert anyio.run(run, backend_options={"use_uvloop": uvloop}) == Answered(200, b"[]")
+    head, _, body = pieces[0].partition(b"\r\n\r\n")
+    assert body == BODY
+    assert head.lower().count(b"content-length: %d" % len(BODY)) == 1
+
+
 def test_a_request_leaves_nothing_behind() -> None:
     """A million requests take no more memory than a few: nothing of ours stays, nor waits for the garbage collector."""
 
