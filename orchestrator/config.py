@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from orchestrator.document import Document, Strict, Suggested, build, load
 from orchestrator.errors import InputError
+from orchestrator.limits import Limits, PerHost, Retry
 from orchestrator.secret import SecretReference
-from orchestrator.units import Duration, ShareField
+from orchestrator.units import Duration
 
 ENVIRONMENT = "ORCHESTRATOR_CONFIG"
 FILE_NAME = "config.yaml"
@@ -79,54 +80,10 @@ class TimeoutSpec(Strict):
     request: Duration | None = Field(None, description="For the whole answer (default 60s); a step may set its own.")
 
 
-def _per_host(value: Any) -> Any:
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 64):
-        return value
-    raise Suggested("must be a number from 1 to 64, or auto")
-
-
-PerHost = Annotated[
-    Any,
-    BeforeValidator(_per_host),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 64}, {"const": "auto"}]}),
-]
-
-
 class HostLimits(Strict):
     """Limits of a host."""
 
     per_host: PerHost | None = Field(None, description="Requests at a time on this host, or auto.")
-
-
-class Limits(Strict):
-    """How much at a time, and when to stop."""
-
-    in_flight: int | None = Field(
-        None, ge=1, le=10_000, description="Operations sent and not yet recorded, in the whole run (default 100)."
-    )
-    per_host: PerHost | None = Field(
-        None,
-        description="Requests at a time on one host (default 4), or auto: as many as bring more answers, at most 16. "
-        "A stock host gains nothing above 4, and 100 lock it up.",
-    )
-    rate: float | None = Field(None, gt=0, description="Requests a second in the whole run (default: no limit).")
-    max_failed: ShareField | None = Field(
-        None, description="How many operations of a step (or which percentage) may fail before all stops (default 0)."
-    )
-
-
-class Retry(Strict):
-    """When an operation is tried again: after exit code 75, an unreachable host, or an unknown outcome."""
-
-    attempts: int | None = Field(None, ge=1, le=100, description="Attempts in all (default 6).")
-    base: Duration | None = Field(None, description="Longest wait after the first attempt; doubles (default 1s).")
-    max: Duration | None = Field(None, description="Longest wait between two attempts (default 30s).")
-    deadline: Duration | None = Field(None, description="No attempt starts later than this after the first (10m).")
-    budget: float | None = Field(
-        None,
-        gt=0,
-        description="Further attempts for each operation of a step, on average (default 2); more stops the run.",
-    )
 
 
 class HostSettings(Strict):

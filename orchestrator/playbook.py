@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from orchestrator.config import Limits, Retry
 from orchestrator.document import Strict, Suggested
 from orchestrator.dovecot import catalog
 from orchestrator.expression import is_template
+from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import Repeatability
 from orchestrator.units import Duration, Share, ShareField, parse_duration
 

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from tenacity import RetryCallState, stop_after_attempt, wait_exponential
 
-from orchestrator.config import Retry
+from orchestrator.limits import Retry
 
 FREE_RETRIES = 100  # of every step, so that a short one is not called systemic for a few
 

@@ -17,13 +17,13 @@ from typing import Any
 import anyio
 
 from orchestrator.answers import Answer
-from orchestrator.config import Limits, Retry
 from orchestrator.dovecot.client import Client
 from orchestrator.errors import ExpressionError, InputError
 from orchestrator.expression import compile_value, names_in, truth
 from orchestrator.inventory import fold
 from orchestrator.journal.run_file import RunFile
 from orchestrator.journal.session import Session, now_ms
+from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import Repeatability, State
 from orchestrator.plan import Plan, PlannedStep, Scope
 from orchestrator.playbook import Action, OnFailure, Pause

@@ -75,6 +75,11 @@ def make_plan(app: App, source: Source, given: Mapping[str, str], limit: str | N
     return plan, Header(run_id, time.time_ns() // 1_000_000, kept, str(app.config.path), limit or "")
 
 
+def planned_so_far(count: int) -> None:
+    """Tell the operator that a long planning goes on."""
+    message(f"planning: {count} operations so far")
+
+
 def _kept(source: Source, name: str, text: str, value: Any) -> str:
     """A parameter's text as it can be read again from another directory."""
     return str(value) if source.playbook.parameters[name].type == "file" else text
@@ -99,7 +104,7 @@ def scratch_run(plan: Plan, header: Header) -> Iterator[RunFile]:
     """A run file that is only looked at."""
     folder = Path(tempfile.mkdtemp(prefix="orchestrator-"))
     try:
-        create(folder / "plan.run", plan, header)
+        create(folder / "plan.run", plan, header, planned_so_far)
         with RunFile(folder / "plan.run") as file:
             yield file
     finally:
@@ -225,15 +230,6 @@ def _has_uvloop() -> bool:
     return find_spec("uvloop") is not None
 
 
-def _collect_seldom() -> None:
-    """Look for cyclic garbage after tens of thousands of new objects, a few hundred requests' worth, and not after 700.
-
-    Each request leaves a little of it; looking for it as often as usual costs a sixth of the time of a run.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
 async def _session(
     app: App,
     plan: Plan,
@@ -250,7 +246,7 @@ async def _session(
     limits = limits.model_copy(update={name: value for name, value in changes.items() if value is not None})
     views = views_for(options)
     caught: list[int] = []
-    _collect_seldom()
+    gc.freeze()  # what is here now stays
     try:
         async with Client(host.endpoint for host in plan.inventory.hosts.values()) as client:
             if prepare:  # now that nothing is missing

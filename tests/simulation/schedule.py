@@ -15,12 +15,12 @@ from typing import Any, cast
 
 import orchestrator.journal.session
 import orchestrator.runner
-from orchestrator.config import Limits, Retry
 from orchestrator.dovecot.client import Client
 from orchestrator.journal.decide import Verdict, decide, reopen
 from orchestrator.journal.run_file import RunFile
 from orchestrator.journal.schema import in_transaction
 from orchestrator.journal.session import Session
+from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
 from orchestrator.report import make_report
 from orchestrator.runner import OVER, End, Ending, Runner

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.config import Retry
+from orchestrator.limits import Retry
 from orchestrator.retry import FREE_RETRIES, RetryPolicy, policy
 
 seconds = st.floats(0, 1000)
