@@ -47,7 +47,7 @@ def plan(
       orchestrator plan drain-backend -e backend=b1 --live -v
       orchestrator plan kick.yaml -e users=users.txt -o tuesday.plan
     """
-    from orchestrator.cli.execute import make_plan, scratch_run
+    from orchestrator.cli.execute import make_plan, planned_so_far, scratch_run
     from orchestrator.errors import RefusedError
     from orchestrator.journal.create import create
     from orchestrator.journal.run_file import RunFile
@@ -57,7 +57,7 @@ def plan(
     planned, header = make_plan(app, source, parse_given(given), limit)
     if output is not None:
         try:
-            create(output, planned, header)
+            create(output, planned, header, planned_so_far)
         except FileExistsError:
             raise RefusedError(
                 f"{output} exists", hint="a saved plan is never overwritten; give another name"

@@ -39,7 +39,7 @@ def run(
       orchestrator run drain-backend -e backend=b1
       orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
     """
-    from orchestrator.cli.execute import Options, begin, confirm, make_plan
+    from orchestrator.cli.execute import Options, begin, confirm, make_plan, planned_so_far
     from orchestrator.journal.create import create
     from orchestrator.journal.run_file import RunFile
     from orchestrator.views.plan_text import plan_lines
@@ -50,7 +50,7 @@ def run(
     planned, header = make_plan(app, source, parse_given(given), limit)
     app.store.prepare()
     path = app.store.path(header.run_id)
-    create(path, planned, header)
+    create(path, planned, header, planned_so_far)
     try:
         with RunFile(path) as file:
             if form == "text" and not yes:

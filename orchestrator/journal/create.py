@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.expression import names_in
 from orchestrator.journal.draft import Draft, sweep
-from orchestrator.journal.schema import APPLICATION_ID, FORMAT, SCHEMA, explain
+from orchestrator.journal.schema import APPLICATION_ID, FORMAT, INDEXES, SCHEMA, explain
 from orchestrator.outcome import Repeatability, State
 from orchestrator.plan import Digest, Plan, PlannedStep, expand, hosts_of, known_now, skipped_now
+
+OFTEN = 250_000  # operations; some seconds of planning
+
+Planned = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,16 @@ class Header:
     limit: str = ""
 
 
-def create(path: Path, plan: Plan, header: Header) -> str:
+def create(path: Path, plan: Plan, header: Header, planned: Planned = lambda _count: None) -> str:
     """Write a plan into a new run file, mode 0600; returns the plan's digest.
 
     The file appears under its name when it is complete and on the disk.
+
+    Args:
+        path: the new file.
+        plan: what is written.
+        header: the run as a whole.
+        planned: called every few seconds of a long planning, with the number of operations so far.
 
     Raises:
         InputError, ExpressionError, RefusedError: the plan cannot be made; nothing is left behind.
@@ -49,7 +59,7 @@ def create(path: Path, plan: Plan, header: Header) -> str:
     sweep(path.parent)
     try:
         with Draft(path) as draft:
-            digest = _fill(draft.path, plan, header)
+            digest = _fill(draft.path, plan, header, planned)
             _sync(draft.path)
             os.link(draft.path, path)
             _sync(path.parent)
@@ -62,7 +72,7 @@ def create(path: Path, plan: Plan, header: Header) -> str:
     return digest
 
 
-def _fill(path: Path, plan: Plan, header: Header) -> str:
+def _fill(path: Path, plan: Plan, header: Header, planned: Planned) -> str:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.executescript(
@@ -78,8 +88,10 @@ def _fill(path: Path, plan: Plan, header: Header) -> str:
                 skipped.add(step.key)
                 _skip(connection, step)
             elif step.action is not None and known_now(step, plan.scope(step)):
-                insert_operations(connection, step, plan, plan.scope(step), hosts, digest)
+                insert_operations(connection, step, plan, plan.scope(step), hosts, digest, planned)
         _meta(connection, plan, header, str(digest))
+        for statement in INDEXES:
+            connection.execute(statement)
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")  # from the start: a run never has to switch
         return str(digest)
@@ -116,13 +128,16 @@ def insert_operations(
     scope: dict[str, Any],
     hosts: Mapping[str, int],
     digest: Digest | None = None,
+    planned: Planned = lambda _count: None,
 ) -> int:
     """Expand a step into the run file, inside the caller's transaction; returns how many operations it has."""
     first = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM operation").fetchone()[0]
 
     def rows() -> Iterator[tuple[int, int, int, str]]:
         pending, skipped = int(State.PENDING), int(State.SKIPPED)
-        for draft in expand(step, plan, scope):
+        for number, draft in enumerate(expand(step, plan, scope), first):
+            if number % OFTEN == 0:
+                planned(number)
             if digest is not None:
                 digest.add(step, draft)
             yield step.index, hosts[draft.host], skipped if draft.skipped else pending, draft.parameters

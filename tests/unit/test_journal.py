@@ -161,6 +161,16 @@ def test_a_plan_that_cannot_be_made_leaves_nothing(
     assert names_in(tmp_path) == []
 
 
+def test_a_long_planning_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a long plan is told now and then how many operations it has so far, over all its steps."""
+    monkeypatch.setattr("orchestrator.journal.create.OFTEN", 4)
+    told: list[int] = []
+    create(
+        tmp_path / "a.run", plan(KICKS + KICKS.partition("steps:\n")[2].replace("kicked", "again")), HEADER, told.append
+    )
+    assert told == [4, 8, 12]
+
+
 def test_a_folder_that_is_not_there_is_a_journal_error(tmp_path: Path) -> None:
     """A run file that cannot be written is an error with its path."""
     with pytest.raises(JournalError, match="nowhere"):
