@@ -24,8 +24,11 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Some fifteen minutes. What is not installed is left out, by name; BENCH='--install' brings it (root).
+BENCH ?=
+
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/throughput.py --rounds 3 --operations 100000 $(BENCH)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { \

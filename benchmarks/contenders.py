@@ -249,31 +249,18 @@ _ANSIBLE = """\
 """
 
 
-def ansible(home: Path) -> Callable[[Job], Result]:
-    """Ansible's `uri`, from a virtual environment of its own."""
-
-    def work(job: Job) -> Result:
-        job.users_file()
-        text = _ANSIBLE.replace("PORT", str(job.stub.port)).replace("AUTHORIZATION", AUTHORIZATION)
-        (job.folder / "play.yaml").write_text(text, encoding="utf-8")
-        hosts = ",".join(job.stub.addresses) + ","
-        env = {"ANSIBLE_HOME": str(job.folder), "ANSIBLE_PYTHON_INTERPRETER": sys.executable, "LC_ALL": "C.UTF-8"}
-        command = [home / "bin" / "ansible-playbook", "-i", hosts, "-f", "50", "play.yaml"]
-        return Result(run(command, env=env, cwd=job.folder), job.operations)
-
-    return work
-
-
-def install_ansible(folder: Path) -> Path:
-    """A virtual environment with ansible-core."""
-    home = folder / "ansible"
-    run([sys.executable, "-m", "venv", home])
-    run([home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "ansible-core"])
-    return home
+def _ansible(job: Job) -> Result:
+    job.users_file()
+    text = _ANSIBLE.replace("PORT", str(job.stub.port)).replace("AUTHORIZATION", AUTHORIZATION)
+    (job.folder / "play.yaml").write_text(text, encoding="utf-8")
+    hosts = ",".join(job.stub.addresses) + ","
+    env = {"ANSIBLE_HOME": str(job.folder), "ANSIBLE_PYTHON_INTERPRETER": sys.executable, "LC_ALL": "C.UTF-8"}
+    command = ["ansible-playbook", "-i", hosts, "-f", "50", "play.yaml"]
+    return Result(run(command, env=env, cwd=job.folder), job.operations)
 
 
 def contenders(variants: Mapping[str, Path]) -> list[Contender]:
-    """All of them but Ansible, the yardstick first."""
+    """All of them, the yardstick first."""
     found = [
         Contender("bare", "**bare aiohttp loop**, force_close, 64 in flight", 1, _module("aiohttp"), _bare()),
         Contender("tuned", "the same, tuned, uvloop and orjson", 1, _module("aiohttp,uvloop,orjson"), _bare("--tuned")),
@@ -288,12 +275,18 @@ def contenders(variants: Mapping[str, Path]) -> list[Contender]:
         Contender("ab", "ab, 16 connections", 1, _needs("ab", "apache2-utils"), _ab),
         Contender("curl", "curl --parallel, 64 in flight", 1, _needs("curl", "curl"), _curl_parallel),
         Contender("xargs", "xargs -P16 curl", 0.05, _needs("curl", "curl"), _xargs_curl),
+        Contender("ansible", "Ansible uri, forks=50", 0.002, _needs("ansible-playbook", "pip:ansible-core"), _ansible),
     ]
 
 
-def install(packages: Sequence[str]) -> None:
-    """Install Debian packages; their services are not started."""
-    wanted = sorted({package for package in packages if not package.startswith("pip:")})
+def install(packages: Sequence[str], folder: Path) -> None:
+    """Install Debian packages, whose services are not started, and Ansible in a virtual environment in a folder."""
+    if "pip:ansible-core" in packages:
+        home = folder / "ansible"
+        run([sys.executable, "-m", "venv", home])
+        run([home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "ansible-core"])
+        os.environ["PATH"] += f":{home / 'bin'}"
+    wanted = sorted({package for package in packages if package and not package.startswith("pip:")})
     if not wanted:
         return
     if os.geteuid() != 0:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import stub as stubs
-from contenders import Contender, Job, Result, ansible, contenders, install, install_ansible
+from contenders import Contender, Job, Result, contenders, install
 from measure import FLOOR_MB, BenchmarkError, machine, median, table
 
 YARDSTICK = "bare"
@@ -73,8 +73,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--operations", type=int, default=20_000, help="of a quick contender in a round")
     parser.add_argument("--only", help="contenders, with commas: bare,tuned,orchestrator,ab,curl,xargs,ansible")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=CHECKOUT", help="measure this code too")
-    parser.add_argument("--with-ansible", action="store_true", help="install ansible-core in a temporary place")
-    parser.add_argument("--install", action="store_true", help="install missing Debian packages (root)")
+    parser.add_argument(
+        "--install", action="store_true", help="install what is missing (root); Ansible in a temporary place"
+    )
     parser.add_argument("--stub", choices=["auto", "nginx", "python"], default="auto")
     parser.add_argument("--stub-workers", type=int, default=1)
     parser.add_argument("--dir", help="where temporary files and run files go (default: the system's place)")
@@ -91,14 +92,11 @@ def _chosen(arguments: argparse.Namespace, folder: Path) -> list[Contender]:
         fleet = [contender for contender in fleet if contender.name in wanted]
     if arguments.install:
         nginx = [] if stubs.nginx_usable() else ["nginx-light", "libnginx-mod-http-echo"]
-        install([*nginx, *(package for contender in fleet if (package := contender.missing()))])
-    if arguments.with_ansible:
-        home = install_ansible(folder)
-        fleet.append(Contender("ansible", "Ansible uri, forks=50", 0.002, lambda: "", ansible(home)))
+        install([*nginx, *(contender.missing() for contender in fleet)], folder)
     for contender in fleet:
         if package := contender.missing():
             way = f"pip install {package[4:]}" if package.startswith("pip:") else f"apt-get install {package}"
-            _say(f"skipped: {contender.title}; to have it: {way.replace(',', ' ')}")
+            _say(f"skipped: {contender.title}; to have it: {way.replace(',', ' ')}, or --install")
     return [contender for contender in fleet if not contender.missing()]
 
 
