@@ -55,7 +55,7 @@ def exec_(
       orchestrator exec d1 directorStatus user=jane@example.com
       orchestrator exec b1 kick mask=jane@example.com
     """
-    from orchestrator.cli.execute import Options, begin, confirm, make_plan, planned_so_far
+    from orchestrator.cli.execute import Options, begin, confirm, make_plan
     from orchestrator.document import dump, parse
     from orchestrator.journal.create import create
     from orchestrator.journal.run_file import RunFile
@@ -79,7 +79,7 @@ def exec_(
     planned, header = make_plan(app, source, {})
     app.store.prepare()
     path = app.store.path(header.run_id)
-    create(path, planned, header, planned_so_far)
+    create(path, planned, header)
     try:
         with RunFile(path) as file:
             if planned.changes_anything and not yes:
