@@ -151,7 +151,7 @@ def _row(one: Series, bare: Series | None) -> list[str]:
     return [
         one.contender.title,
         str(one.results[numbers[0]].operations),
-        f"{median(map(one.rate, numbers)):.0f}",
+        f"{rate:.0f}" if (rate := median(map(one.rate, numbers))) >= 100 else f"{rate:.1f}",
         f"{median(rates):.3g} ({min(rates):.3g} to {max(rates):.3g})" if rates else "-",
         f"{median(map(one.cpu, numbers)):.3g}",
         f"{median(by_cpu):.3g}" if by_cpu else "-",

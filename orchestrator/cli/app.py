@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -83,6 +82,8 @@ def message(text: str) -> None:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """A JSON line on stdout."""
+    import json
+
     click.echo(json.dumps(value, ensure_ascii=False))
 
 

@@ -12,8 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +195,7 @@ def work(
     """
     allow_open_files()
     with RunLock(path), RunFile(path) as file:
-        file.check()
+        _check(file)
         plan = plan_again(app, file)
         if not options.force:
             _refuse_overlap(app, file)
@@ -202,6 +204,14 @@ def work(
     _show_end(report, options)
     code = exit_codes.of_status(report.status)
     return 128 + caught if caught and code == exit_codes.INTERRUPTED else code
+
+
+def _check(file: RunFile) -> None:
+    """Look for damage, and meanwhile import what the work needs: both take long, and have no use for the same core."""
+    with ThreadPoolExecutor(1) as beside:
+        checked = beside.submit(file.check)
+        import_module("orchestrator.runner")
+        checked.result()
 
 
 def _refuse_overlap(app: App, file: RunFile) -> None:

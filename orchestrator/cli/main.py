@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 
 import click
 
 from orchestrator import __version__
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import App
+from orchestrator.cli.app import App, print_json
 from orchestrator.errors import OrchestratorError
 
 # verb -> module; the order is that of `--help`
@@ -136,7 +134,7 @@ def _usage_hint(error: click.ClickException) -> str:
 
 def _say(message: str, hint: str, code: int, arguments: Sequence[str]) -> None:
     if "json" in arguments:
-        click.echo(json.dumps({"event": "error", "message": message, "hint": hint, "exit_code": code}))
+        print_json({"event": "error", "message": message, "hint": hint, "exit_code": code})
     click.echo(f"error: {message}", err=True)
     if hint:
         click.echo(hint if "\n" in hint else f"hint: {hint}", err=True)
@@ -151,6 +149,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _bug(error: Exception, arguments: Sequence[str]) -> int:
+    import traceback
+
     for cause in _leaves(error):
         if isinstance(cause, OrchestratorError):  # the task group wraps what its tasks raise
             code = exit_codes.of_error(cause)
