@@ -49,7 +49,8 @@ def _panel(panel: Panel) -> Iterator[str]:
     for value in across.ticks:
         x = across.at(value)
         yield f'<line x1="{x:.1f}" y1="34" x2="{x:.1f}" y2="{HEIGHT - 40}" stroke="#ddd"/>'
-        yield f'<text x="{x:.1f}" y="{HEIGHT - 24}" text-anchor="middle">{_shown(value)}</text>'
+        anchor = "end" if value == across.ticks[-1] else "middle"  # else the picture's edge cuts it
+        yield f'<text x="{x:.1f}" y="{HEIGHT - 24}" text-anchor="{anchor}">{_shown(value)}</text>'
     for value in up.ticks:
         y = up.at(value)
         yield f'<line x1="{MARGIN}" y1="{y:.1f}" x2="{WIDTH - 16}" y2="{y:.1f}" stroke="#ddd"/>'
@@ -61,7 +62,8 @@ def _panel(panel: Panel) -> Iterator[str]:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
         yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places)
-        yield f'<text x="{MARGIN + 8}" y="{48 + 14 * number}" fill="{colour}">{escape(name)}</text>'
+        place = f'x="{WIDTH - 24}" y="{HEIGHT - 50 - 14 * number}" text-anchor="end"'  # what grows leaves this corner free
+        yield f'<text {place} fill="{colour}">{escape(name)}</text>'
 
 
 class _Axis:
