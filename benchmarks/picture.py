@@ -62,7 +62,9 @@ def _panel(panel: Panel) -> Iterator[str]:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
         yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places)
-        place = f'x="{WIDTH - 24}" y="{HEIGHT - 50 - 14 * number}" text-anchor="end"'  # what grows leaves this corner free
+        place = (
+            f'x="{WIDTH - 24}" y="{HEIGHT - 50 - 14 * number}" text-anchor="end"'  # what grows leaves this corner free
+        )
         yield f'<text {place} fill="{colour}">{escape(name)}</text>'
 
 
