@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.expression import names_in
 from orchestrator.journal.draft import Draft, sweep
-from orchestrator.journal.schema import APPLICATION_ID, FORMAT, INDEXES, SCHEMA, explain
+from orchestrator.journal.schema import APPLICATION_ID, FORMAT, SCHEMA, explain
 from orchestrator.outcome import Repeatability, State
 from orchestrator.plan import Digest, Plan, PlannedStep, expand, hosts_of, known_now, skipped_now
 
@@ -90,8 +90,6 @@ def _fill(path: Path, plan: Plan, header: Header, planned: Planned) -> str:
             elif step.action is not None and known_now(step, plan.scope(step)):
                 insert_operations(connection, step, plan, plan.scope(step), hosts, digest, planned)
         _meta(connection, plan, header, str(digest))
-        for statement in INDEXES:
-            connection.execute(statement)
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")  # from the start: a run never has to switch
         return str(digest)

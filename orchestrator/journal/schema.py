@@ -1,6 +1,7 @@
 """The run file's format. A file of another format version is refused, never guessed at.
 
 An operation's last attempt stands in its own row; only the attempts before it, which are rare, have rows in `attempt`.
+The indexes are made first: of a file that was cut, SQLite reads nothing when an index began in what is gone.
 Times are milliseconds since the epoch.
 """
 
@@ -47,6 +48,8 @@ CREATE TABLE operation (
     finished INTEGER,
     parameters TEXT NOT NULL
 );
+CREATE INDEX open_operation ON operation (step, host, seq) WHERE state < 2;
+CREATE INDEX not_done_operation ON operation (state, step) WHERE state > 2;  -- questions that use it say state > 2
 CREATE TABLE attempt (
     operation INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -66,12 +69,6 @@ CREATE TABLE remark (
 CREATE TABLE answer (operation INTEGER PRIMARY KEY, rows TEXT NOT NULL, left_out INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE event (at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);
 """
-
-# Made when a plan's operations are written: sorting them once is quicker than keeping them sorted, and packs them closer.
-INDEXES = (
-    "CREATE INDEX open_operation ON operation (step, host, seq) WHERE state < 2",
-    "CREATE INDEX not_done_operation ON operation (state, step) WHERE state > 2",  # questions that use it say state > 2
-)
 
 
 def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
