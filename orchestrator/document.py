@@ -142,9 +142,8 @@ def parse(text: str, *, source: str, folder: Path) -> Document:
         mark = error.problem_mark or error.context_mark
         place = document._at(mark.line, mark.column) if mark else Place(source)
         words = str(error.problem or error.context)
-        reason = (
-            "nested too deeply" if "nesting" in words else words
-        )  # newer versions of libyaml have a limit of their own
+        # newer versions of libyaml have a limit of their own, and their own words for it
+        reason = "nested too deeply" if "nesting" in words else words
         raise InputError.at(f"not valid YAML: {reason}", place) from None
     except (yaml.YAMLError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
