@@ -9,13 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-import anyio
-
-from orchestrator.dovecot.client import Client
+from orchestrator.dovecot.ask import Asker, each
 from orchestrator.dovecot.listing import Listing, read_listing
 from orchestrator.inventory import Host, fold
 
-AT_A_TIME = 32
 TIMEOUT = 10.0  # seconds
 LONGEST_24 = 32_768  # bytes of one value, and items of one array, that 2.4.1 takes
 MOST_24 = 1024
@@ -25,12 +22,12 @@ class Preflight:
     """The command lists of hosts.
 
     Args:
-        client: open.
+        asker: of the run.
         hosts: of the fleet.
     """
 
-    def __init__(self, client: Client, hosts: Mapping[str, Host]) -> None:
-        self._client = client
+    def __init__(self, asker: Asker, hosts: Mapping[str, Host]) -> None:
+        self._asker = asker
         self._hosts = hosts
         self._listings: dict[str, Listing | None] = {}
 
@@ -58,16 +55,11 @@ class Preflight:
         return ""
 
     async def _fetch(self, hosts: list[str]) -> None:
-        limiter = anyio.CapacityLimiter(AT_A_TIME)
-
         async def one(host: str) -> None:
-            async with limiter:
-                timeout = min(TIMEOUT, self._hosts[host].endpoint.request_timeout)
-                self._listings[host] = read_listing(await self._client.command_list(host, timeout))
+            timeout = min(TIMEOUT, self._hosts[host].endpoint.request_timeout)
+            self._listings[host] = read_listing(await self._asker.command_list(host, timeout))
 
-        async with anyio.create_task_group() as group:
-            for host in hosts:
-                group.start_soon(one, host)
+        await each(hosts, one)
 
     def _reason(self, listing: Listing | None, command: str, names: list[str]) -> str:
         if listing is None:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 
 from orchestrator.answers import HostAnswer
 from orchestrator.dovecot import catalog
-from orchestrator.dovecot.classify import classify
-from orchestrator.dovecot.client import Client
-from orchestrator.dovecot.command import ParameterError, checker, encode_parameters, request_body
+from orchestrator.dovecot.ask import Asker
+from orchestrator.dovecot.command import ParameterError, checker, encode_parameters
 from orchestrator.errors import ExpressionError
 from orchestrator.expression import compile_value, truth
 from orchestrator.inventory import Host
@@ -19,7 +18,7 @@ from orchestrator.plan import Scope
 from orchestrator.playbook import Probe
 
 
-async def ask(probe: Probe, host: Host, parameters: str, scope: Scope, client: Client) -> Verdict | None:
+async def ask(probe: Probe, host: Host, parameters: str, scope: Scope, asker: Asker) -> Verdict | None:
     """What became of an operation: DONE, RETRY (it had no effect), or None when that cannot be told.
 
     Args:
@@ -27,15 +26,17 @@ async def ask(probe: Probe, host: Host, parameters: str, scope: Scope, client: C
         host: where the operation was sent.
         parameters: the operation's, JSON.
         scope: what the probe's expressions may read besides.
-        client: open.
+        asker: of the run.
     """
     local: Scope = {**scope, "host": host, "parameters": json.loads(parameters)}
     command, entry = probe.command or "", catalog.find(probe.command or "")
     try:
         values: Mapping[str, object] = checker(entry, probe.parameters)(compile_value(probe.parameters)(local))
-        body = request_body(command, encode_parameters(dict(values)), "probe")
         timeout = probe.timeout if isinstance(probe.timeout, float) else host.endpoint.request_timeout
-        outcome = classify(await client.post(host.name, body, timeout), entry, "probe", probe.accept)
+        question = encode_parameters(dict(values))
+        _, outcome = await asker.ask(
+            host.name, command, question, tag="probe", timeout=timeout, entry=entry, accept=probe.accept
+        )
         if outcome.kind not in {Kind.DONE, Kind.UNCHANGED}:
             return None
         rows = list(outcome.rows)

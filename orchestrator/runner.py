@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 
 from orchestrator.answers import Answer
+from orchestrator.dovecot.ask import Asker
 from orchestrator.dovecot.client import Client
 from orchestrator.errors import ExpressionError, InputError
 from orchestrator.expression import compile_value, names_in, truth
@@ -25,6 +26,7 @@ from orchestrator.journal.run_file import RunFile
 from orchestrator.journal.session import Session, now_ms
 from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import Repeatability, State
+from orchestrator.pace import Pace
 from orchestrator.plan import Plan, PlannedStep, Scope
 from orchestrator.playbook import Action, OnFailure, Pause
 from orchestrator.preflight import Preflight
@@ -101,7 +103,9 @@ class Runner:
         self._plan = plan
         self._file = file
         self._client = client
-        self._preflight = Preflight(client, plan.inventory.hosts)
+        self._pace = Pace()
+        self._asker = Asker(client, self._pace)
+        self._preflight = Preflight(self._asker, plan.inventory.hosts)
         self._views = views
         self._limits = limits
         self._retry = retry
@@ -209,6 +213,7 @@ class Runner:
                 first = self._file.step(step.index)[1]
             elif again:
                 await self._session.reopen(step.index)
+            self._pace.rate = self._rate(step)
             await self._look_ahead(step)
             await self._probe_doubtful(step)
             scheduler = self._scheduler(step, total or 0)
@@ -244,7 +249,7 @@ class Runner:
             return
         scope = self._scope(step, names_in(self._probe_parts(step)))
         for seq, host, parameters in self._file.doubtful(step.index):
-            verdict = await ask(probe, self._plan.inventory.hosts[host], parameters, scope, self._client)
+            verdict = await ask(probe, self._plan.inventory.hosts[host], parameters, scope, self._asker)
             if verdict is not None:
                 await self._session.decide(seq, verdict, "by the step's probe")
 
@@ -325,6 +330,7 @@ class Runner:
             file=self._file,
             session=self._session,
             client=self._client,
+            asker=self._asker,
             preflight=self._preflight,
             hosts=hosts,
             views=self._views,
@@ -389,7 +395,12 @@ class Runner:
         pending = self._file.open_counts(step.index)
         untouched = sum(pending.values()) == total  # then there is no need to count what has ended
         ended = {} if untouched else self._file.ended(step.index)
-        return Scheduler(self._rules(step, step.action, total), pending, ended=ended)
+        return Scheduler(self._rules(step, step.action, total), pending, ended=ended, pace=self._pace)
+
+    def _rate(self, step: PlannedStep) -> float | None:
+        """Requests a second while a step is at work: the least of configuration, playbook and step."""
+        layers = [self._limits, self._plan.source.playbook.limits, step.step.limits]
+        return min([limit.rate for limit in layers if limit.rate], default=None)
 
     def _rules(self, step: PlannedStep, action: Action, total: int) -> Rules:
         """Limits: the least of configuration, playbook and step; the failures allowed: the most particular word."""
@@ -407,7 +418,6 @@ class Runner:
             in_flight=min([limit.in_flight for limit in layers if limit.in_flight] or [100]),
             per_host={name: _lower(limit, ceiling) for name, limit in hosts.items() if limit != "auto"},
             tuned={name: ceiling or CEILING for name, limit in hosts.items() if limit == "auto"},
-            rate=min([limit.rate for limit in layers if limit.rate], default=None),
             allowed_failures=allowed.of(total),
             retry=policy(action.retry, playbook.retry, self._retry),
             effect=step.effect,

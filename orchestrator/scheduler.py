@@ -1,8 +1,9 @@
 """What to send next, and why not yet. Pure arithmetic over one step's operations: no clock, no waiting, no sockets.
 
-The runner asks `next`, tells `heard` what came of it and `recorded` when that is durable, and feeds each host's lane
-from the run file when it runs low. Hosts take turns, so a slow or dead host holds back nobody else; an operation that
-waits for its next attempt holds no slot. Memory holds a window of each host's operations, however many there are.
+The runner asks `next`, which gives an operation or says until when to wait, tells `heard` what came of it and `recorded`
+when that is durable, and feeds each host's lane from the run file when it runs low. Hosts take turns, so a slow or dead
+host holds back nobody else; an operation that waits for its next attempt holds no slot. Memory holds a window of each
+host's operations, however many there are.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 from orchestrator.outcome import BAD_STATES, Kind, Outcome, Repeatability, State, follow
+from orchestrator.pace import Pace
 from orchestrator.retry import RetryPolicy
 from orchestrator.tuning import Tuner
 
@@ -40,6 +43,16 @@ class Operation(NamedTuple):
     attempts: int
 
 
+class Wait(NamedTuple):
+    """Nothing may be sent now.
+
+    Attributes:
+        until: when to ask again, at the latest; None when only an answer or a commit can change anything.
+    """
+
+    until: float | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polling:
     """How long to go on asking until a condition holds; seconds."""
@@ -57,7 +70,6 @@ class Rules:
         in_flight: operations sent and not yet durably recorded.
         per_host: host -> requests at a time; hosts in neither mapping get `DEFAULT`.
         tuned: hosts whose limit is found by trying -> how far it may go.
-        rate: requests a second, or None.
         allowed_failures: how many operations may fail; one more stops the step.
         effect: what sending an operation twice means.
     """
@@ -65,7 +77,6 @@ class Rules:
     in_flight: int
     per_host: Mapping[str, int] = field(default_factory=dict)
     tuned: Mapping[str, int] = field(default_factory=dict)
-    rate: float | None = None
     allowed_failures: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     effect: Repeatability = Repeatability.READ
@@ -133,10 +144,19 @@ class Scheduler:
         rules: the step's limits and policies.
         pending: host -> how many operations are to be sent.
         ended: the step's operations that ended before (in an earlier session), by state.
+        pace: the run's, which all that it sends have in common.
     """
 
-    def __init__(self, rules: Rules, pending: Mapping[str, int], *, ended: Mapping[State, int] | None = None) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        pending: Mapping[str, int],
+        *,
+        ended: Mapping[State, int] | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         self.rules = rules
+        self._pace = pace or Pace()
         self.left = sum(pending.values())  # operations without a final state
         self.ended: Counter[State] = Counter(ended or {})
         self.failed = sum(self.ended[state] for state in BAD_STATES)
@@ -157,7 +177,6 @@ class Scheduler:
         self._timer_count = 0
         self._tried: dict[int, tuple[float, int]] = {}  # first attempt's time, and how many; only where there is a next
         self._seen: dict[int, tuple[int, float]] = {}  # polled operation -> (answer's hash, since when)
-        self._next_slot = 0.0
         self._hungry: dict[str, None] = dict.fromkeys(self._lanes)  # in order, so that a replay is the same
 
     # feeding
@@ -184,49 +203,48 @@ class Scheduler:
 
     # sending
 
-    def next(self, now: float) -> Operation | None:
-        """The next operation to send at `now`, or None; see `reason` for why."""
+    def next(self, now: float) -> Operation | Wait:
+        """The next operation to send at `now`, or until when to wait; see `reason` for why.
+
+        One reading of the clock decides both, so that no moment lies between "not yet" and "too late".
+        """
         if self.stopped:
-            return None
+            return Wait(None)
         self._fire(now)
-        rules = self.rules
-        if not self._ready or self.unrecorded >= rules.in_flight:
-            return None
-        if rules.rate is not None and now < self._next_slot:
-            return None
+        if not self._ready or self.unrecorded >= self.rules.in_flight:
+            return self._wait()
+        free = self._pace.free_at(now)
+        if free > now:
+            return self._wait(free)
         for _ in range(len(self._ready)):
             lane = self._ready.popleft()
             lane.listed = False
             if lane.can_send(now):
-                break
-        else:
-            return None
+                return self._send(lane, now)
+        return self._wait()
+
+    def _send(self, lane: Lane, now: float) -> Operation:
         operation = lane.queue.popleft()
         lane.in_flight += 1
         self.in_flight += 1
         self.unrecorded += 1
-        if rules.rate is not None:
-            self._next_slot = max(now, self._next_slot) + 1.0 / rules.rate
+        self._pace.take(now)
         if len(lane.queue) * 2 < self._window and not lane.exhausted:
             self._hungry[lane.name] = None
         self._list(lane)
         return operation
 
-    def due(self, now: float) -> float | None:
-        """When `next` may have something without any answer or commit in between, or None."""
-        if self.stopped:
-            return None
-        rate = self.rules.rate
-        if rate is not None and now < self._next_slot and self._ready and self.unrecorded < self.rules.in_flight:
-            return self._next_slot
-        return self._timers[0][0] if self._timers else None
+    def _wait(self, until: float = inf) -> Wait:
+        if self._timers:
+            until = min(until, self._timers[0][0])
+        return Wait(None if until == inf else until)
 
     def reason(self, now: float) -> str:
         """What is being waited for, in words; empty when all is as it should be."""
         if self.stopped:
             return f"stopping: {self.stopped}"
-        if self.rules.rate is not None and now < self._next_slot and self._ready:
-            return f"limited to {self.rules.rate:g} requests a second"
+        if self._ready and self._pace.free_at(now) > now:
+            return f"limited to {self._pace.rate:g} requests a second"
         paused = [lane.name for lane in self._lanes.values() if lane.sends_singly and not lane.given_up]
         if paused:
             names = ", ".join(paused[:3]) + (" …" if len(paused) > 3 else "")
@@ -267,6 +285,16 @@ class Scheduler:
             decision = decision._replace(given_up=True)
         self._list(lane)
         return decision
+
+    def withdraw(self, operations: Sequence[Operation]) -> None:
+        """Take back operations that `next` gave and that were not sent."""
+        for operation in reversed(operations):
+            lane = self._lanes[operation.host]
+            lane.queue.appendleft(operation)
+            lane.in_flight -= 1
+            self.in_flight -= 1
+            self.unrecorded -= 1
+            self._list(lane)
 
     def recorded(self, count: int) -> None:
         """So many attempts are durable now."""
@@ -313,6 +341,8 @@ class Scheduler:
 
     def _finish(self, operation: Operation, lane: Lane, kind: Kind) -> Decision:
         state = follow(kind, self.rules.effect).state
+        if state is State.PENDING:
+            return Decision(state)
         self.left -= 1
         self.ended[state] += 1
         self._tried.pop(operation.seq, None)
@@ -366,7 +396,7 @@ class Scheduler:
 
     def _note_trouble(self, lane: Lane, kind: Kind, started: float, now: float) -> None:
         if (
-            kind not in {Kind.UNREACHABLE, Kind.UNKNOWN} or self.rules.polling
+            kind not in {Kind.UNREACHABLE, Kind.UNKNOWN, Kind.CANCELLED} or self.rules.polling
         ):  # a poll may wait for a host to come back
             lane.trouble, lane.open_until, lane.paused_at = 0, 0.0, 0.0
             return

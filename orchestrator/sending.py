@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from orchestrator.answers import HostAnswer
 from orchestrator.dovecot import catalog, evidence
+from orchestrator.dovecot.ask import Asker
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.command import request_body
@@ -29,7 +30,7 @@ from orchestrator.outcome import Kind, Outcome, Repeatability
 from orchestrator.plan import PlannedStep, Scope
 from orchestrator.preflight import Preflight
 from orchestrator.probing import ask
-from orchestrator.scheduler import Operation, Scheduler
+from orchestrator.scheduler import Operation, Scheduler, Wait
 from orchestrator.views.watch import Ended, View
 
 GRACE = 30.0  # seconds that answers may still take after a stop was asked for
@@ -37,7 +38,7 @@ KEPT = 64 * 1024  # characters kept of an answer that nobody registered
 KEPT_REGISTERED = 64 * 1024 * 1024
 EVIDENCE = 3  # times that a host's log is read for one step
 EVIDENCE_TIMEOUT = 5.0  # seconds
-_NOT_WAITED_FOR = Outcome(Kind.UNKNOWN, error="not waited for: the run was stopped")
+_NOT_WAITED_FOR = Outcome(Kind.CANCELLED, error="not waited for: the run was stopped")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class Edge:
     file: RunFile
     session: Session
     client: Client
+    asker: Asker
     preflight: Preflight
     hosts: dict[str, Host]
     views: Sequence[View]
@@ -116,19 +118,19 @@ class Sending:
     async def _drive(self, group: TaskGroup) -> None:
         scheduler = self._scheduler
         while not scheduler.done:
-            self._wake = anyio.Event()
+            self._wake = wake = anyio.Event()
             self._feed()
-            await self._start(group)
+            wait = await self._start(group)
             if scheduler.stopped and self._cancel.deadline == float("inf"):
                 self._cancel.deadline = anyio.current_time() + GRACE
             if not scheduler.done:
-                await self._pause(self._wake)
+                await self._pause(wake, wait)
         while self._hand_over(None):
             pass
 
-    async def _pause(self, wake: anyio.Event) -> None:
-        until = self._scheduler.due(self._edge.clock())
-        with anyio.move_on_after(None if until is None else max(0.0, until - self._edge.clock())):
+    async def _pause(self, wake: anyio.Event, wait: Wait) -> None:
+        """Until something happened, or until the scheduler may have something to send all by itself."""
+        with anyio.move_on_after(None if wait.until is None else max(0.0, wait.until - self._edge.clock())):
             await wake.wait()
 
     def _feed(self) -> None:
@@ -136,32 +138,50 @@ class Sending:
             operations = self._edge.file.pending(self._step.index, host, after, asked)
             self._scheduler.feed(host, operations, asked=asked)
 
-    async def _start(self, group: TaskGroup) -> None:
+    async def _start(self, group: TaskGroup) -> Wait:
         """Start all that may be started now; the intents of unrepeatable operations first, in one commit."""
         now = self._edge.clock()
         batch = []
-        while (operation := self._scheduler.next(now)) is not None:
+        while not isinstance(found := self._scheduler.next(now), Wait):
             if self._careful:
-                batch.append(operation)
-            elif not self._hand_over(operation):
-                group.start_soon(self._chain, operation)
+                batch.append(found)
+            elif not self._hand_over(found):
+                group.start_soon(self._chain, found)
         if batch:
-            moment = now_ms()
-            await self._edge.session.intend([Intent(op.seq, op.attempts + 1, moment) for op in batch])
-            for operation in batch:
-                group.start_soon(self._attempt, operation)
+            await self._begin(batch, group)
+        return found
+
+    async def _begin(self, batch: Sequence[Operation], group: TaskGroup) -> None:
+        """Send unrepeatable operations once it is durable that they are sent, unless the run was stopped meanwhile."""
+        with anyio.CancelScope(shield=True):  # else nobody would hear of what was taken from the scheduler
+            await self._edge.session.intend(_intents(batch))
+            if self._scheduler.stopped:
+                await self._withdraw(batch)
+                return
+        for operation in batch:
+            group.start_soon(self._attempt, operation)
+
+    async def _withdraw(self, operations: Sequence[Operation]) -> None:
+        """The run was stopped before these were sent: they are pending, as if the scheduler had not given them."""
+        if self._careful:
+            with anyio.CancelScope(shield=True):
+                await self._edge.session.withdraw(_intents(operations))
+        self._scheduler.withdraw(operations)
+        self._wake.set()
 
     async def _chain(self, operation: Operation | None) -> None:
         """Send an operation, and then whatever the scheduler says is next: one task serves many operations."""
         while operation is not None:
             await self._attempt(operation)
-            operation = self._scheduler.next(self._edge.clock())
+            found = self._scheduler.next(self._edge.clock())
             self._feed()
-            if operation is None:
+            if isinstance(found, Wait):
                 if self._scheduler.awaits_journal:
                     self._edge.session.flush()
                 self._wake.set()
                 operation = await self._park()
+            else:
+                operation = found
 
     def _hand_over(self, operation: Operation | None) -> bool:
         """Give an operation to a task that waits for one; False when there is none."""
@@ -183,6 +203,9 @@ class Sending:
     # one attempt
 
     async def _attempt(self, operation: Operation) -> None:
+        if self._scheduler.stopped:
+            await self._withdraw([operation])
+            return
         host = operation.host
         tag = operation_id(self._step.key, operation.seq, self._first)
         body = request_body(self._command, operation.parameters, tag)
@@ -228,25 +251,27 @@ class Sending:
         if not left or self._command == evidence.COMMAND:
             return outcome
         self._evidence_left[host] = left - 1
-        exchange = await self._ask_log(host, moment)
-        found = classify(exchange, None, evidence.TAG)  # nothing is read from the disk while requests are under way
+        found = await self._ask_log(host, moment)
         readings = self._readings.setdefault(host, evidence.Readings())
         rows = readings.new(found.rows, started, self._edge.clock())
         text = evidence.lines(rows, operation.parameters, self._entry.doveadm if self._entry else "")
         return replace(outcome, evidence=self._edge.client.redact(host, text))
 
-    async def _ask_log(self, host: str, moment: int) -> Exchange:
-        """The host's log since just before a moment; asked once more when no answer comes.
+    async def _ask_log(self, host: str, moment: int) -> Outcome:
+        """The host's log since just before a moment; asked a second time when no answer comes.
 
         A reused process of 2.3 that has worked on a user's mail cannot read the log, and dies of the request.
         """
         until = self._edge.clock() + EVIDENCE_TIMEOUT
-        body = evidence.question(moment)
-        exchange = await self._edge.client.post(host, body, EVIDENCE_TIMEOUT)
-        left = until - self._edge.clock()
-        if isinstance(exchange, NoAnswer) and left > 0:
-            exchange = await self._edge.client.post(host, body, left)
-        return exchange
+        question = evidence.question(moment)
+        left = EVIDENCE_TIMEOUT
+        while True:  # the catalogue is not read from the disk while requests are under way: no entry
+            exchange, found = await self._edge.asker.ask(
+                host, evidence.COMMAND, question, tag=evidence.TAG, timeout=left
+            )
+            first, left = left == EVIDENCE_TIMEOUT, until - self._edge.clock()
+            if not (first and isinstance(exchange, NoAnswer) and left > 0):
+                return found
 
     async def _probed(self, outcome: Outcome, operation: Operation, *, late: bool) -> Outcome:
         """What the step's probe says of an operation whose answer was lost."""
@@ -254,7 +279,7 @@ class Sending:
         if probe is None:
             return outcome
         host = self._edge.hosts[operation.host]
-        verdict = await ask(probe, host, operation.parameters, self._scope, self._edge.client)
+        verdict = await ask(probe, host, operation.parameters, self._scope, self._edge.asker)
         if verdict is Verdict.DONE:
             return replace(outcome, kind=Kind.DONE, error=f"{outcome.error}; the probe says that it was executed")
         if verdict is Verdict.RETRY and late:  # what is not there yet may come
@@ -327,3 +352,8 @@ class Sending:
         self._scheduler.stop("the run file cannot be written")
         self._scheduler.unrecorded = 0  # nothing will be recorded any more
         self._wake.set()
+
+
+def _intents(operations: Sequence[Operation]) -> list[Intent]:
+    moment = now_ms()
+    return [Intent(operation.seq, operation.attempts + 1, moment) for operation in operations]

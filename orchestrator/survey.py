@@ -10,20 +10,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import anyio
-
 from orchestrator.answers import Answer, Recorded, collect
 from orchestrator.dovecot import catalog
-from orchestrator.dovecot.classify import classify
-from orchestrator.dovecot.client import Client
-from orchestrator.dovecot.command import request_body
+from orchestrator.dovecot.ask import Asker, each
 from orchestrator.errors import ExpressionError, InputError
 from orchestrator.expression import compile_value, names_in, truth
 from orchestrator.outcome import Kind, Outcome, Repeatability, State
 from orchestrator.plan import Draft, Plan, PlannedStep, Scope, expand, known_now
 
 MOST = 1000  # requests of a step; a survey is a look, not a run
-AT_A_TIME = 32
 
 
 @dataclass
@@ -58,7 +53,7 @@ class Survey:
                 }
 
 
-async def survey(plan: Plan, client: Client) -> Survey:
+async def survey(plan: Plan, asker: Asker) -> Survey:
     """Send the plan's read-only commands, each once, and follow their answers as far as they lead."""
     seen = Survey()
     answers: dict[str, Answer] = {}
@@ -68,7 +63,7 @@ async def survey(plan: Plan, client: Client) -> Survey:
         if _decide(step, scope, seen) and step.action is not None and known_now(step, scope):
             drafts = _drafts(step, plan, scope, seen)
             if step.effect is Repeatability.READ:
-                answer = await _ask(step, plan, client, drafts, seen)
+                answer = await _ask(step, plan, asker, drafts, seen)
                 answers[step.key] = answer
                 rows = len(answer.rows)
                 when = f" (before step {changed})" if changed else ""
@@ -117,25 +112,22 @@ def _drafts(step: PlannedStep, plan: Plan, scope: Scope, seen: Survey) -> list[D
     return drafts
 
 
-async def _ask(step: PlannedStep, plan: Plan, client: Client, drafts: list[Draft], seen: Survey) -> Answer:
+async def _ask(step: PlannedStep, plan: Plan, asker: Asker, drafts: list[Draft], seen: Survey) -> Answer:
     records: dict[int, Recorded] = {}
-    limiter = anyio.CapacityLimiter(AT_A_TIME)
+    entry = catalog.find(step.command)
+    accept = step.action.accept if step.action else ()
 
-    async def one(number: int, draft: Draft) -> None:
-        async with limiter:
-            endpoint = plan.inventory.hosts[draft.host].endpoint
-            tag = f"{step.key}.{number}"
-            body = request_body(step.command, draft.parameters, tag)
-            exchange = await client.post(draft.host, body, endpoint.request_timeout)
-            accept = step.action.accept if step.action else ()
-            outcome = classify(exchange, catalog.find(step.command), tag, accept)
-            records[number] = _record(draft, outcome)
-            seen.sent += 1
+    async def one(question: tuple[int, Draft]) -> None:
+        number, draft = question
+        timeout = plan.inventory.hosts[draft.host].endpoint.request_timeout
+        tag = f"{step.key}.{number}"
+        _, outcome = await asker.ask(
+            draft.host, step.command, draft.parameters, tag=tag, timeout=timeout, entry=entry, accept=accept
+        )
+        records[number] = _record(draft, outcome)
+        seen.sent += 1
 
-    async with anyio.create_task_group() as group:
-        for number, draft in enumerate(drafts):
-            if not draft.skipped:
-                group.start_soon(one, number, draft)
+    await each(((number, draft) for number, draft in enumerate(drafts) if not draft.skipped), one)
     for record in records.values():
         if record.error:
             seen.note(step, f"{record.host}: {record.error}")

@@ -13,7 +13,7 @@ from orchestrator.cli import exit_codes
 from orchestrator.cli.app import FORMAT, App, print_json
 
 if TYPE_CHECKING:
-    from orchestrator.dovecot.client import Client
+    from orchestrator.dovecot.ask import Asker
     from orchestrator.dovecot.listing import Listing
     from orchestrator.inventory import Host
 
@@ -72,24 +72,23 @@ def check(app: App, selection: str, form: str) -> int:
 
 
 async def _check_all(hosts: list[Host], found) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+    from orchestrator.dovecot.ask import Asker, each
     from orchestrator.dovecot.client import Client
 
-    limiter = anyio.CapacityLimiter(AT_A_TIME)
+    async with Client(host.endpoint for host in hosts) as client:
+        asker = Asker(client)
 
-    async def one(client: Client, host: Host) -> None:
-        async with limiter:
-            found(await _check(client, host))
+        async def one(host: Host) -> None:
+            found(await _check(asker, host))
 
-    async with Client(host.endpoint for host in hosts) as client, anyio.create_task_group() as group:
-        for host in hosts:
-            group.start_soon(one, client, host)
+        await each(hosts, one, AT_A_TIME)
 
 
-async def _check(client: Client, host: Host) -> Finding:
+async def _check(asker: Asker, host: Host) -> Finding:
     from orchestrator.dovecot.listing import read_listing, trouble
 
     started = time.monotonic()
-    exchange = await client.command_list(host.name, min(TIMEOUT, host.endpoint.request_timeout))
+    exchange = await asker.command_list(host.name, min(TIMEOUT, host.endpoint.request_timeout))
     seconds = time.monotonic() - started
     listing = read_listing(exchange)
     url = host.endpoint.url
@@ -97,23 +96,20 @@ async def _check(client: Client, host: Host) -> Finding:
         problem, remedy = trouble(exchange, url)
         return Finding(host.name, url, seconds, "", 0, problem, remedy)
     about = f"Dovecot {listing.version}"
-    if listing.version == "2.3" and await _is_director(client, host, listing):
+    if listing.version == "2.3" and await _is_director(asker, host, listing):
         about += " with director"
     return Finding(host.name, url, seconds, about, len(listing.commands), "", "")
 
 
-async def _is_director(client: Client, host: Host, listing: Listing) -> bool:
+async def _is_director(asker: Asker, host: Host, listing: Listing) -> bool:
     """Whether a director runs there. Every 2.3 host lists the director's commands, so its services are asked.
 
     A director command would make a backend try to start a director, and fill its log (seen on 2.3.19.1).
     """
-    from orchestrator.dovecot.classify import classify
-    from orchestrator.dovecot.command import request_body
-
     if "directorStatus" not in listing.commands:
         return False
-    body = request_body("serviceStatus", '{"service":["director"]}', "check")
-    outcome = classify(await client.post(host.name, body, TIMEOUT), None, "check")
+    question = '{"service":["director"]}'
+    _, outcome = await asker.ask(host.name, "serviceStatus", question, tag="check", timeout=TIMEOUT)
     return any(str(row.get("process_count", "0")) != "0" for row in outcome.rows)
 
 

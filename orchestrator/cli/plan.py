@@ -80,11 +80,12 @@ def plan(
 
 
 async def _look(planned: Plan) -> Survey:
+    from orchestrator.dovecot.ask import Asker
     from orchestrator.dovecot.client import Client
     from orchestrator.survey import survey
 
     async with Client(host.endpoint for host in planned.inventory.hosts.values()) as client:
-        return await survey(planned, client)
+        return await survey(planned, Asker(client))
 
 
 COMMANDS = {"plan": plan}

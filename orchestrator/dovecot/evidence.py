@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from orchestrator.dovecot.command import encode_parameters, request_body
+from orchestrator.dovecot.command import encode_parameters
 
 COMMAND = "logErrors"
 TAG = "evidence"
@@ -61,13 +61,13 @@ class Readings:
         return fresh
 
 
-def question(started_ms: int) -> bytes:
-    """The request that asks for what a host logged since just before a moment.
+def question(started_ms: int) -> str:
+    """The parameters that ask for what a host logged since just before a moment, JSON.
 
     Args:
         started_ms: when the failed attempt began, milliseconds since the epoch.
     """
-    return request_body(COMMAND, encode_parameters({"since": started_ms // 1000 - SKEW}), TAG)
+    return encode_parameters({"since": started_ms // 1000 - SKEW})
 
 
 def lines(rows: Iterable[Mapping[str, Any]], parameters: str, words: str = "") -> str:

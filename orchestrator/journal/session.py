@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+import anyio
+
 from orchestrator.errors import JournalError
 from orchestrator.journal.create import insert_operations
 from orchestrator.journal.decide import Verdict, decide
@@ -81,6 +83,17 @@ class Session:
     async def intend(self, intents: Sequence[Intent]) -> None:
         """Make durable that unrepeatable operations are about to be sent."""
         await self._call(lambda connection: intend(connection, intents))
+
+    async def withdraw(self, intents: Sequence[Intent]) -> None:
+        """Take back intents of operations that were not sent after all."""
+        values = [(intent.attempt - 1, intent.seq) for intent in intents]
+        await self._call(
+            lambda connection: (
+                connection.executemany(
+                    "UPDATE operation SET state = 0, attempts = ?, started = NULL WHERE seq = ?", values
+                ).rowcount
+            )
+        )
 
     async def give_up(self, step: int, host: int, error: str) -> int:
         """Record all pending operations of a step on a host as unreachable; returns how many."""
@@ -181,8 +194,12 @@ class Session:
             self._gather()
 
     async def _call(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Have a job done. What was handed to the writer is heard of: a cancellation waits until it is durable."""
         self._flush()
-        return await asyncio.wrap_future(self._writer.call(job))
+        future = asyncio.wrap_future(self._writer.call(job))
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([future])
+        return future.result()
 
     def _durable(self, records: Sequence[Finished]) -> None:
         """Called in the writer's thread."""

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 from tests.simulation.schedule import Story, play
 
@@ -17,10 +18,13 @@ CHUNK = 25
 SHOWN = 10  # failures
 
 
-def _told(seed: int, *, cancels: bool) -> str:
+RATES = (3.0, 17.0, 40.0, 100.0, 300.0)  # requests a second, for --rates
+
+
+def _told(seed: int, options: dict[str, Any]) -> str:
     """What is wrong with a schedule; empty when it holds."""
     try:
-        play(seed, cancels=cancels)
+        play(seed, **options)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a schedule ends with belongs to its seed
@@ -28,27 +32,27 @@ def _told(seed: int, *, cancels: bool) -> str:
     return ""
 
 
-def _several(seeds: range, cancels: bool) -> list[str]:
+def _several(seeds: range, options: dict[str, Any]) -> list[str]:
     gc.collect()
-    return [words for seed in seeds if (words := _told(seed, cancels=cancels))]
+    return [words for seed in seeds if (words := _told(seed, options))]
 
 
-def run(seeds: range, jobs: int, *, cancels: bool) -> Iterator[str]:
+def run(seeds: range, jobs: int, options: dict[str, Any]) -> Iterator[str]:
     """Run all schedules, in some processes; yields what is wrong."""
     if jobs == 1:
-        yield from (words for seed in seeds if (words := _told(seed, cancels=cancels)))
+        yield from (words for seed in seeds if (words := _told(seed, options)))
         return
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     with ProcessPoolExecutor(jobs) as pool:
-        found: Iterable[list[str]] = pool.map(_several, chunks, [cancels] * len(chunks))
+        found: Iterable[list[str]] = pool.map(_several, chunks, [options] * len(chunks))
         for words in found:
             yield from words
 
 
-def _show(seed: int, *, cancels: bool) -> int:
+def _show(seed: int, options: dict[str, Any]) -> int:
     """One schedule, with its story or its traceback."""
     try:
-        story: Story = play(seed, cancels=cancels)
+        story: Story = play(seed, **options)
     except Exception:  # noqa: BLE001 - to be shown
         traceback.print_exc()
         return 1
@@ -64,7 +68,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="one schedule alone, shown in full")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--cancels", action="store_true", help="with operators who send a second signal")
+    parser.add_argument("--rates", action="store_true", help="every schedule with a rate")
     given = parser.parse_args()
+    options = {"cancels": given.cancels, "rates": RATES if given.rates else None}
     if os.environ.get("PYTHONHASHSEED") != "0":  # sets of host names are gone through in the order of their hashes
         os.execve(
             sys.executable,
@@ -72,10 +78,10 @@ def main() -> int:
             {**os.environ, "PYTHONHASHSEED": "0"},
         )
     if given.seed is not None:
-        return _show(given.seed, cancels=given.cancels)
+        return _show(given.seed, options)
     begun = time.monotonic()
     count = 0
-    for words in run(range(given.first, given.first + given.seeds), given.jobs, cancels=given.cancels):
+    for words in run(range(given.first, given.first + given.seeds), given.jobs, options):
         count += 1
         if count <= SHOWN:
             print(words, flush=True)

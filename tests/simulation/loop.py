@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import selectors
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 MOST_TURNS = 200_000  # of the loop without any time passing; more mean that it goes round and round
@@ -15,6 +16,10 @@ LONGEST = 7 * 86_400.0  # seconds that a schedule may take
 
 class Stuck(AssertionError):
     """Somebody waits, and nothing will ever happen; or things happen for ever, and time does not pass."""
+
+
+def _nothing() -> None:
+    """Nobody looks."""
 
 
 class _Selector(selectors.SelectSelector):
@@ -38,9 +43,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(_Selector())
         self._now = 0.0
         self._turns = 0
+        self.step = 0.0  # seconds between two readings of the clock
+        self.idle: Callable[[], None] = _nothing  # called when only a timer can go on
 
     def time(self) -> float:
-        """Seconds of the schedule."""
+        """Seconds of the schedule; time passes between two readings, as on a real clock."""
+        self._now += self.step
         return self._now
 
     def get_debug(self) -> bool:
@@ -72,7 +80,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Forget all timers, and begin at 0 again."""
         self._scheduled.clear()
         self._ready.clear()
-        self._now, self._turns = 0.0, 0
+        self._now, self._turns, self.step = 0.0, 0, 0.0
+        self.idle = _nothing
+
+    def timers(self) -> list[asyncio.TimerHandle]:
+        """All that are set."""
+        return [timer for timer in self._scheduled if not timer._cancelled]
 
     def _run_once(self) -> None:
         """One turn: what is ready; when nothing is, the clock moves to the next timer."""
@@ -80,6 +93,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         while timers and timers[0]._cancelled:
             heapq.heappop(timers)._scheduled = False
         if not ready and not self._stopping:  # type: ignore[attr-defined]
+            self.idle()
             if not timers:
                 raise Stuck("somebody waits for what never comes")
             if timers[0]._when > self._now:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from orchestrator.journal.schema import in_transaction
 from orchestrator.journal.session import Session
 from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
+from orchestrator.pace import LATENESS
 from orchestrator.report import make_report
 from orchestrator.runner import OVER, End, Ending, Runner
 from orchestrator.scheduler import TROUBLE, Scheduler
@@ -29,7 +30,7 @@ from orchestrator.tuning import CEILING
 from orchestrator.units import Share
 from orchestrator.views.watch import Ended, View
 from tests.simulation.database import in_memory
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.servers import OURS, Habits, Servers
 from tests.simulation.templates import KINDS, TIMEOUT, scratch, template
 from tests.simulation.writer import VirtualWriter
@@ -71,17 +72,18 @@ class Scenario:
     max_failed: Share
     habits: Habits
     commit: float  # greatest latency of a commit, seconds
+    clock: float  # seconds between two readings of the clock
     starving: bool  # one host is dead, all others are well, and must not wait for it
 
 
-def scenario(random: Random) -> Scenario:
-    """Draw one."""
+def scenario(random: Random, rates: Sequence[float] | None = None) -> Scenario:
+    """Draw one; with one of some rates, when they are given."""
     kind = random.choice(_OFTEN)
     large = random.random() < 0.1  # what goes wrong at all goes wrong with few, and few are quick to play
     hosts = random.choice((5, 8) if large else (1, 2, 2, 3))
     items = random.choice((4, 7) if large else (1, 2, 3))
     commit = random.choice((0.0, 0.0, 0.001, 0.02, 0.3))
-    if random.random() < 0.08:
+    if random.random() < 0.08 and rates is None:
         return _starving(random, items, commit)
     share = random.choice((0.0, 0.05, 0.05, 0.2, 0.6))
     chosen = random.sample(_TROUBLES, random.randint(1, 4))
@@ -96,7 +98,7 @@ def scenario(random: Random) -> Scenario:
         limits=Limits(
             in_flight=random.choice((1, 2, 3, 8, 20, 100)),
             per_host=random.choice((1, 1, 2, 4, 4, "auto")),
-            rate=random.choice((None, None, None, 3.0, 40.0)),
+            rate=random.choice((None, None, 3.0, 40.0, 300.0)) if rates is None else random.choice(rates),
         ),
         retry=Retry(
             attempts=random.choice((1, 2, 3, 6, 6, 40)),
@@ -113,6 +115,7 @@ def scenario(random: Random) -> Scenario:
             hangs=random.random() < 0.5,
         ),
         commit=commit,
+        clock=random.choice((0.0, 1e-7, 1e-6, 5e-6)),
         starving=False,
     )
 
@@ -132,6 +135,7 @@ def _starving(random: Random, items: int, commit: float) -> Scenario:
             latency=(0.01, 0.1), dead={f"b{random.randint(1, hosts)}": (0.0, 1e9)}, hangs=random.random() < 0.7
         ),
         commit=min(commit, 0.02),
+        clock=0.0,
         starving=True,
     )
 
@@ -150,7 +154,7 @@ class _Watch(View):
     step: str = ""
     begun: float = 0.0
     first: int = 0
-    in_step: int = 0
+    requests: int = 0
     attempts: int = 0
     failures: int = 0
     allowed: int = 0
@@ -161,7 +165,7 @@ class _Watch(View):
 
     def step_started(self, key: str, name: str, command: str, hosts: str, total: int) -> None:
         """Begin to count."""
-        self.step, self.begun, self.in_step, self.exceeded = key, self.loop.time(), 0, None
+        self.step, self.exceeded = key, None
         self.ended.clear()
         self.servers.sent.clear()
         self.attempts = _attempts(self.file)
@@ -193,8 +197,17 @@ class _Watch(View):
         in_flight = self.scenario.limits.in_flight or 100
         if self.servers.active.total() > in_flight:
             raise Broken(f"{self.servers.active.total()} requests at a time, and {in_flight} may")
+        self._pace()
         if tag not in OURS:
             self._operation(tag)
+
+    def _pace(self) -> None:
+        """All requests of a session, questions included, share one rate."""
+        now, rate = self.loop.time(), self.scenario.limits.rate
+        self.begun = self.begun if self.requests else now
+        self.requests += 1
+        if rate and self.requests > 1 + rate * (now - self.begun + LATENESS) + 1e-6:
+            raise Broken(f"{self.requests} requests within {now - self.begun:.3f} s, and {rate} a second may be sent")
 
     def _operation(self, tag: str) -> None:
         assert self.scheduler is not None
@@ -211,10 +224,6 @@ class _Watch(View):
         attempts = self.scenario.retry.attempts or 6
         if rules.polling is None and self.servers.sent[tag] > attempts:
             raise Broken(f"{tag} is sent for the {self.servers.sent[tag]}th time, and {attempts} may be")
-        self.in_step += 1
-        rate = self.scenario.limits.rate
-        if rate and self.in_step > 1 + rate * (now - self.begun) + 1e-6:
-            raise Broken(f"{self.in_step} requests within {now - self.begun:.3f} s, and {rate} a second may be sent")
         over = self.exceeded is not None and now > self.exceeded + (5.0 if careful else 0.0)
         if over and not self.step.startswith("finally"):
             raise Broken(f"{tag} is sent after {self.failures} failures, and {self.allowed} may be")
@@ -247,10 +256,12 @@ class _Schedule:
     scheduler: type[Scheduler]
     cancels: bool
     path: Path
+    rates: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
-        self.scenario = scenario(self.random)
+        self.scenario = scenario(self.random, self.rates)
+        self.loop.step = self.scenario.clock
         self.template = template(self.scenario.kind, self.scenario.hosts, self.scenario.items)
         users = tuple(f"user{number}" for number in range(self.scenario.items))
         self.servers = Servers(self.random, self.scenario.habits, users)
@@ -298,6 +309,7 @@ class _Schedule:
             watch = _Watch(self.loop, self.servers, self.scenario, file, self.max_failed)
             self.servers.watch = watch.request
             self.servers.active.clear()
+            self.loop.idle = lambda: self._watchdog(watch)
             runner = self._runner(file, watch)
             task = self.loop.create_task(runner.run())
             killed = self._disturb(runner, watch, task)
@@ -336,6 +348,16 @@ class _Schedule:
             max_failed=self.max_failed,
             session=session,
         )
+
+    def _watchdog(self, watch: _Watch) -> None:
+        """When only a timer can go on while work is left, there is one; operators and displays do not count."""
+        scheduler = watch.scheduler
+        if watch.dead or scheduler is None or scheduler.done:
+            return
+        ours = {id(timer) for timer in self._timers}
+        soon = self.loop.time() + watch.interval / 2
+        if not any(timer.when() < soon and id(timer) not in ours for timer in self.loop.timers()):
+            raise Stuck(f"{scheduler.left} operations are left, nothing is on the wire, and nobody set a timer")
 
     def _latency(self) -> float:
         return self.random.uniform(0.0, self.scenario.commit) if self.scenario.commit else 0.0
@@ -440,7 +462,12 @@ _LOOPS: list[VirtualLoop] = []
 
 
 def play(
-    seed: int, *, scheduler: type[Scheduler] = Scheduler, cancels: bool = False, real: bool | None = None
+    seed: int,
+    *,
+    scheduler: type[Scheduler] = Scheduler,
+    cancels: bool = False,
+    real: bool | None = None,
+    rates: Sequence[float] | None = None,
 ) -> Story:
     """Run one schedule.
 
@@ -449,13 +476,14 @@ def play(
         scheduler: the product's, or one that was broken on purpose.
         cancels: whether an operator loses patience too, and sends a second signal.
         real: whether the run file is a file; it is for one seed of some when nothing is said.
+        rates: one of them is the schedule's rate, requests a second.
 
     Raises:
         Broken, or whatever the product raises.
     """
     loop = _LOOPS.pop() if _LOOPS else VirtualLoop()
     loop.rewind()
-    schedule = _Schedule(seed, loop, scheduler, cancels, scratch() / f"{seed}.run")
+    schedule = _Schedule(seed, loop, scheduler, cancels, scratch() / f"{seed}.run", rates)
     original: Callable[..., Scheduler] = orchestrator.runner.Scheduler
     try:
         with _wall_clock(loop), _database(schedule, real=seed % REAL == 0 if real is None else real):

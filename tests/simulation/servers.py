@@ -15,7 +15,8 @@ import anyio.lowlevel
 
 from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent
 
-OURS = frozenset({"evidence", "probe"})  # tags of what the product asks besides
+LIST = "list"  # stands for the tag of a question for the list of commands, which has none
+OURS = frozenset({"evidence", "probe", LIST})  # tags of what the product asks besides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,8 @@ class Servers:
 
     async def command_list(self, host: str, timeout: float) -> Exchange:
         """No list can be had."""
+        if self.watch is not None:
+            self.watch(host, LIST)
         await anyio.lowlevel.checkpoint()
         return NotSent("connection refused")
 

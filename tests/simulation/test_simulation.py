@@ -33,7 +33,7 @@ from tests.simulation import schedule
 from tests.simulation.broken import ForgetsRate
 
 held = schedule.play
-command.play = lambda seed, cancels: held(seed, scheduler=ForgetsRate, cancels=cancels)
+command.play = lambda seed, **options: held(seed, scheduler=ForgetsRate, **options)
 sys.exit(command.main())
 """
 

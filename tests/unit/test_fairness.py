@@ -77,7 +77,7 @@ class Fleet:
     def send(self) -> None:
         """Send all that may be sent."""
         self.feed()
-        while (operation := self.scheduler.next(self.now)) is not None:
+        while isinstance(operation := self.scheduler.next(self.now), Operation):
             host = operation.host
             self.wire[host] += 1
             assert self.wire[host] <= DEFAULT
@@ -88,6 +88,7 @@ class Fleet:
                 self.below.discard(host)
             heapq.heappush(self.answers, (self.now + self.speeds[host], operation.seq, operation, self.now))
             self.feed()
+        self.wait = operation
 
     def feed(self) -> None:
         """Give the scheduler what it asks for, as a run file does."""
@@ -103,7 +104,7 @@ class Fleet:
 
     def advance(self) -> None:
         """On to the next moment at which something happens."""
-        due = self.scheduler.due(self.now)
+        due = self.wait.until
         times = [self.answers[0][0]] if self.answers else []
         times += [self.commits[0]] if self.commits else []
         times += [int(due) + 1] if due is not None else []

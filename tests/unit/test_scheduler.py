@@ -14,8 +14,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.outcome import BAD_STATES, Kind, Outcome, Repeatability, State
+from orchestrator.pace import LATENESS, Pace
 from orchestrator.retry import FREE_RETRIES, RetryPolicy
-from orchestrator.scheduler import DEFAULT, WINDOW, Decision, Operation, Polling, Rules, Scheduler
+from orchestrator.scheduler import DEFAULT, WINDOW, Decision, Operation, Polling, Rules, Scheduler, Wait
 
 DONE, FAILED, TEMPORARY, UNREACHABLE, UNKNOWN = Kind.DONE, Kind.FAILED, Kind.TEMPORARY, Kind.UNREACHABLE, Kind.UNKNOWN
 UNREPEATABLE = Repeatability.UNREPEATABLE
@@ -38,11 +39,19 @@ def numbered(hosts: Mapping[str, int]) -> dict[str, list[Operation]]:
 class Dialogue:
     """A conversation with a scheduler at times that the test names; the run file is a list in memory."""
 
-    def __init__(self, hosts: Mapping[str, int], *, ended: Mapping[State, int] | None = None, **rules: Any) -> None:
+    def __init__(
+        self,
+        hosts: Mapping[str, int],
+        *,
+        ended: Mapping[State, int] | None = None,
+        rate: float | None = None,
+        **rules: Any,
+    ) -> None:
         rules.setdefault("in_flight", 100)
         rules.setdefault("allowed_failures", ALL_MAY_FAIL)
         self.pending = numbered(hosts)
-        self.scheduler = Scheduler(Rules(**rules), hosts, ended=ended)
+        self.rate = rate
+        self.scheduler = Scheduler(Rules(**rules), hosts, ended=ended, pace=Pace(rate))
         self.wire: dict[int, tuple[Operation, float]] = {}
         self.now = 0.0
 
@@ -58,11 +67,17 @@ class Dialogue:
         self.now = self.now if now is None else now
         self.feed()
         found = []
-        while (operation := self.scheduler.next(self.now)) is not None:
+        while isinstance(operation := self.scheduler.next(self.now), Operation):
             self.wire[operation.seq] = operation, self.now
             found.append(operation.seq)
             self.feed()
         return found
+
+    def due(self, now: float) -> float | None:
+        """Until when to wait, at a time when nothing can be sent."""
+        wait = self.scheduler.next(now)
+        assert isinstance(wait, Wait)
+        return wait.until
 
     def hear(
         self, seq: int, kind: Kind = DONE, *, now: float | None = None, recorded: bool = True, rows: Any = ()
@@ -118,7 +133,7 @@ class Simulation(Dialogue):
             self.check()
             if self.scheduler.done:
                 return self
-            due = self.scheduler.due(self.now)
+            due = self.due(self.now)
             assert due is None or due > self.now, "the driver would spin"
             times = [time for time in (due, self.events[0][0] if self.events else None) if time is not None]
             assert times, "nothing will ever happen again"
@@ -239,8 +254,53 @@ def test_a_rate_is_kept_and_not_saved_up() -> None:
     """Requests are spread evenly, and a pause does not buy a burst."""
     talk = Dialogue({"a": 9}, rate=10.0, per_host={"a": 9})
     assert [talk.sent(now) for now in (0.0, 0.05, 0.1, 0.15, 5.0, 5.05, 5.1)] == [[1], [], [2], [], [3], [], [4]]
-    assert talk.scheduler.due(5.1) == pytest.approx(5.2)
+    assert talk.due(5.1) == pytest.approx(5.2)
     assert "10 requests a second" in talk.scheduler.reason(5.15)
+
+
+def test_no_moment_lies_between_not_yet_and_too_late() -> None:
+    """Whoever is told to wait is told until when, whatever small time passes between two readings of the clock."""
+    talk = Dialogue({"a": 3}, rate=10.0)
+    assert talk.sent(0.0) == [1]
+    for early in (0.1 - 1e-3, 0.1 - 1e-6, 0.1 - 1e-9):
+        assert talk.due(early) == pytest.approx(0.1)
+    assert talk.sent(0.1 + 1e-9) == [2]
+
+
+def test_a_rate_holds_from_step_to_step() -> None:
+    """A step goes on with the pace of the one before it: its first request waits for its turn."""
+    pace = Pace(10.0)
+    sent = []
+    for number in range(5):
+        scheduler = Scheduler(Rules(in_flight=9), {"a": 1}, pace=pace)
+        scheduler.feed("a", [Operation(number, "a", "{}", 0)], asked=9)
+        now = number * 0.001
+        wait = scheduler.next(now)
+        if isinstance(wait, Wait):
+            assert wait.until is not None
+            now = wait.until
+            assert isinstance(scheduler.next(now), Operation)
+        sent.append(now)
+    assert sent == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_a_step_may_have_a_slower_pace_of_its_own() -> None:
+    """A pace that changes counts from the last request: the next one leaves when the new rate allows it."""
+    pace = Pace(10.0)
+    pace.take(0.0)
+    pace.rate = 1.0
+    assert pace.free_at(0.1) == 1.0
+    pace.rate = None
+    assert pace.free_at(0.1) == 0.1
+
+
+def test_being_late_by_a_moment_does_not_add_up() -> None:
+    """A sender that wakes some milliseconds late each time sends as many as the rate says, and never more."""
+    pace, now = Pace(100.0), 0.0
+    for _ in range(1000):
+        now = max(now, pace.free_at(now)) + 0.003
+        pace.take(now)
+    assert now == pytest.approx(10.0, abs=0.02)
 
 
 def test_a_retry_waits_without_a_slot() -> None:
@@ -260,7 +320,7 @@ def test_a_waiting_retry_is_announced() -> None:
     talk = Dialogue({"a": 1}, retry=RetryPolicy(base=8.0, max=8.0))
     talk.sent()
     pause = talk.hear(1, TEMPORARY, now=1.0).pause
-    assert talk.scheduler.due(1.0) == 1.0 + pause
+    assert talk.due(1.0) == 1.0 + pause
     assert talk.scheduler.reason(1.0) == f"the next attempt in {pause:.0f} s"
 
 
@@ -340,7 +400,7 @@ def test_a_stop_lets_answers_come() -> None:
     assert not talk.scheduler.done
     talk.scheduler.recorded(len(sent))
     assert (talk.scheduler.done, talk.scheduler.reason(0)) == (True, "stopping: Ctrl-C")
-    assert talk.scheduler.due(0) is None
+    assert talk.due(0) is None
 
 
 def test_a_storm_of_retries_stops_the_step() -> None:
@@ -363,7 +423,7 @@ def test_a_silent_host_gets_one_request_at_a_time() -> None:
     for seq in talk.sent(0.0):
         talk.hear(seq, UNREACHABLE, now=0.0)
     assert talk.sent(0.5) == []
-    due = talk.scheduler.due(0.5)
+    due = talk.due(0.5)
     assert due is not None
     assert "a does not answer; trying one request at a time" in talk.scheduler.reason(0.5)
     assert len(talk.sent(60.0)) == 1
@@ -437,7 +497,7 @@ def poll(
             decision = talk.hear(1, kinds(now), now=now + 0.25, rows=rows(now))
             if decision.state is not State.PENDING:
                 return decision.state, asked
-        due = talk.scheduler.due(now)
+        due = talk.due(now)
         assert due is not None
         now = due
 
@@ -559,8 +619,9 @@ def test_all_promises_hold_in_any_world(step: Simulation) -> None:
     if not scheduler.stopped:
         assert len(step.final) == step.total
     times = [time for time, _ in step.sends]
-    if rules.rate:
-        assert all(later - earlier >= 1 / rules.rate - 1e-9 for earlier, later in pairwise(times))
+    if step.rate:
+        assert all(later - earlier >= 1 / step.rate - LATENESS for earlier, later in pairwise(times))
+        assert all(number <= 1 + step.rate * (time + LATENESS) + 1e-6 for number, time in enumerate(times, 1))
     assert all(len(kinds) <= rules.retry.attempts for kinds in step.kinds.values())
     if rules.effect is UNREPEATABLE:
         assert all(kind not in {UNKNOWN, TEMPORARY} for kinds in step.kinds.values() for kind in kinds[:-1])
@@ -578,12 +639,16 @@ def test_a_replay_is_the_same(step: Simulation) -> None:
     script = {(seq, attempt): kind for seq, kinds in step.kinds.items() for attempt, kind in enumerate(kinds)}
     rules = {
         name: getattr(step.scheduler.rules, name)
-        for name in ("in_flight", "per_host", "rate", "allowed_failures", "effect", "retry")
+        for name in ("in_flight", "per_host", "allowed_failures", "effect", "retry")
     }
     hosts = {host: len(operations) for host, operations in step.pending.items()}
     replays = [
         Simulation(
-            hosts, lambda op, _now: (script.get((op.seq, op.attempts), DONE), 0.01), commit=step.commit, **rules
+            hosts,
+            lambda op, _now: (script.get((op.seq, op.attempts), DONE), 0.01),
+            commit=step.commit,
+            rate=step.rate,
+            **rules,
         ).run()
         for _ in range(2)
     ]
