@@ -8,7 +8,7 @@ from types import FrameType
 
 
 def _terminated(number: int, _frame: FrameType | None) -> None:
-    """SIGTERM where nothing else attends to it (while planning): what was begun is cleaned up on the way out."""
+    """A signal where nothing else attends to it (while planning): what was begun is cleaned up on the way out."""
     raise SystemExit(128 + number)
 
 
@@ -26,8 +26,12 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # what else is installed here has no business in it
     os.umask(0o077)  # run files, plans and their side files are for their owner alone
     signal.signal(signal.SIGTERM, _terminated)
-    from orchestrator.cli.main import run  # noqa: PLC0415 - what only the command line needs is imported by it
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup has it ignored
+        signal.signal(signal.SIGHUP, _terminated)
+    from orchestrator.cli import output  # noqa: PLC0415 - what only the command line needs is imported by it
+    from orchestrator.cli.main import run  # noqa: PLC0415
 
+    output.prepare()
     sys.exit(run(sys.argv[1:]))
 
 

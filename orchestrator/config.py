@@ -14,6 +14,7 @@ from orchestrator.errors import InputError
 from orchestrator.limits import Limits, PerHost, Retry
 from orchestrator.secret import SecretReference
 from orchestrator.units import Duration
+from orchestrator.user import expand, home
 
 ENVIRONMENT = "ORCHESTRATOR_CONFIG"
 FILE_NAME = "config.yaml"
@@ -46,7 +47,7 @@ class SecretSpec(Strict):
         if self.env is not None:
             return SecretReference("env", self.env)
         if self.file is not None:
-            return SecretReference("file", str(folder / Path(self.file).expanduser()))
+            return SecretReference("file", str(folder / expand(self.file)))
         return SecretReference("command", tuple(self.command or ()))
 
 
@@ -174,9 +175,9 @@ def find_config(explicit: str | None, environ: dict[str, str] | os._Environ[str]
         InputError: none of them exists; names the places that were tried.
     """
     if explicit:
-        return Path(explicit).expanduser()
+        return expand(explicit)
     if environ.get(ENVIRONMENT):
-        return Path(environ[ENVIRONMENT]).expanduser()
+        return expand(environ[ENVIRONMENT])
     tried = list(_usual_places(environ))
     for path in tried:
         if path.is_file():
@@ -190,6 +191,9 @@ def find_config(explicit: str | None, environ: dict[str, str] | os._Environ[str]
 
 def _usual_places(environ: dict[str, str] | os._Environ[str]) -> Iterator[Path]:
     yield Path(FILE_NAME)
-    home = environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    yield Path(home) / "orchestrator" / FILE_NAME
+    user = home()
+    if environ.get("XDG_CONFIG_HOME"):
+        yield Path(environ["XDG_CONFIG_HOME"]) / "orchestrator" / FILE_NAME
+    elif user:
+        yield user / ".config" / "orchestrator" / FILE_NAME
     yield Path("/etc/orchestrator") / FILE_NAME

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.journal.run_file import RunFile, StepRecord
 from orchestrator.outcome import BAD_STATES, OPEN_STATES, State
@@ -33,7 +34,7 @@ class Report:
         unexpanded: steps whose operations were not known when the run ended.
         attempts, retries: in all.
         started, finished: milliseconds since the epoch, or None.
-        next_command: what to type next, or empty.
+        next_words: what to type next, without the program's name; empty when there is nothing to do.
     """
 
     run_id: str
@@ -53,7 +54,15 @@ class Report:
     finished: int | None
     causes: list[Cause]
     holder: str
-    next_command: str
+    next_words: tuple[str, ...]
+
+    def next_command(self, program: str) -> str:
+        """What to type next, or empty.
+
+        Args:
+            program: how this program was called, with its global options.
+        """
+        return " ".join([program, *map(shlex.quote, self.next_words)]) if self.next_words else ""
 
     @property
     def conservation(self) -> str:
@@ -113,9 +122,9 @@ def make_report(file: RunFile, holder: str = "") -> Report:
         finished=max([finished or 0, *(event.at for event in events)]) or None,
         causes=[Cause(*cause) for cause in file.causes()],
         holder=holder,
-        next_command="",
+        next_words=(),
     )
-    return _with_next(report)
+    return replace(report, next_words=_next(report))
 
 
 RESUMABLE = ("stopped", "interrupted", "crashed", "in doubt")  # where `resume` has something to do
@@ -128,6 +137,8 @@ def status_of(file: RunFile, holder: str = "") -> tuple[str, str]:
     events = [event for event in file.events() if event.kind != "decided"]  # a decision changes no session's end
     if not events:
         return "planned", ""
+    if events[0].kind == "applied":
+        return "applied", f"as run {events[0].text}"
     last = events[-1]
     if last.kind != "ended":
         return "crashed", "the program ended without a word; nothing that was recorded is lost"
@@ -135,20 +146,18 @@ def status_of(file: RunFile, holder: str = "") -> tuple[str, str]:
     return _STATUS.get(words, words), reason
 
 
-def _with_next(report: Report) -> Report:
+def _next(report: Report) -> tuple[str, ...]:
     bad = sum(report.counts.get(state, 0) for state in BAD_STATES)
     left = sum(report.counts.get(state, 0) for state in OPEN_STATES)
-    command = ""
+    run_id = report.run_id
     if report.status == "running":
-        command = ""
-    elif report.status == "planned":
-        command = f"orchestrator apply {report.run_id}"
-    elif report.status == "in doubt" and report.counts.get(State.IN_DOUBT):
-        command = f"orchestrator show {report.run_id} --in-doubt"
-    elif report.status in {"interrupted", "crashed", "in doubt"} or (report.status == "stopped" and not bad):
-        command = f"orchestrator resume {report.run_id}"
-    elif report.status in {"stopped", "failed"} and bad:
-        command = f"orchestrator retry {report.run_id}"
-    elif left:
-        command = f"orchestrator resume {report.run_id}"
-    return Report(**{**{name: getattr(report, name) for name in report.__dataclass_fields__}, "next_command": command})
+        return ()
+    if report.status == "planned":
+        return "apply", run_id
+    if report.status == "in doubt" and report.counts.get(State.IN_DOUBT):
+        return "show", run_id, "--in-doubt"
+    if report.status in {"interrupted", "crashed", "in doubt"} or (report.status == "stopped" and not bad):
+        return "resume", run_id
+    if report.status in {"stopped", "failed"} and bad:
+        return "retry", run_id
+    return ("resume", run_id) if left else ()

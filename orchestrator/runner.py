@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -20,6 +20,7 @@ from orchestrator.answers import Answer
 from orchestrator.dovecot.ask import Asker
 from orchestrator.dovecot.client import Client
 from orchestrator.errors import ExpressionError, InputError
+from orchestrator.events import Audience, Progress, StepEnded, StepStarted
 from orchestrator.expression import compile_value, names_in, truth
 from orchestrator.inventory import fold
 from orchestrator.journal.run_file import RunFile
@@ -36,7 +37,6 @@ from orchestrator.scheduler import DEFAULT, Polling, Rules, Scheduler
 from orchestrator.sending import Edge, Sending
 from orchestrator.tuning import CEILING
 from orchestrator.units import Share, format_duration, parse_duration
-from orchestrator.views.watch import Progress, View
 
 RATE_OVER = 10.0  # seconds over which the shown rate is taken
 
@@ -80,7 +80,7 @@ class Runner:
         plan: the run's plan, made again from what the run file keeps.
         file: the run file.
         client: open.
-        views: who watches.
+        audience: who watches.
         limits, retry: of the command line and the configuration.
         max_failed: the operator's word, which goes before that of playbook and step.
         approve: asks the operator; without one every question is answered with no.
@@ -92,7 +92,7 @@ class Runner:
         plan: Plan,
         file: RunFile,
         client: Client,
-        views: Sequence[View],
+        audience: Audience,
         limits: Limits,
         retry: Retry,
         *,
@@ -106,7 +106,7 @@ class Runner:
         self._pace = Pace()
         self._asker = Asker(client, self._pace)
         self._preflight = Preflight(self._asker, plan.inventory.hosts)
-        self._views = views
+        self._audience = audience
         self._limits = limits
         self._retry = retry
         self._max_failed = max_failed
@@ -144,7 +144,7 @@ class Runner:
         async with self._open_session(self._file.path) as self._session, anyio.create_task_group() as group:
             group.start_soon(self._tick)
             if doubtful := await self._session.recover():
-                self._tell(lambda view: view.note(f"{doubtful} operations were being sent when the last session ended"))
+                self._audience.note(f"{doubtful} operations were being sent when the last session ended")
             await self._session.event("started", "")
             ending = await self._finally(await self._main())
             await self._session.event("ended", ": ".join(filter(None, (ending.end.value, ending.reason))))
@@ -167,7 +167,7 @@ class Runner:
 
     async def _undo(self, ending: Ending) -> Ending:
         """Take back, last first, what was begun."""
-        self._tell(lambda view: view.note(f"{ending.reason}; undoing what was done"))
+        self._audience.note(f"{ending.reason}; undoing what was done")
         begun = self._file.begun()
         for step in self._plan.of("undo"):
             if step.key.removesuffix(".undo") not in begun:
@@ -261,9 +261,7 @@ class Runner:
         last = self._file.last_doubt_ms(step.index)
         left = min(after, after - (now_ms() - last) / 1000) if last else 0.0
         if left > 0:
-            self._tell(
-                lambda view: view.note(f"waiting {format_duration(left)}: a host may still be at what is in doubt")
-            )
+            self._audience.note(f"waiting {format_duration(left)}: the host may still be executing what is in doubt")
             with anyio.move_on_after(left):
                 await self._interruption.wait()
         return not self._interrupted
@@ -279,7 +277,7 @@ class Runner:
         return truth(compile_value(when)(self._scope(step, names_in(when))))
 
     async def _without_command(self, step: PlannedStep) -> None:
-        self._tell(lambda view: view.step_started(step.key, step.name, "", "", 0))
+        self._audience.tell(StepStarted(step.key, step.name, "", "", 0))
         if step.step.pause:
             await self._pause(step, step.step.pause)
         else:
@@ -290,7 +288,7 @@ class Runner:
         """Wait, or ask; a pause that was interrupted begins anew when the run is resumed."""
         await self._session.mark(step.index, "running", ended=False)
         if pause.for_ is not None:
-            self._tell(lambda view: view.note(f"waiting {format_duration(pause.for_ or 0)}"))
+            self._audience.note(f"waiting {format_duration(pause.for_)}")
             with anyio.move_on_after(pause.for_):
                 await self._interruption.wait()
         else:
@@ -333,13 +331,13 @@ class Runner:
             asker=self._asker,
             preflight=self._preflight,
             hosts=hosts,
-            views=self._views,
+            audience=self._audience,
             clock=asyncio.get_running_loop().time,
         )
         sending = Sending(edge, step, scheduler, first=first, scope=scope, timeout=timeout)
         await self._session.mark(step.index, "running", ended=False)
         where, total = fold(self._file.open_counts(step.index)), sum(scheduler.counts.values())
-        self._tell(lambda view: view.step_started(step.key, step.name, step.command, where, total))
+        self._audience.tell(StepStarted(step.key, step.name, step.command, where, total))
         begun = time.monotonic()
         if self._interrupted and not final:
             scheduler.stop(self._interrupted)
@@ -383,7 +381,7 @@ class Runner:
     ) -> None:
         await self._session.mark(step.index, state, reason, ended=ended)
         self._answers.pop(step.key, None)
-        self._tell(lambda view: view.step_ended(step.key, step.name, state, reason, counts or {}, seconds))
+        self._audience.tell(StepEnded(step.key, step.name, state, reason, counts or {}, seconds))
 
     # rules
 
@@ -452,19 +450,13 @@ class Runner:
             self._answers[key] = self._file.answer(self._numbers[key])
         return self._answers[key]
 
-    # views
-
-    def _tell(self, say: Callable[[View], None]) -> None:
-        for view in self._views:
-            say(view)
+    # who watches
 
     async def _tick(self) -> None:
-        interval = min((view.interval for view in self._views), default=1.0)
         while True:
-            await anyio.sleep(interval)
+            await anyio.sleep(self._audience.interval)
             if progress := self._meter.read():
-                for view in self._views:
-                    view.progress(progress)
+                self._audience.tell(progress)
 
 
 def _lower(limit: int, ceiling: int | None) -> int:
@@ -502,7 +494,7 @@ class _Meter:
         then, before = self._marks[0]
         rate = (ended - before) / (now - then) if now > then else 0.0
         return Progress(
-            step=min(self._step.index + 1, self._steps),
+            number=min(self._step.index + 1, self._steps),
             steps=self._steps,
             name=self._step.name,
             total=ended + scheduler.left,

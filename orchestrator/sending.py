@@ -20,6 +20,7 @@ from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.command import request_body
 from orchestrator.dovecot.exchange import Exchange, NoAnswer, NotSent, may_still_run
 from orchestrator.errors import ExpressionError
+from orchestrator.events import AttemptEnded, Audience
 from orchestrator.expression import compile_value, truth
 from orchestrator.inventory import Host
 from orchestrator.journal.decide import Verdict
@@ -31,7 +32,6 @@ from orchestrator.plan import PlannedStep, Scope
 from orchestrator.preflight import Preflight
 from orchestrator.probing import ask
 from orchestrator.scheduler import Operation, Scheduler, Wait
-from orchestrator.views.watch import Ended, View
 
 GRACE = 30.0  # seconds that answers may still take after a stop was asked for
 KEPT = 64 * 1024  # characters kept of an answer that nobody registered
@@ -55,7 +55,7 @@ class Edge:
     asker: Asker
     preflight: Preflight
     hosts: dict[str, Host]
-    views: Sequence[View]
+    audience: Audience
     clock: Callable[[], float]
 
 
@@ -63,7 +63,7 @@ class Sending:
     """One step's operations, from the run file to the hosts and back.
 
     Args:
-        edge: run file, client, views.
+        edge: run file, client, audience.
         step: a step with a command.
         scheduler: of this step.
         first: the step's first operation.
@@ -317,20 +317,20 @@ class Sending:
         self._edge.session.record(
             Finished(operation.seq, attempt, moment, now_ms(), outcome, decision.state, answer, left_out)
         )
-        ended = Ended(
-            id=tag,
-            step=self._step.key,
-            host=operation.host,
-            command=self._command,
-            parameters=operation.parameters,
-            attempt=attempt,
-            outcome=outcome,
-            state=decision.state,
-            pause=decision.pause,
-            seconds=now - started,
+        self._edge.audience.tell(
+            AttemptEnded(
+                id=tag,
+                step=self._step.key,
+                host=operation.host,
+                command=self._command,
+                parameters=operation.parameters,
+                attempt=attempt,
+                outcome=outcome,
+                state=decision.state,
+                pause=decision.pause,
+                seconds=now - started,
+            )
         )
-        for view in self._edge.views:
-            view.attempt_ended(ended)
         return decision.given_up
 
     async def _give_up(self, host: str, reason: str) -> None:
@@ -338,8 +338,9 @@ class Sending:
         file, session = self._edge.file, self._edge.session
         count = await session.give_up(self._step.index, file.host_numbers[host], f"the host was given up: {reason}")
         self._scheduler.gave_up(host, count)
-        for view in self._edge.views:
-            view.note(f"{host} does not answer; its remaining {count} operations are given up as unreachable")
+        self._edge.audience.note(
+            f"{host} does not answer; its remaining {count} operations are given up as unreachable"
+        )
         self._wake.set()
 
     # the journal

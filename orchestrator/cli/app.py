@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from orchestrator.cli.output import message
 
 if TYPE_CHECKING:
     from orchestrator.config import Config
@@ -24,10 +26,22 @@ SHIPPED = (Path(__file__).parent.parent / "playbooks", Path(__file__).parent.par
 
 @dataclass
 class App:
-    """The global options."""
+    """The global options.
 
-    config_option: str | None
-    state_option: str | None
+    Attributes:
+        program: this program as it was called, with its global options; what is to be typed next begins so.
+    """
+
+    config_option: str | None = None
+    state_option: str | None = None
+    program: str = "orchestrator"
+
+    def take(self, config: str | None, state_dir: str | None) -> None:
+        """Go by the options that were given."""
+        self.config_option, self.state_option = config, state_dir
+        typed = [("-c", config), ("--state-dir", state_dir)]
+        words = [word for option, value in typed if value is not None for word in (option, value)]
+        self.program = shlex.join(["orchestrator", *words])
 
     @cached_property
     def config(self) -> Config:
@@ -58,13 +72,22 @@ class App:
         """The state directory; a configuration that cannot be read does not hide it."""
         from orchestrator.errors import OrchestratorError
         from orchestrator.journal.store import Store, state_dir
+        from orchestrator.user import expand
 
         try:
             given = self.config.file.state_dir
-            configured = str(self.config.path.parent / Path(given).expanduser()) if given else None
+            configured = str(self.config.path.parent / expand(given)) if given else None
         except OrchestratorError:
             configured = None
         return Store(state_dir(self.state_option, configured))
+
+    def run_file(self, name: str | None) -> Path:
+        """The file of a run or of a saved plan: a path, or what the state directory has under that name.
+
+        Raises:
+            RunNotFoundError: neither.
+        """
+        return Path(name) if name and Path(name).is_file() else self.store.find(name)
 
 
 def _warnings(inventory: Inventory) -> Iterator[str]:
@@ -73,18 +96,6 @@ def _warnings(inventory: Inventory) -> Iterator[str]:
             yield warning
         if host.endpoint.scheme == "https" and not host.endpoint.tls.verify:
             yield "tls verify is false: any certificate is accepted, so anyone in between can read the secret"
-
-
-def message(text: str) -> None:
-    """A line for the operator, on stderr."""
-    click.echo(text, err=True)
-
-
-def print_json(value: Mapping[str, Any]) -> None:
-    """A JSON line on stdout."""
-    import json
-
-    click.echo(json.dumps(value, ensure_ascii=False))
 
 
 def find_playbook(name: str) -> Path:
@@ -158,8 +169,3 @@ def limits(function: F) -> F:
     ):
         function = option(function)
     return function
-
-
-def is_terminal() -> bool:
-    """Whether a person can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()

@@ -10,7 +10,8 @@ import anyio
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, App, print_json
+from orchestrator.cli.app import FORMAT, App
+from orchestrator.cli.output import emit, emit_json
 
 if TYPE_CHECKING:
     from orchestrator.dovecot.ask import Asker
@@ -53,21 +54,17 @@ def check(app: App, selection: str, form: str) -> int:
     def found(finding: Finding) -> None:
         findings.append(finding)
         if form == "json":
-            print_json({"event": "host", "ok": not finding.problem, **finding.__dict__})
+            emit_json({"event": "host", "ok": not finding.problem, **finding.__dict__})
         elif finding.problem:
-            click.echo(
-                f"✗ {finding.host:<{width}}  {finding.url}  {finding.problem}\n  {'':<{width}}  → {finding.remedy}"
-            )
+            emit(f"✗ {finding.host:<{width}}  {finding.url}  {finding.problem}\n  {'':<{width}}  → {finding.remedy}")
         else:
             took = f"{finding.seconds * 1000:.0f} ms"
-            click.echo(
-                f"✓ {finding.host:<{width}}  {finding.url}  {finding.about}, {finding.commands} commands, {took}"
-            )
+            emit(f"✓ {finding.host:<{width}}  {finding.url}  {finding.about}, {finding.commands} commands, {took}")
 
     anyio.run(_check_all, hosts, found)
     bad = sum(1 for finding in findings if finding.problem)
     if form == "text":
-        click.echo(f"{len(findings) - bad} of {len(findings)} hosts are well" + (f"; {bad} are not" if bad else ""))
+        emit(f"{len(findings) - bad} of {len(findings)} hosts are well" + (f"; {bad} are not" if bad else ""))
     return exit_codes.FAILED if bad else exit_codes.DONE
 
 

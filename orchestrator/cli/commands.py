@@ -8,7 +8,8 @@ import anyio
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, App, print_json
+from orchestrator.cli.app import FORMAT, App
+from orchestrator.cli.output import emit, emit_json
 
 if TYPE_CHECKING:
     from orchestrator.dovecot.listing import Listing
@@ -38,19 +39,19 @@ def commands(app: App, command: str | None, host: str | None, form: str) -> int:
         for name in catalog.names():
             entry = catalog.find(name)
             if entry and form == "json":
-                print_json({"command": name, **entry.model_dump(by_alias=True)})
+                emit_json({"command": name, **entry.model_dump(by_alias=True)})
             elif entry:
-                click.echo(f"{name:<24} {entry.class_:<13} {entry.summary}")
+                emit(f"{name:<24} {entry.class_:<13} {entry.summary}")
         return exit_codes.DONE
     entry = catalog.find(command)
     if entry is None:
         suggestion = catalog.suggest(command)
         raise InputError.at(f"the catalogue has no command {command!r}", "commands", suggestion=suggestion)
     if form == "json":
-        print_json({"command": command, **entry.model_dump(by_alias=True)})
+        emit_json({"command": command, **entry.model_dump(by_alias=True)})
     else:
         for line in manual(command, entry):
-            click.echo(line)
+            emit(line)
     return exit_codes.DONE
 
 
@@ -61,10 +62,10 @@ def _of_host(app: App, host: str, form: str) -> int:
     listing = anyio.run(_listing, app, host)
     for name, parameters in sorted(listing.commands.items()):
         if form == "json":
-            print_json({"command": name, "parameters": dict(parameters)})
+            emit_json({"command": name, "parameters": dict(parameters)})
             continue
         words = " ".join(f"{parameter}:{kind}" for parameter, kind in parameters.items())
-        click.echo(f"{safe(name):<24} {safe(words)}{'' if find(name) else '   (not in the catalogue)'}")
+        emit(f"{safe(name):<24} {safe(words)}{'' if find(name) else '   (not in the catalogue)'}")
     return exit_codes.DONE
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import App, message
+from orchestrator.cli.app import App
+from orchestrator.cli.output import message
 
 VERDICTS = click.Choice(["retry", "done", "failed"])
 
@@ -35,7 +35,7 @@ def decide(app: App, run: str, operations: tuple[str, ...], verdict: str) -> int
     from orchestrator.journal.run_file import RunFile
     from orchestrator.outcome import State
 
-    path = app.store.find(run)
+    path = app.run_file(run)
     with RunFile(path) as file:
         numbers = []
         doubtful = {seq for seq, _, _ in file.doubtful()}
@@ -51,7 +51,7 @@ def decide(app: App, run: str, operations: tuple[str, ...], verdict: str) -> int
     with RunFile(path) as file:
         left = sum(step.counts.get(State.IN_DOUBT, 0) for step in file.steps())
     message(f"{settled} decided as {verdict}; {left} left in doubt")
-    message(f"next: orchestrator {'show ' + path.stem + ' --in-doubt' if left else 'resume ' + path.stem}")
+    message(f"next: {app.program} {'show ' + path.stem + ' --in-doubt' if left else 'resume ' + path.stem}")
     return exit_codes.IN_DOUBT if left else exit_codes.DONE
 
 
@@ -61,8 +61,9 @@ def settle(path: Path, numbers: Sequence[int], verdict: str) -> int:
     from orchestrator.journal.decide import decide as decide_in
     from orchestrator.journal.lock import RunLock
     from orchestrator.journal.schema import in_transaction
+    from orchestrator.user import login
 
-    who = f"by {getpass.getuser()} on {socket.gethostname()}"
+    who = f"by {login()} on {socket.gethostname()}"
     with RunLock(path):
         return in_transaction(path, lambda connection: decide_in(connection, numbers, Verdict(verdict), who))
 

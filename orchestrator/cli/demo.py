@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import VERBOSE, App, find_playbook, message
+from orchestrator.cli.app import VERBOSE, App, find_playbook
+from orchestrator.cli.output import emit, message
 
 USERS = 400
 
@@ -23,8 +24,7 @@ def demo(users: int, *, keep: bool, verbose: int) -> int:
 
     Nothing outside this machine is contacted.
     """
-    from orchestrator.cli.execute import Options, make_plan, work
-    from orchestrator.journal.create import create
+    from orchestrator.cli.execute import Options, make_plan, planned_run, work
     from orchestrator.journal.run_file import RunFile
     from orchestrator.report import make_report
     from orchestrator.simulator import BackgroundFleet, FleetSpec
@@ -39,25 +39,23 @@ def demo(users: int, *, keep: bool, verbose: int) -> int:
             config = folder / "config.yaml"
             config.write_text(fleet.config(folder), encoding="utf-8")
             message(f"A simulated fleet of 2 directors and 4 backends; {users} users are logged in. Draining b1.\n")
-            app = App(str(config), str(folder / "runs"))
+            app = App()
+            app.take(str(config), str(folder / "runs"))
             plan, header = make_plan(
                 app, load_playbook(find_playbook("drain-backend")), {"backend": "b1", "parallel": "20"}
             )
-            app.store.prepare()
-            path = app.store.path(header.run_id)
-            create(path, plan, header)
-            with RunFile(path) as file:
+            with planned_run(app, plan, header) as path, RunFile(path) as file:
                 for line in plan_lines(plan, file, verbose=False):
                     message(line)
             message("")
             code = work(app, path, Options(verbose=verbose, quiet_end=True))
             with RunFile(path) as file:
-                for line in report_lines(make_report(file)):
-                    click.echo(line)
+                for line in report_lines(make_report(file), app.program):
+                    emit(line)
         if keep:
-            click.echo(f"the run file is {path}: orchestrator show {path}")
+            emit(f"the run file is {path}: orchestrator show {path}")
         elif code == exit_codes.DONE:
-            click.echo(
+            emit(
                 "\nNext: README.md, “A first real run”; or `orchestrator simulate`, and try things on a fleet of your own."
             )
         return code

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, VERBOSE, YES, App, limits, message, print_json
+from orchestrator.cli.app import FORMAT, VERBOSE, YES, App, limits
+from orchestrator.cli.output import beside_the_point, emit, emit_json, message
 
 if TYPE_CHECKING:
     from orchestrator.journal.run_file import RunFile
@@ -55,14 +56,13 @@ def exec_(
       orchestrator exec d1 directorStatus user=jane@example.com
       orchestrator exec b1 kick mask=jane@example.com
     """
-    from orchestrator.cli.execute import Options, begin, confirm, make_plan
+    from orchestrator.cli.execute import Options, begin, confirm, make_plan, planned_run
     from orchestrator.document import dump, parse
-    from orchestrator.journal.create import create
     from orchestrator.journal.run_file import RunFile
     from orchestrator.source import Source
 
-    options = Options(form, verbose, in_flight, rate, max_failed, force)
-    options.share()
+    quiet = not verbose and form == "text"
+    options = Options(form, verbose, in_flight, rate, max_failed, force, quiet=quiet)
     step: dict[str, Any] = {
         "name": f"{command} on {selection}",
         "hosts": selection,
@@ -77,27 +77,18 @@ def exec_(
     text = dump({"name": f"exec {command}", "steps": [step]})
     source = Source(parse(text, source=f"exec {command}", folder=Path.cwd()))
     planned, header = make_plan(app, source, {})
-    app.store.prepare()
-    path = app.store.path(header.run_id)
-    create(path, planned, header)
-    try:
-        with RunFile(path) as file:
-            if planned.changes_anything and not yes:
-                _announce(file)
-            confirm(planned, file, yes=yes)
-    except BaseException:
-        path.unlink()
-        raise
-    code = begin(
-        app, path, Options(form, verbose, in_flight, rate, max_failed, force, quiet=not verbose and form == "text")
-    )
-    with RunFile(path) as file:
+    with planned_run(app, planned, header) as path, RunFile(path) as file:
+        if planned.changes_anything and not yes:
+            _announce(file)
+        confirm(planned, file, yes=yes)
+    code = begin(app, path, options)
+    with RunFile(path) as file, beside_the_point():
         if form == "json":
             _print_answers(file)
         for line in _answers(file) if form == "text" else ():
-            click.echo(line)
+            emit(line)
     if code:
-        message(f"exit code {code}: {exit_codes.MEANINGS.get(code, '')}; `orchestrator report {path.stem}` shows why")
+        message(f"exit code {code}: {exit_codes.MEANINGS.get(code, '')}; `{app.program} report {path.stem}` shows why")
     return code
 
 
@@ -187,7 +178,7 @@ def _print_answers(file: RunFile) -> None:
         rows, left_out = file.answer_rows(seq) if seq else ([], 0)
         error = record.error or ("" if record.state is State.DONE else reason)
         answer = {"host": record.host, "state": record.state.word, "exit_code": record.exit_code, "error": error}
-        print_json({"event": "answer", **answer, "rows": rows, "rows_left_out": left_out})
+        emit_json({"event": "answer", **answer, "rows": rows, "rows_left_out": left_out})
 
 
 COMMANDS = {"exec": exec_}

@@ -8,13 +8,13 @@ import resource
 import shutil
 import signal
 import sqlite3
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,25 @@ import anyio
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import App, is_terminal, message, print_json
+from orchestrator.cli.app import App
+from orchestrator.cli.output import beside_the_point, emit, emit_json, is_terminal, message
+from orchestrator.cli.question import ask
+from orchestrator.cli.screen import Screen
 from orchestrator.document import parse
 from orchestrator.errors import JournalError, RefusedError
+from orchestrator.events import Audience
 from orchestrator.inventory import Inventory, fold
 from orchestrator.journal.create import Header, create
-from orchestrator.journal.lock import RunLock, holder, lock_path
+from orchestrator.journal.lock import RunLock, holder
 from orchestrator.journal.run_file import RunFile
-from orchestrator.journal.schema import in_transaction
+from orchestrator.journal.schema import in_transaction, keep_limits
+from orchestrator.journal.store import discard
 from orchestrator.plan import Plan, build_plan
 from orchestrator.report import Report, make_report
 from orchestrator.source import Source
 from orchestrator.units import Share, parse_share
 from orchestrator.values import given_values
-from orchestrator.views.watch import View
+from orchestrator.views.words import safe
 
 LEAST_FILES = 20  # a run file, its log, its lock, the event loop, and a few requests
 MOST_FILES = 65_536
@@ -44,7 +49,11 @@ MOST_FILES = 65_536
 
 @dataclass(frozen=True)
 class Options:
-    """How a run is shown and limited."""
+    """How a run is shown and limited.
+
+    Attributes:
+        in_flight, rate, max_failed: limits of the command line; a run keeps them until others are given.
+    """
 
     form: str = "text"
     verbose: int = 0
@@ -56,14 +65,31 @@ class Options:
     quiet: bool = False
     quiet_end: bool = False
 
+    def __post_init__(self) -> None:
+        self.share()
+
     def share(self) -> Share | None:
-        """--max-failed as a value."""
+        """--max-failed as a value.
+
+        Raises:
+            click.UsageError: it is none.
+        """
         if self.max_failed is None:
             return None
         try:
             return parse_share(self.max_failed)
         except ValueError as error:
             raise click.UsageError(f"--max-failed: {error}") from None
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The limits that were given, by name."""
+        named = {"in_flight": self.in_flight, "rate": self.rate, "max_failed": self.max_failed}
+        return {name: value for name, value in named.items() if value is not None}
+
+    def with_kept(self, kept: Mapping[str, Any]) -> Options:
+        """These options, with the limits that a run keeps where none were given."""
+        return replace(self, **{**kept, **self.limits})
 
 
 def make_plan(app: App, source: Source, given: Mapping[str, str], limit: str | None = None) -> tuple[Plan, Header]:
@@ -73,8 +99,19 @@ def make_plan(app: App, source: Source, given: Mapping[str, str], limit: str | N
     values = given_values(source, given, inventory)
     plan = build_plan(source, inventory, values, limit=limit)
     kept = {name: _kept(source, name, text, values[name]) for name, text in given.items()}
-    run_id = app.store.new_id(source.playbook.name)
-    return plan, Header(run_id, time.time_ns() // 1_000_000, kept, str(app.config.path), limit or "")
+    return plan, Header(time.time_ns() // 1_000_000, kept, str(app.config.path), limit or "")
+
+
+@contextmanager
+def planned_run(app: App, plan: Plan, header: Header) -> Iterator[Path]:
+    """A new run file; it is not kept when the context ends with an error, since nothing was sent then."""
+    app.store.prepare()
+    path = create(app.store.new_names(plan.source.playbook.name), plan, header, planned_so_far)
+    try:
+        yield path
+    except BaseException:
+        discard(path)
+        raise
 
 
 def planned_so_far(count: int) -> None:
@@ -106,8 +143,8 @@ def scratch_run(plan: Plan, header: Header) -> Iterator[RunFile]:
     """A run file that is only looked at."""
     folder = Path(tempfile.mkdtemp(prefix="orchestrator-"))
     try:
-        create(folder / "plan.run", plan, header, planned_so_far)
-        with RunFile(folder / "plan.run") as file:
+        path = create([("plan", folder / "plan.run")], plan, header, planned_so_far)
+        with RunFile(path) as file:
             yield file
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -159,31 +196,39 @@ def confirm(plan: Plan, file: RunFile, *, yes: bool) -> None:
             "this would change something, and there is no terminal to ask on",
             hint="look at `orchestrator plan`, then give --yes",
         )
-    disturbing = [step for step in plan.of("step") if step.disturbs]
-    about = (
-        f"; {len(disturbing)} {'steps disturb' if len(disturbing) != 1 else 'step disturbs'} users"
-        if disturbing
-        else ""
-    )
-    if not click.confirm(f"Run this plan (digest {file.meta['digest']}{about})?", err=True):
+    if not ask(_what_is_asked(plan, file)):
         raise RefusedError("not confirmed; nothing was sent")
 
 
-def begin(app: App, path: Path, options: Options) -> int:
+def _what_is_asked(plan: Plan, file: RunFile) -> str:
+    """The question names what is about to happen: the plan itself may have left the screen."""
+    values = " ".join(f"{name}={safe(text, 60)}" for name, text in file.given.items())
+    changed = fold(name for name in plan.inventory.hosts if name in file.changes())
+    impact = [step.key for step in plan.of("step") if step.disturbs]
+    about = f"user impact in step{'s' if len(impact) > 1 else ''} {', '.join(impact)}" if impact else "no user impact"
+    name = " ".join([plan.source.playbook.name, *([f"({values})"] if values else [])])
+    return f"{name}: changes {changed}; {about}; digest {file.meta['digest']}. Run it?"
+
+
+def begin(app: App, path: Path, options: Options, still: Callable[[RunFile], None] | None = None) -> int:
     """Work on a run file that was just made; one that is refused before anything was sent is not kept."""
     try:
-        return work(app, path, options)
+        return work(app, path, options, still=still)
     except RefusedError:
         with RunFile(path) as file:
             begun = bool(file.events())
         if not begun:
-            path.unlink()
-            lock_path(path).unlink(missing_ok=True)
+            discard(path)
         raise
 
 
 def work(
-    app: App, path: Path, options: Options, *, prepare: Callable[[sqlite3.Connection], object] | None = None
+    app: App,
+    path: Path,
+    options: Options,
+    *,
+    prepare: Callable[[sqlite3.Connection], object] | None = None,
+    still: Callable[[RunFile], None] | None = None,
 ) -> int:
     """Work on a run file until it is done or stopped; returns the exit code.
 
@@ -192,6 +237,7 @@ def work(
         path: the run file.
         options: how it is shown and limited; `quiet` shows nothing, `quiet_end` leaves the end to the caller.
         prepare: what is done to the run file first, under the lock (`retry`).
+        still: raises when what was so before the lock was taken is so no more.
     """
     allow_open_files()
     with RunLock(path), RunFile(path) as file:
@@ -199,9 +245,13 @@ def work(
         plan = plan_again(app, file)
         if not options.force:
             _refuse_overlap(app, file)
+        if still:
+            still(file)
+        options = options.with_kept(file.limits)
         caught = anyio.run(_session, app, plan, file, options, prepare, backend_options={"use_uvloop": _has_uvloop()})
         report = make_report(file)
-    _show_end(report, options)
+    with beside_the_point():
+        _show_end(app, report, options)
     code = exit_codes.of_status(report.status)
     return 128 + caught if caught and code == exit_codes.INTERRUPTED else code
 
@@ -254,55 +304,42 @@ async def _session(
     limits = app.config.file.limits
     changes = {"in_flight": options.in_flight, "rate": options.rate}
     limits = limits.model_copy(update={name: value for name, value in changes.items() if value is not None})
-    views = views_for(options)
+    screen = Screen(options.form, options.verbose, quiet=options.quiet, yes=options.yes)
     caught: list[int] = []
     gc.freeze()  # what is here now stays
     try:
         async with Client(host.endpoint for host in plan.inventory.hosts.values()) as client:
-            if prepare:  # now that nothing is missing
-                in_transaction(file.path, prepare)
+            in_transaction(file.path, partial(_prepare, options.limits, prepare))  # now that nothing is missing
             runner = Runner(
                 plan,
                 file,
                 client,
-                views,
+                screen.audience,
                 limits,
                 app.config.file.retry,
                 max_failed=options.share(),
-                approve=lambda question: _approve(question, options, views),
+                approve=screen.approve,
             )
             async with anyio.create_task_group() as group:
-                await group.start(_attend, runner, caught, views)
+                await group.start(_attend, runner, caught, screen.audience)
                 await runner.run()
                 group.cancel_scope.cancel()
     finally:
-        for view in views:
-            view.close()
+        screen.finish()
     return caught[0] if caught else 0
 
 
-async def _approve(question: str, options: Options, views: Sequence[View]) -> bool:
-    """Ask the operator; --yes is a yes to all, and where nobody can be asked the run stops, to be resumed."""
-    if options.yes:
-        return True
-    if not is_terminal() or options.form == "json":
-        for view in views:
-            view.note(f"waits for a yes to: {question}  (resume at a terminal, or with --yes)")
-        return False
-    for view in views:
-        view.close()
-    while True:
-        click.echo(f"{question} [y/N]: ", nl=False, err=True)
-        await anyio.wait_readable(sys.stdin)  # not in a thread: a signal must be able to end the question
-        answer = sys.stdin.readline().strip().lower()
-        if answer in {"y", "yes"}:
-            return True
-        if answer in {"", "n", "no"}:
-            return False
+def _prepare(
+    limits: Mapping[str, Any], prepare: Callable[[sqlite3.Connection], object] | None, connection: sqlite3.Connection
+) -> None:
+    """What is done to a run file before a session: its limits are kept, and what `retry` sends is reopened."""
+    keep_limits(connection, limits)
+    if prepare:
+        prepare(connection)
 
 
 async def _attend(
-    runner: Any, caught: list[int], views: Sequence[View], *, task_status: anyio.abc.TaskStatus[None]
+    runner: Any, caught: list[int], audience: Audience, *, task_status: anyio.abc.TaskStatus[None]
 ) -> None:
     """First signal: send nothing more. Second: wait for no answer. Third: die; the run file is valid all the same."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
@@ -312,50 +349,29 @@ async def _attend(
                 continue
             caught.append(number)
             if len(caught) == 1:
-                text = "stopping: nothing more is sent; waiting for answers (once more: do not wait for them)"
+                text = "stopping: nothing more is sent; waiting for answers (again: do not wait for them)"
                 runner.interrupt(f"stopped by {signal.Signals(number).name}")
             elif len(caught) == 2:
-                text = "not waiting for answers any more (once more: exit at once)"
+                text = "not waiting for answers any more (again: exit at once)"
                 runner.cancel()
             else:
                 os._exit(128 + number)
-            for view in views:
-                view.note(text)
+            audience.note(text)
 
 
-def views_for(options: Options) -> list[View]:
-    """Who watches: JSON lines on stdout, or a display on stderr."""
-    if options.form == "json":
-        from orchestrator.views.jsonl import JsonLines
-
-        return [JsonLines(click.echo)]
-    if options.quiet:
-        return []
-    from rich.console import Console
-
-    console = Console(stderr=True, highlight=False)
-    if console.is_terminal and not options.verbose and os.environ.get("TERM") != "dumb":
-        from orchestrator.views.live import Live
-
-        return [Live(console)]
-    from orchestrator.views.lines import Lines
-
-    return [Lines(message, verbose=options.verbose)]
-
-
-def _show_end(report: Report, options: Options) -> None:
+def _show_end(app: App, report: Report, options: Options) -> None:
     from orchestrator.views.report_text import summary_lines
 
     if options.form == "json":
-        print_json({"event": "report", **report_object(report)})
+        emit_json({"event": "report", **report_object(report, app.program)})
         return
     if options.quiet or options.quiet_end:
         return
-    for line in summary_lines(report):
-        click.echo(line)
+    for text in summary_lines(report, app.program):
+        emit(text)
 
 
-def report_object(report: Report) -> dict[str, Any]:
+def report_object(report: Report, program: str) -> dict[str, Any]:
     """A report as plain values."""
     return {
         "run": report.run_id,
@@ -385,5 +401,5 @@ def report_object(report: Report) -> dict[str, Any]:
             {"step": c.step, "state": c.state.word, "error": c.error, "count": c.count, "host": c.host}
             for c in report.causes
         ],
-        "next": report.next_command,
+        "next": report.next_command(program),
     }

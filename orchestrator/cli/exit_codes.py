@@ -11,7 +11,9 @@ STOPPED = 3
 IN_DOUBT = 4
 REFUSED = 5
 BUG = 70
+NO_OUTPUT = 74
 INTERRUPTED = 130  # SIGINT; SIGTERM is 143
+READER_GONE = 141  # as a program that SIGPIPE ended
 
 MEANINGS = {
     DONE: "everything done",
@@ -21,7 +23,9 @@ MEANINGS = {
     IN_DOUBT: "operations in doubt wait for a decision",
     REFUSED: "refused: a `require` failed, locked, not confirmed, stale plan",
     BUG: "a bug in this program",
+    NO_OUTPUT: "the output cannot be written (a verb that only prints)",
     INTERRUPTED: "stopped by SIGINT, cleanly; resumable (143 for SIGTERM)",
+    READER_GONE: "the reader of the output went away (a verb that only prints)",
 }
 
 _OF_ERRORS: list[tuple[type[OrchestratorError], int]] = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import App, print_json
+from orchestrator.cli.app import App
+from orchestrator.cli.output import write, write_utf8
 
 if TYPE_CHECKING:
     from orchestrator.errors import DamagedRunError
@@ -34,7 +34,8 @@ def export(app: App, run: str | None, form: str) -> int:
     """Write every operation of RUN (default: the newest) to stdout, a line each.
 
     Fields: id step host command parameters state exit_code error attempts changed started_at finished_at; times are
-    milliseconds since the epoch. Of a damaged run file the operations that can be read are written; exit code 3.
+    milliseconds since the epoch. The encoding is UTF-8 in every locale. Of a damaged run file the operations that can be
+    read are written; exit code 3.
 
     \b
     Examples:
@@ -44,7 +45,7 @@ def export(app: App, run: str | None, form: str) -> int:
     from orchestrator.errors import DamagedRunError
     from orchestrator.journal.run_file import RunFile
 
-    path = app.store.find(run)
+    path = app.run_file(run)
     with ExitStack() as stack:
         try:
             file = stack.enter_context(RunFile(path))
@@ -76,15 +77,23 @@ def _write(operations: Iterable[OperationRecord], form: str) -> int:
     from orchestrator.cli.show import operation_record
 
     count = 0
-    writer = csv.writer(sys.stdout)
+    write_utf8()
+    writer = csv.writer(_Rows())
     if form == "csv":
         writer.writerow(FIELDS)
     for count, record in enumerate(map(operation_record, operations), 1):  # noqa: B007 - the count is what is wanted
         if form == "csv":
             writer.writerow([_cell(record[field]) for field in FIELDS])
         else:
-            print_json(record)
+            write(json.dumps(record, ensure_ascii=False) + "\n", flush=False)
     return count
+
+
+class _Rows:
+    """Where the CSV writer writes to."""
+
+    def write(self, text: str) -> None:
+        write(text, flush=False)
 
 
 def _cell(value: Any) -> Any:

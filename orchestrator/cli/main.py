@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import sys
+import re
 from collections.abc import Iterator, Sequence
 
 import click
 
 from orchestrator import __version__
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import App, print_json
+from orchestrator.cli.app import App
+from orchestrator.cli.output import OutputLostError, beside_the_point, close, emit_json, message
 from orchestrator.errors import OrchestratorError
 
 # verb -> module; the order is that of `--help`
@@ -47,7 +48,7 @@ _SUMMARIES = {
     "run": "Plan a playbook, ask, and run it.",
     "exec": "Send one command to hosts.",
     "resume": "Go on with a run that was interrupted.",
-    "retry": "Send once more what failed in a run.",
+    "retry": "Send again what failed in a run.",
     "decide": "Settle operations that are in doubt.",
     "runs": "List runs.",
     "show": "Show a run, or one of its operations.",
@@ -55,6 +56,8 @@ _SUMMARIES = {
     "export": "Write a run's operations as JSON lines or CSV.",
     "simulate": "Start a simulated fleet to practise on.",
 }
+
+_VERB = re.compile(rf"\borchestrator(?= (?:{'|'.join(VERBS)})\b)")  # hints name verbs; they are typed as this one was
 
 _EPILOG = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
 
@@ -97,31 +100,30 @@ class _Verbs(click.Group):
 @click.pass_context
 def cli(context: click.Context, config: str | None, state_dir: str | None) -> None:
     """Bulk operations on Dovecot fleets: plan them, run them, and go on where they stopped."""
-    context.obj = App(config, state_dir)
+    context.obj.take(config, state_dir)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
+    app = App()
     try:
-        result = cli.main(args=list(arguments), prog_name="orchestrator", standalone_mode=False)
+        result = cli.main(args=list(arguments), prog_name="orchestrator", standalone_mode=False, obj=app)
+        close()
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        message(error.format_message())
         return exit_codes.BAD_INPUT
     except click.ClickException as error:
         _say(error.format_message(), _usage_hint(error), exit_codes.BAD_INPUT, arguments)
         return exit_codes.BAD_INPUT
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+        message("stopped")
         return exit_codes.INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return exit_codes.DONE
-    except OrchestratorError as error:
-        code = exit_codes.of_error(error)
-        _say(error.message, error.hint, code, arguments)
-        return code
+    except SystemExit as end:
+        if end.code == 1:  # how click ends when nobody reads its --help
+            return exit_codes.READER_GONE
+        raise
     except Exception as error:  # noqa: BLE001 - the last resort: anything else is a bug of ours
-        return _bug(error, arguments)
+        return _of_error(error, arguments, app.program)
     return result if isinstance(result, int) else exit_codes.DONE
 
 
@@ -132,15 +134,17 @@ def _usage_hint(error: click.ClickException) -> str:
     return f"`{context.command_path} --help` explains" if context else ""
 
 
-def _say(message: str, hint: str, code: int, arguments: Sequence[str]) -> None:
+def _say(text: str, hint: str, code: int, arguments: Sequence[str]) -> None:
     if "json" in arguments:
-        print_json({"event": "error", "message": message, "hint": hint, "exit_code": code})
-    click.echo(f"error: {message}", err=True)
+        with beside_the_point():
+            emit_json({"event": "error", "message": text, "hint": hint, "exit_code": code})
+    message(f"error: {text}")
     if hint:
-        click.echo(hint if "\n" in hint else f"hint: {hint}", err=True)
+        message(hint if "\n" in hint else f"hint: {hint}")
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """What went wrong, without the task groups that wrapped it."""
     if isinstance(error, BaseExceptionGroup):
         for part in error.exceptions:
             yield from _leaves(part)
@@ -148,23 +152,34 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def _bug(error: Exception, arguments: Sequence[str]) -> int:
+def _of_error(error: Exception, arguments: Sequence[str], program: str) -> int:
+    """Tell what ended the program, and give the exit code of it."""
+    causes = list(_leaves(error))
+    for cause in causes:
+        if isinstance(cause, OutputLostError):
+            return _output_lost(cause)
+    for cause in causes:
+        if isinstance(cause, OrchestratorError):
+            code = exit_codes.of_error(cause)
+            _say(cause.message, _VERB.sub(program, cause.hint), code, arguments)
+            return code
+    return _bug(error, causes[0], arguments)
+
+
+def _output_lost(error: OutputLostError) -> int:
+    if error.reader_gone:  # whoever closed the pipe has seen enough, as `| head` does
+        return exit_codes.READER_GONE
+    message(f"error: the output cannot be written: {error}")
+    return exit_codes.NO_OUTPUT
+
+
+def _bug(error: Exception, first: BaseException, arguments: Sequence[str]) -> int:
     import traceback
 
-    for cause in _leaves(error):
-        if isinstance(cause, OrchestratorError):  # the task group wraps what its tasks raise
-            code = exit_codes.of_error(cause)
-            _say(cause.message, cause.hint, code, arguments)
-            return code
-    first = next(_leaves(error))
     frame = traceback.extract_tb(first.__traceback__)[-1]
     words = f"a bug in this program: {type(first).__name__}: {first} ({frame.filename}:{frame.lineno})"
-    _say(
-        words,
-        "what was recorded of a run is safe; `-vv` shows the traceback; please report it",
-        exit_codes.BUG,
-        arguments,
-    )
+    hint = "what was recorded of a run is safe; `-vv` shows the traceback; please report it"
+    _say(words, hint, exit_codes.BUG, arguments)
     if "-vv" in arguments:
-        traceback.print_exception(error)
+        message("".join(traceback.format_exception(error)).rstrip())
     return exit_codes.BUG

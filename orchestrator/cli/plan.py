@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import anyio
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, GIVEN, LIMIT, VERBOSE, App, load_source, message, parse_given, print_json
+from orchestrator.cli.app import FORMAT, GIVEN, LIMIT, VERBOSE, App, load_source, parse_given
+from orchestrator.cli.output import emit, emit_json, message
 
 if TYPE_CHECKING:
     from orchestrator.plan import Plan
@@ -57,7 +60,8 @@ def plan(
     planned, header = make_plan(app, source, parse_given(given), limit)
     if output is not None:
         try:
-            create(output, planned, header, planned_so_far)
+            run_id, _ = next(app.store.new_names(planned.source.playbook.name))
+            create([(f"{run_id}-{token_hex(2)}", output)], planned, header, planned_so_far)  # two of one second differ
         except FileExistsError:
             raise RefusedError(
                 f"{output} exists", hint="a saved plan is never overwritten; give another name"
@@ -67,15 +71,15 @@ def plan(
         seen = anyio.run(_look, planned) if live else None
         if form == "json":
             for value in plan_objects(planned, opened):
-                print_json(value)
+                emit_json(value)
             for value in seen.objects(planned) if seen else ():
-                print_json(value)
+                emit_json(value)
         else:
             for line in plan_lines(planned, opened, verbose=bool(verbose), seen=seen):
-                click.echo(line)
-            click.echo(f"{seen.sent} read-only requests were sent, and nothing else." if seen else "Nothing was sent.")
+                emit(line)
+            emit(f"{seen.sent} read-only requests were sent, and nothing else." if seen else "Nothing was sent.")
     if output is not None:
-        message(f"saved as {output}; `orchestrator apply {output}` runs exactly this")
+        message(f"saved as {output}; `{app.program} apply {shlex.quote(str(output))}` runs exactly this")
     return exit_codes.DONE
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, load_source, print_json, shipped
+from orchestrator.cli.app import FORMAT, load_source, shipped
+from orchestrator.cli.output import emit, emit_json
 
 if TYPE_CHECKING:
     from orchestrator.source import Source
@@ -30,18 +31,18 @@ def playbooks(playbook: str | None, form: str) -> int:
     if playbook is not None:
         source = load_source(playbook)
         if form == "json":
-            print_json(_record(playbook, source))
+            emit_json(_record(playbook, source))
             return exit_codes.DONE
         for line in playbook_page(playbook, source.playbook):
-            click.echo(line)
-        click.echo(f"next: {' '.join(['orchestrator plan', playbook, to_give(source.playbook)])}".rstrip())
+            emit(line)
+        emit(f"next: {' '.join(['orchestrator plan', playbook, to_give(source.playbook)])}".rstrip())
         return exit_codes.DONE
     for name in shipped():
         source = load_source(name)
         if form == "json":
-            print_json(_record(name, source))
+            emit_json(_record(name, source))
         else:
-            click.echo(f"{name:<20} {source.playbook.name:<44} {to_give(source.playbook)}".rstrip())
+            emit(f"{name:<20} {source.playbook.name:<44} {to_give(source.playbook)}".rstrip())
     return exit_codes.DONE
 
 

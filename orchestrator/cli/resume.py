@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.app import FORMAT, VERBOSE, YES, App, limits, message
+from orchestrator.cli.app import FORMAT, VERBOSE, YES, App, limits
 from orchestrator.cli.decide import VERDICTS, settle
+from orchestrator.cli.output import message
+
+if TYPE_CHECKING:
+    from orchestrator.cli.execute import Options
+    from orchestrator.journal.run_file import RunFile
 
 
 @click.command("resume", short_help="Go on with a run that was interrupted.")
@@ -33,7 +40,7 @@ def resume(
 ) -> int:
     """Go on with RUN (default: the newest unfinished one) exactly where it stopped.
 
-    What was recorded as done is not repeated.
+    What was recorded as done is not repeated. The run keeps its --rate, --in-flight and --max-failed until others are given.
 
     \b
     Examples:
@@ -47,8 +54,7 @@ def resume(
     from orchestrator.report import RESUMABLE
 
     options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
-    options.share()
-    path = app.store.find(run) if run else _unfinished(app)
+    path = app.run_file(run) if run else _unfinished(app)
     if in_doubt:
         with RunFile(path) as file:
             numbers = [seq for seq, _, _ in file.doubtful()]
@@ -60,11 +66,11 @@ def resume(
             hint = f"it was planned and never started: `orchestrator apply {path.stem}` shows the plan and asks"
         raise RefusedError(f"run {path.stem} is {status}; there is nothing to resume", hint=hint)
     if form == "text":
-        message(f"resuming {path.stem} ({status}{': ' + reason if reason else ''})")
-    return work(app, path, options)
+        message(f"resuming {path.stem} ({status}{': ' + reason if reason else ''}){_limits(path, options)}")
+    return work(app, path, options, still=_still(RESUMABLE))
 
 
-@click.command("retry", short_help="Send once more what failed in a run.")
+@click.command("retry", short_help="Send again what failed in a run.")
 @click.argument("run", required=False)
 @YES
 @limits
@@ -83,7 +89,7 @@ def retry(
     verbose: int,
     form: str,
 ) -> int:
-    """Send once more what failed or was unreachable in RUN (default: the newest), and go on.
+    """Send again what failed or was unreachable in RUN (default: the newest), and go on.
 
     What a person decided to be failed stays so.
 
@@ -99,8 +105,7 @@ def retry(
     from orchestrator.views.words import count
 
     options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
-    options.share()
-    path = app.store.find(run)
+    path = app.run_file(run)
     with RunFile(path) as file:
         report = make_report(file)
         bad, undoing = file.retryable(), file.undoing()
@@ -109,10 +114,33 @@ def retry(
             f"run {report.run_id} is {report.status}, and is being undone", hint=f"orchestrator resume {report.run_id}"
         )
     if not bad or report.status in {"undone", "refused"}:
-        raise RefusedError(f"run {report.run_id} is {report.status}; it has nothing that can be sent once more")
+        raise RefusedError(f"run {report.run_id} is {report.status}; nothing in it can be retried")
     if form == "text":
-        message(f"{report.run_id}: sending {count(bad, 'operation')} once more")
-    return work(app, path, options, prepare=reopen)
+        message(f"{report.run_id}: retrying {count(bad, 'operation')}{_limits(path, options)}")
+    return work(app, path, options, prepare=reopen, still=_still((report.status,)))
+
+
+def _still(statuses: Collection[str]) -> Callable[[RunFile], None]:
+    """Another process may have worked on the run between the look at it and the lock."""
+    from orchestrator.errors import RefusedError
+    from orchestrator.report import status_of
+
+    def check(file: RunFile) -> None:
+        status, _ = status_of(file)
+        if status not in statuses:
+            raise RefusedError(f"run {file.run_id} is {status} meanwhile", hint=f"orchestrator show {file.run_id}")
+
+    return check
+
+
+def _limits(path: Path, options: Options) -> str:
+    """The limits that hold, those that the run keeps included, as they are given."""
+    from orchestrator.journal.run_file import RunFile
+
+    with RunFile(path) as file:
+        kept = options.with_kept(file.limits).limits
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in kept.items()]
+    return f", with {' '.join(words)}" if words else ""
 
 
 def _status(path: Path) -> tuple[str, str]:

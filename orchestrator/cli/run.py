@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from orchestrator.cli.app import FORMAT, GIVEN, LIMIT, VERBOSE, YES, App, limits, load_source, message, parse_given
+from orchestrator.cli.app import FORMAT, GIVEN, LIMIT, VERBOSE, YES, App, limits, load_source, parse_given
+from orchestrator.cli.output import message
 
 
 @click.command("run", short_help="Plan a playbook, ask, and run it.")
@@ -39,27 +40,18 @@ def run(
       orchestrator run drain-backend -e backend=b1
       orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
     """
-    from orchestrator.cli.execute import Options, begin, confirm, make_plan, planned_so_far
-    from orchestrator.journal.create import create
+    from orchestrator.cli.execute import Options, begin, confirm, make_plan, planned_run
     from orchestrator.journal.run_file import RunFile
     from orchestrator.views.plan_text import plan_lines
 
     options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
-    options.share()
     source = load_source(playbook)
     planned, header = make_plan(app, source, parse_given(given), limit)
-    app.store.prepare()
-    path = app.store.path(header.run_id)
-    create(path, planned, header, planned_so_far)
-    try:
-        with RunFile(path) as file:
-            if form == "text" and not yes:
-                for line in plan_lines(planned, file, verbose=False):
-                    message(line)
-            confirm(planned, file, yes=yes)
-    except BaseException:
-        path.unlink()  # nothing was sent, so nothing is kept
-        raise
+    with planned_run(app, planned, header) as path, RunFile(path) as file:
+        if form == "text" and not yes:
+            for line in plan_lines(planned, file, verbose=False):
+                message(line)
+        confirm(planned, file, yes=yes)
     return begin(app, path, options)
 
 

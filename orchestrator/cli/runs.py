@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, App, print_json
+from orchestrator.cli.app import FORMAT, App
+from orchestrator.cli.output import emit, emit_json
 
 
 @click.command("runs", short_help="List runs.")
@@ -33,17 +34,17 @@ def runs(app: App, form: str) -> int:
                 report = make_report(file, holder(path))
         except OrchestratorError as error:
             if form == "json":
-                print_json({"run": run_id, "status": "damaged", "reason": error.message})
+                emit_json({"run": run_id, "status": "damaged", "reason": error.message})
             else:
-                click.echo(f"{run_id}  damaged: {error.message}")
+                emit(f"{run_id}  damaged: {error.message}")
             continue
         if form == "json":
-            print_json(report_object(report))
+            emit_json(report_object(report, app.program))
         else:
             about = states(dict(report.counts)) or "nothing sent"
-            click.echo(f"{run_id:<50} {report.status:<11} {moment(report.started)}  {about}")
+            emit(f"{run_id:<50} {report.status:<11} {moment(report.started)}  {about}")
     if not ids and form == "text":
-        click.echo(f"no runs in {app.store.folder}")
+        emit(f"no runs in {app.store.folder}")
     return exit_codes.DONE
 
 

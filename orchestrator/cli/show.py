@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, App, print_json
+from orchestrator.cli.app import FORMAT, App
+from orchestrator.cli.output import emit, emit_json
 
 if TYPE_CHECKING:
     from orchestrator.journal.run_file import OperationRecord, RunFile
@@ -53,7 +54,7 @@ def show(
     from orchestrator.report import make_report
     from orchestrator.views.report_text import report_lines
 
-    path = app.store.find(run)
+    path = app.run_file(run)
     with RunFile(path) as file:
         if operation is not None:
             return _operation(file, operation, form)
@@ -65,12 +66,12 @@ def show(
             return exit_codes.DONE
         report = make_report(file, holder(path))
         if form == "json":
-            print_json(report_object(report))
+            emit_json(report_object(report, app.program))
             return exit_codes.DONE
-        for line in report_lines(report):
-            click.echo(line)
+        for line in report_lines(report, app.program):
+            emit(line)
         if report.holder:
-            click.echo(f"being worked on by {report.holder}")
+            emit(f"being worked on by {report.holder}")
     return exit_codes.DONE
 
 
@@ -97,14 +98,14 @@ def _list(file: RunFile, states: tuple[State, ...], form: str) -> None:
 
     for number, record in enumerate(file.operations(states)):
         if form == "json":
-            print_json(operation_record(record))
+            emit_json(operation_record(record))
             continue
         if number == LISTED:
-            click.echo("… and more; `orchestrator export` writes all of them")
+            emit("… and more; `orchestrator export` writes all of them")
             return
         error = f": {safe(record.error)}" if record.error else ""
         parameters = safe(json.dumps(dict(record.parameters), ensure_ascii=False), 160)
-        click.echo(f"{record.id:<10} {record.state.word:<11} {record.command} on {record.host} {parameters}{error}")
+        emit(f"{record.id:<10} {record.state.word:<11} {record.command} on {record.host} {parameters}{error}")
 
 
 def operation_record(record: OperationRecord) -> dict[str, object]:
@@ -136,10 +137,10 @@ def _operation(file: RunFile, operation: str, form: str) -> int:
     rows, left_out = file.answer_rows(seq)
     if form == "json":
         kept = {"evidence": file.evidence(seq), "rows": rows, "rows_left_out": left_out}
-        print_json({**operation_record(record), "attempt_list": attempts, **kept})
+        emit_json({**operation_record(record), "attempt_list": attempts, **kept})
         return exit_codes.DONE
     for line in _operation_lines(file, record, seq):
-        click.echo(line)
+        emit(line)
     return exit_codes.DONE
 
 

@@ -10,7 +10,7 @@ import anyio
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import message
+from orchestrator.cli.output import emit, message
 
 if TYPE_CHECKING:
     from orchestrator.simulator import RunningFleet
@@ -73,7 +73,7 @@ async def _serve(spec: object, folder: Path) -> None:
     try:
         async with serve(spec) as fleet:
             path = folder / "config.yaml"
-            click.echo(_write_config(fleet, path))
+            emit(_write_config(fleet, path))
             message(f"serving; the configuration is in {path}: orchestrator -c {path} check")
             with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async for _ in signals:

@@ -7,7 +7,8 @@ import json
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, find_playbook, message, print_json
+from orchestrator.cli.app import FORMAT, find_playbook
+from orchestrator.cli.output import emit, emit_json, message
 
 
 @click.command("validate", short_help="Check playbooks without a fleet.")
@@ -32,15 +33,15 @@ def validate(playbooks: tuple[str, ...], form: str) -> int:
             bad += 1
             problems = [str(problem) for problem in error.problems]
             if form == "json":
-                print_json({"playbook": name, "valid": False, "problems": problems})
+                emit_json({"playbook": name, "valid": False, "problems": problems})
             else:
                 for problem in problems:
                     message(problem)
             continue
         if form == "json":
-            print_json({"playbook": name, "valid": True, "problems": []})
+            emit_json({"playbook": name, "valid": True, "problems": []})
         else:
-            click.echo(f"{source.document.source}: valid ({source.playbook.name})")
+            emit(f"{source.document.source}: valid ({source.playbook.name})")
     return exit_codes.BAD_INPUT if bad else exit_codes.DONE
 
 
@@ -58,9 +59,7 @@ def schema(subject: str) -> int:
     from orchestrator.playbook import Playbook
 
     model = Playbook if subject == "playbook" else ConfigFile
-    click.echo(
-        json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}, indent=2)
-    )
+    emit(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}, indent=2))
     return exit_codes.DONE
 
 

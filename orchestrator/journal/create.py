@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import JournalError
 from orchestrator.expression import names_in
 from orchestrator.journal.draft import Draft, sweep
-from orchestrator.journal.schema import APPLICATION_ID, FORMAT, SCHEMA, explain
+from orchestrator.journal.schema import APPLICATION_ID, FORMAT, SCHEMA, connect, explain
 from orchestrator.outcome import Repeatability, State
 from orchestrator.plan import Digest, Plan, PlannedStep, expand, hosts_of, known_now, skipped_now
 
@@ -26,27 +29,27 @@ class Header:
     """What a run file says of the run as a whole.
 
     Attributes:
-        run_id: its name.
         created: milliseconds since the epoch.
         given: the texts of the playbook's parameters.
         config_path: the configuration that it was planned with.
         limit: the selection of --limit, or empty.
     """
 
-    run_id: str
     created: int
     given: Mapping[str, str]
     config_path: str
     limit: str = ""
 
 
-def create(path: Path, plan: Plan, header: Header, planned: Planned = lambda _count: None) -> str:
-    """Write a plan into a new run file, mode 0600; returns the plan's digest.
+def create(
+    names: Iterable[tuple[str, Path]], plan: Plan, header: Header, planned: Planned = lambda _count: None
+) -> Path:
+    """Write a plan into a new run file, mode 0600; returns its path.
 
-    The file appears under its name when it is complete and on the disk.
+    The file appears under its name when it is complete and on the disk, and only where no file was.
 
     Args:
-        path: the new file.
+        names: run ids with their files, in order of preference; the first that is free is taken.
         plan: what is written.
         header: the run as a whole.
         planned: called every few seconds of a long planning, with the number of operations so far.
@@ -54,25 +57,95 @@ def create(path: Path, plan: Plan, header: Header, planned: Planned = lambda _co
     Raises:
         InputError, ExpressionError, RefusedError: the plan cannot be made; nothing is left behind.
         JournalError: the file cannot be written.
-        FileExistsError: there is one of that name.
+        FileExistsError: no name is free.
     """
+    left = iter(names)
+    run_id, path = next(left)
+    with _new_file(path) as draft:
+        _fill(draft, plan, header, run_id, planned)
+        while True:
+            try:
+                return publish(draft, path)
+            except FileExistsError:  # another process took the name in this very moment
+                following = next(left, None)
+                if following is None:
+                    raise
+                run_id, path = following
+                _rename(draft, run_id)
+
+
+def adopt(source: Path, path: Path) -> Path:
+    """Copy a saved plan to its run file, which must not be there yet.
+
+    Raises:
+        FileExistsError: it is there.
+        JournalError: it cannot be written, or the plan cannot be read; nothing is left behind.
+    """
+    with _new_file(path) as draft:
+        original, copy = connect(source), sqlite3.connect(draft)
+        try:
+            original.backup(copy)
+        finally:
+            copy.close()
+            original.close()
+        return publish(draft, path)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[Path]:
+    """A draft beside the file to be; what goes wrong with the disk becomes one of our errors."""
     sweep(path.parent)
     try:
         with Draft(path) as draft:
-            digest = _fill(draft.path, plan, header, planned)
-            _sync(draft.path)
-            os.link(draft.path, path)
-            _sync(path.parent)
+            yield draft.path
     except sqlite3.Error as error:
         raise explain(error, path) from None
+    except FileExistsError:
+        raise
     except OSError as error:
-        if isinstance(error, FileExistsError):
+        raise _not_written(error, path) from None
+
+
+def _not_written(error: OSError, path: Path) -> JournalError:
+    if error.errno == errno.ENOSPC:
+        return JournalError(f"the disk with {path} is full", hint="make room, and give the command again")
+    if not path.parent.is_dir():
+        return JournalError(f"there is no directory {path.parent}", hint="make it first, or give another")
+    return JournalError(f"{path} cannot be written: {error.strerror}", hint="give another directory")
+
+
+def publish(draft: Path, path: Path) -> Path:
+    """Have a complete file appear under its name, where no file is yet; returns the name.
+
+    Raises:
+        FileExistsError: there is one.
+        OSError: it cannot be written.
+    """
+    _sync(draft)
+    try:
+        os.link(draft, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
             raise
-        raise explain(sqlite3.OperationalError(error.strerror or str(error)), path) from None
-    return digest
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # the name is ours now
+        draft.replace(path)
+    _sync(path.parent)
+    return path
 
 
-def _fill(path: Path, plan: Plan, header: Header, planned: Planned) -> str:
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}  # file systems without hard links
+
+
+def _rename(draft: Path, run_id: str) -> None:
+    connection = sqlite3.connect(draft, isolation_level=None)
+    try:
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'run_id'", (run_id,))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+
+
+def _fill(path: Path, plan: Plan, header: Header, run_id: str, planned: Planned) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.executescript(
@@ -89,10 +162,9 @@ def _fill(path: Path, plan: Plan, header: Header, planned: Planned) -> str:
                 _skip(connection, step)
             elif step.action is not None and known_now(step, plan.scope(step)):
                 insert_operations(connection, step, plan, plan.scope(step), hosts, digest, planned)
-        _meta(connection, plan, header, str(digest))
+        _meta(connection, plan, header, run_id, str(digest))
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")  # from the start: a run never has to switch
-        return str(digest)
     finally:
         connection.close()
 
@@ -148,10 +220,10 @@ def insert_operations(
     return int(last - first + 1)
 
 
-def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, digest: str) -> None:
+def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, run_id: str, digest: str) -> None:
     document = plan.source.document
     meta = {
-        "run_id": header.run_id,
+        "run_id": run_id,
         "created": str(header.created),
         "given": json.dumps(dict(header.given), ensure_ascii=False),
         "config_path": header.config_path,

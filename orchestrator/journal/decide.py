@@ -54,6 +54,23 @@ def decide(connection: sqlite3.Connection, operations: Sequence[int], verdict: V
     return settled
 
 
+def mark_applied(connection: sqlite3.Connection, where: str) -> str:
+    """Note in a saved plan that it is applied, inside the caller's transaction.
+
+    Args:
+        connection: to the plan.
+        where: as which run, in which directory.
+
+    Returns:
+        As which run it was applied before; empty when this is the first time.
+    """
+    found = connection.execute("SELECT text FROM event WHERE kind = 'applied'").fetchone()
+    if found:
+        return str(found[0])
+    connection.execute("INSERT INTO event VALUES (?, 'applied', ?)", (time.time_ns() // 1_000_000, where))
+    return ""
+
+
 def retryable(connection: sqlite3.Connection) -> int:
     """How many operations failed or were unreachable, but for what a person decided to be failed."""
     found = connection.execute(

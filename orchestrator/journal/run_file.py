@@ -115,6 +115,11 @@ class RunFile:
         """The texts of the playbook's parameters."""
         return dict(json.loads(self.meta["given"]))
 
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The limits that the command line gave last: in_flight, rate, max_failed, those that were given."""
+        return dict(json.loads(self.meta.get("limits", "{}")))
+
     def urls(self) -> dict[str, str]:
         """Host -> the URL that was planned for it."""
         return dict(self._rows("SELECT name, url FROM host"))
@@ -351,6 +356,10 @@ class RunFile:
         first = next(self._rows("SELECT min(started) FROM attempt"))[0]
         starts = [moment for moment in (row[2], first) if moment is not None]
         return row[0], row[1], min(starts) if starts else None, row[3]
+
+    def applied(self) -> str:
+        """As which run, and in which directory, this saved plan was applied; empty when it was not."""
+        return next((text for (text,) in self._rows("SELECT text FROM event WHERE kind = 'applied'")), "")
 
     def events(self) -> list[Event]:
         """What happened to the run as a whole, in order."""

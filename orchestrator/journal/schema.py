@@ -7,10 +7,12 @@ Times are milliseconds since the epoch.
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.errors import DamagedRunError, JournalError
 
@@ -78,16 +80,15 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         DamagedRunError: not a run file, or of another format.
         JournalError: it cannot be opened.
     """
-    mode = "rw" if write else "ro"
     try:
         _roll_back(path)
-        connection = sqlite3.connect(
-            f"file:{_quoted(path)}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=10
-        )
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection = _open(path, "mode=rw" if write else "mode=ro")
     except sqlite3.DatabaseError as error:
-        raise _opening_error(path, error) from None
+        if write or not _can_only_be_read(path):
+            raise _opening_error(path, error) from None
+        connection = _read_only(path)
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION_ID or version != FORMAT:
         connection.close()
         words = f"has the run file format {version}; this version reads format {FORMAT}"
@@ -96,6 +97,37 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     if write:
         connection.execute("PRAGMA journal_mode = WAL")
     return connection
+
+
+def _open(path: Path, options: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{_quoted(path)}?{options}", uri=True, isolation_level=None, check_same_thread=False, timeout=10
+    )
+    try:
+        connection.execute("PRAGMA application_id").fetchone()
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection
+
+
+def _can_only_be_read(path: Path) -> bool:
+    """Whether this user may read the file, and not write beside it, as SQLite does even when it only reads."""
+    return os.access(path, os.R_OK) and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    """A file in a place where this user cannot write; nobody may be writing it meanwhile."""
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        raise JournalError(
+            f"{path} cannot be read in a place where you cannot write: a part of it stands in {log.name}",
+            hint="copy both to a directory of your own and read it there, or read it as its owner",
+        )
+    try:
+        return _open(path, "mode=ro&immutable=1")
+    except sqlite3.DatabaseError as error:
+        raise _opening_error(path, error) from None
 
 
 def _roll_back(path: Path) -> None:
@@ -125,8 +157,12 @@ def in_transaction(path: Path, job: Callable[[sqlite3.Connection], T]) -> T:
 
 
 def _opening_error(path: Path, error: sqlite3.DatabaseError) -> JournalError:
-    if "unable to open" in str(error):
-        return JournalError(f"cannot open the run file {path}")
+    if not path.exists():
+        return JournalError(f"there is no run file {path}")
+    if not os.access(path, os.R_OK):
+        return JournalError(f"the run file {path} cannot be read: permission denied", hint="read it as its owner")
+    if "unable to open" in str(error) or "readonly" in str(error):
+        return JournalError(f"the run file {path} cannot be opened: {error}", hint="check its owner and permissions")
     return DamagedRunError(
         f"{path} is not a run file, or is damaged: {error}",
         hint="`sqlite3 FILE .recover` may get something out of it; never go on with it: plan again",
@@ -147,3 +183,8 @@ def explain(error: sqlite3.Error, path: Path) -> JournalError:
     if "readonly" in words:
         return JournalError(f"the run file {path} cannot be written: {words}", hint="check its owner and permissions")
     return JournalError(f"the run file {path} cannot be used: {words}", hint="look at the disk, then resume the run")
+
+
+def keep_limits(connection: sqlite3.Connection, limits: Mapping[str, Any]) -> None:
+    """Have a run keep the limits of the command line, inside the caller's transaction."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('limits', ?)", (json.dumps(dict(limits)),))

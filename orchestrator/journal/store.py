@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 
 from orchestrator.document import nearest
-from orchestrator.errors import JournalError, RunNotFoundError
+from orchestrator.errors import DamagedRunError, InputError, JournalError, RunNotFoundError
+from orchestrator.user import expand, home, login
 
 SUFFIX = ".run"
 ENVIRONMENT = "ORCHESTRATOR_STATE_DIR"
+
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z")
 
 
 class Store:
@@ -40,25 +45,47 @@ class Store:
                 hint=f"give another with --state-dir or {ENVIRONMENT}",
             )
 
-    def new_id(self, name: str) -> str:
-        """A run id that is not taken: the time and the playbook's name."""
+    def new_names(self, name: str) -> Iterator[tuple[str, Path]]:
+        """Run ids made of the time and the playbook's name, each with its file, none of which was taken just now.
+
+        Whoever makes the file takes the first that is still free then (`create`).
+        """
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "run"
         base = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
-        run_id, number = base, 2
-        while self.path(run_id).exists():
-            run_id, number = f"{base}-{number}", number + 1
-        return run_id
+        for number in count(1):
+            run_id = base if number == 1 else f"{base}-{number}"
+            if not self.path(run_id).exists():
+                yield run_id, self.path(run_id)
 
     def path(self, run_id: str) -> Path:
-        """Where a run's file is."""
+        """Where a run's file is.
+
+        Raises:
+            DamagedRunError: a plan from elsewhere says that it is called by something that is no run's name.
+        """
+        if not _RUN_ID.match(run_id):
+            raise DamagedRunError(f"{run_id!r} is not a run's name: this is not a plan of this program")
         return self.folder / f"{run_id}{SUFFIX}"
 
     def ids(self) -> list[str]:
-        """All runs, oldest first."""
-        return sorted(path.name.removesuffix(SUFFIX) for path in self.folder.glob(f"[!.]*{SUFFIX}"))
+        """All runs, oldest first.
+
+        Raises:
+            JournalError: the directory is there, and cannot be read.
+        """
+        try:
+            names = [path.name for path in self.folder.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise JournalError(
+                f"the state directory {self.folder} cannot be read: {error.strerror}",
+                hint=f"look as its owner, or give another with --state-dir or {ENVIRONMENT}",
+            ) from None
+        return sorted(n.removesuffix(SUFFIX) for n in names if n.endswith(SUFFIX) and not n.startswith("."))
 
     def find(self, name: str | None) -> Path:
-        """The run file that a name means: an id, an unambiguous part of one, a path, or the newest for "last" or None.
+        """The run file that a name means: an id, an unambiguous part of one, or the newest for "last" or None.
 
         Raises:
             RunNotFoundError: none, or several.
@@ -71,8 +98,6 @@ class Store:
         assert name is not None  # noqa: S101
         if name in ids:
             return self.path(name)
-        if ("/" in name or name.endswith(SUFFIX)) and Path(name).is_file():
-            return Path(name)
         found = [run_id for run_id in ids if name in run_id]
         if len(found) == 1:
             return self.path(found[0])
@@ -84,10 +109,28 @@ class Store:
 
 
 def state_dir(explicit: str | None, configured: str | None, environ: Mapping[str, str] | None = None) -> Path:
-    """The state directory: --state-dir, ORCHESTRATOR_STATE_DIR, the configuration's, or the user's state directory."""
+    """The state directory: --state-dir, ORCHESTRATOR_STATE_DIR, the configuration's, or the user's state directory.
+
+    Raises:
+        InputError: none is given, and the user has no home directory.
+    """
     environ = os.environ if environ is None else environ
     chosen = explicit or environ.get(ENVIRONMENT) or configured
     if chosen:
-        return Path(chosen).expanduser()
-    home = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(home) / "orchestrator"
+        return expand(chosen)
+    if environ.get("XDG_STATE_HOME"):
+        return Path(environ["XDG_STATE_HOME"]) / "orchestrator"
+    user = home()
+    if user is None:
+        raise InputError.at(
+            f"{login()} has no home directory to keep runs in",
+            "state directory",
+            hint=f"give a directory with --state-dir or {ENVIRONMENT}",
+        )
+    return user / ".local" / "state" / "orchestrator"
+
+
+def discard(path: Path) -> None:
+    """Remove a run file of which nothing was sent, with all that stands beside it."""
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -3,74 +3,88 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from typing import Any, TextIO
 
-from orchestrator.outcome import State
-from orchestrator.views.watch import Ended, Progress, View
+from orchestrator.events import AttemptEnded, Event, Note, Progress, Question, StepEnded, StepStarted
+from orchestrator.views.words import json_text
 
 
-class JsonLines(View):
+class JsonLines:
     """Writes JSON lines.
 
     Args:
-        write: takes one line.
+        out: where to.
     """
 
     interval = 5.0
 
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
 
-    def _emit(self, event: str, **fields: Any) -> None:
-        self._write(json.dumps({"event": event, **fields}, ensure_ascii=False))
+    def tell(self, event: Event) -> None:
+        """Write an event's line."""
+        self._out.write(json_text(_object(event), self._out.encoding) + "\n")
 
-    def step_started(self, key: str, name: str, command: str, hosts: str, total: int) -> None:
-        """A step begins."""
-        self._emit("step_started", step=key, name=name, command=command, hosts=hosts, operations=total)
+    def close(self) -> None:
+        """Nothing is left behind."""
 
-    def attempt_ended(self, ended: Ended) -> None:
-        """An attempt ended."""
-        self._emit(
-            "attempt",
-            id=ended.id,
-            step=ended.step,
-            host=ended.host,
-            command=ended.command,
-            parameters=json.loads(ended.parameters),
-            attempt=ended.attempt,
-            outcome=ended.outcome.kind.value,
-            exit_code=ended.outcome.exit_code,
-            error=ended.outcome.error,
-            changed=ended.outcome.changed,
-            state=ended.state.word,
-            pause=round(ended.pause, 3),
-            seconds=round(ended.seconds, 4),
-        )
 
-    def step_ended(
-        self, key: str, name: str, state: str, reason: str, counts: dict[State, int], seconds: float
-    ) -> None:
-        """A step ended."""
-        by_word = {which.word: number for which, number in counts.items()}
-        self._emit(
-            "step_ended", step=key, name=name, state=state, reason=reason, counts=by_word, seconds=round(seconds, 3)
-        )
+def _object(event: Event) -> dict[str, Any]:
+    match event:
+        case AttemptEnded():
+            return _attempt(event)
+        case StepStarted():
+            return {
+                "event": "step_started",
+                "step": event.step,
+                "name": event.name,
+                "command": event.command,
+                "hosts": event.hosts,
+                "operations": event.total,
+            }
+        case StepEnded():
+            return {
+                "event": "step_ended",
+                "step": event.step,
+                "name": event.name,
+                "state": event.state,
+                "reason": event.reason,
+                "counts": {state.word: number for state, number in event.counts.items()},
+                "seconds": round(event.seconds, 3),
+            }
+        case Progress():
+            return {
+                "event": "progress",
+                "step": event.name,
+                "done": event.done,
+                "total": event.total,
+                "failed": event.failed,
+                "in_flight": event.in_flight,
+                "rate": round(event.rate, 1),
+                "left": event.left,
+                "waiting_for": event.reason,
+            }
+        case Note():
+            return {"event": "note", "text": event.text}
+        case Question():
+            return {"event": "question", "text": event.text}
 
-    def progress(self, progress: Progress) -> None:
-        """How the step stands."""
-        self._emit(
-            "progress",
-            step=progress.name,
-            done=progress.done,
-            total=progress.total,
-            failed=progress.failed,
-            in_flight=progress.in_flight,
-            rate=round(progress.rate, 1),
-            left=progress.left,
-            waiting_for=progress.reason,
-        )
 
-    def note(self, text: str) -> None:
-        """A note for the operator."""
-        self._emit("note", text=text)
+def _attempt(event: AttemptEnded) -> dict[str, Any]:
+    outcome = event.outcome
+    return {
+        "event": "attempt",
+        "id": event.id,
+        "step": event.step,
+        "host": event.host,
+        "command": event.command,
+        "parameters": json.loads(event.parameters),
+        "attempt": event.attempt,
+        "outcome": outcome.kind.value,
+        "exit_code": outcome.exit_code,
+        "error": outcome.error,
+        "changed": outcome.changed,
+        "state": event.state.word,
+        "pause": round(event.pause, 3),
+        "seconds": round(event.seconds, 4),
+    }

@@ -10,16 +10,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.outcome import BAD_STATES, State
+from orchestrator.events import AttemptEnded, Event, Note, Progress, Question, StepEnded, StepStarted
+from orchestrator.outcome import BAD_STATES
 from orchestrator.units import format_duration
 from orchestrator.views.lines import SHOWN_PER_STEP
-from orchestrator.views.watch import Ended, Progress, View
 from orchestrator.views.words import safe, states
 
 _MARKS = {"done": ("✓", "green"), "skipped": ("-", "dim"), "failed": ("✗", "red"), "running": ("…", "yellow")}
 
 
-class Live(View):
+class Live:
     """Shows a run on a terminal.
 
     Args:
@@ -33,54 +33,64 @@ class Live(View):
         self._step = ("", "", "")
         self._shown = 0
         self._progress: Progress | None = None
-        self._live = RichLive(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+        self._live = RichLive(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
         self._live.start()
 
-    def step_started(self, key: str, name: str, command: str, hosts: str, total: int) -> None:
-        """Begin the bar."""
-        self._step = (key, name, f"{command} on {hosts}" if command else "")
+    def tell(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case AttemptEnded():
+                self._attempt_ended(event)
+            case StepStarted():
+                self._step_started(event)
+            case StepEnded():
+                self._step_ended(event)
+            case Progress():
+                self._progress = event
+                self._refresh()
+            case Note():
+                self._console.print(Text(f"  {safe(event.text)}", style="yellow"))
+            case Question():
+                self.close()  # the bar comes back with the next step
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._live.is_started:
+            self._live.update(Text(""))
+            self._live.stop()
+
+    def _step_started(self, event: StepStarted) -> None:
+        where = f" on {event.hosts}" if event.hosts else ""
+        self._step = (event.step, event.name, f"{event.command}{where}" if event.command else "")
         self._shown, self._progress = 0, None
         self._refresh()
 
-    def attempt_ended(self, ended: Ended) -> None:
+    def _attempt_ended(self, event: AttemptEnded) -> None:
         """Print the first failures above the bar."""
-        if ended.state not in BAD_STATES:
+        if event.state not in BAD_STATES:
             return
         self._shown += 1
         if self._shown <= SHOWN_PER_STEP:
-            text = f"    {ended.id} {ended.command} on {ended.host} {safe(ended.parameters, 100)}: {safe(ended.outcome.error)}"
-            self._console.print(Text(text, style="red"))
+            what = f"{event.id} {event.command} on {event.host} {safe(event.parameters, 100)}"
+            self._console.print(Text(f"    {what}: {safe(event.outcome.error)}", style="red"))
 
-    def step_ended(
-        self, key: str, name: str, state: str, reason: str, counts: dict[State, int], seconds: float
-    ) -> None:
-        """Print the step's line."""
-        mark, style = _MARKS.get(state, ("·", ""))
-        line = Text.assemble((f"{mark} ", style), (f"{key:<10}", "dim"), name)
-        about = states(counts)
+    def _step_ended(self, event: StepEnded) -> None:
+        mark, style = _MARKS.get(event.state, ("·", ""))
+        line = Text.assemble((f"{mark} ", style), (f"{event.step:<10}", "dim"), event.name)
+        about = states(event.counts)
         if about:
-            line.append(f"  {about}, {format_duration(seconds)}", style="dim")
-        if reason:
-            line.append(f"  {safe(reason)}", style=style)
+            line.append(f"  {about}, {format_duration(event.seconds)}", style="dim")
+        if event.reason:
+            line.append(f"  {safe(event.reason)}", style=style)
         self._console.print(line)
         self._step, self._progress = ("", "", ""), None
         self._refresh()
 
-    def progress(self, progress: Progress) -> None:
-        """Move the bar."""
-        self._progress = progress
-        self._refresh()
-
-    def note(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._console.print(Text(f"  {safe(text)}", style="yellow"))
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self._live.update(Text(""))
-        self._live.stop()
-
     def _refresh(self) -> None:
+        if not self._live.is_started:
+            self._live.start()
         self._live.update(self._display(), refresh=True)
 
     def _display(self) -> Table | Text:
@@ -109,8 +119,8 @@ class Live(View):
             parts.append(f"{progress.failed} failed")
         parts += [f"{progress.in_flight} in flight", f"{progress.rate:.0f}/s"]
         if progress.waiting:
-            parts.append(f"{progress.waiting} to be tried again")
+            parts.append(f"{progress.waiting} waiting to retry")
         if progress.left:
             parts.append(f"{format_duration(progress.left)} left")
-        parts.append(f"step {progress.step} of {progress.steps}, {time.strftime('%H:%M:%S')}")
+        parts.append(f"step {progress.number} of {progress.steps}, {time.strftime('%H:%M:%S')}")
         return "  ".join(parts)

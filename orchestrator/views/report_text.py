@@ -10,8 +10,13 @@ from orchestrator.units import format_duration
 from orchestrator.views.words import count, moment, safe, states
 
 
-def report_lines(report: Report) -> Iterator[str]:
-    """The whole report."""
+def report_lines(report: Report, program: str) -> Iterator[str]:
+    """The whole report.
+
+    Args:
+        report: of a run.
+        program: how this program was called, with its global options.
+    """
     yield f"Run {report.run_id}: {report.playbook}"
     yield f"  {report.status}{': ' + safe(report.reason) if report.reason else ''}"
     if report.given:
@@ -37,23 +42,22 @@ def report_lines(report: Report) -> Iterator[str]:
         yield f"  {count(report.unexpanded, 'step')} not begun, whose requests were not known yet"
     if report.retries:
         yield f"  {count(report.attempts, 'attempt')}, {report.retries} of them further attempts"
-    yield from next_lines(report)
+    yield from _next_lines(report, program)
 
 
-def summary_lines(report: Report) -> Iterator[str]:
+def summary_lines(report: Report, program: str) -> Iterator[str]:
     """The end of a run in a few lines."""
     yield f"{report.status}{': ' + safe(report.reason) if report.reason else ''}"
     yield from _causes(report)
-    retries = f"; {count(report.retries, 'further attempt')}" if report.retries else ""
+    retries = f"; {report.retries} {'retry' if report.retries == 1 else 'retries'}" if report.retries else ""
     yield f"{report.conservation}{retries}; {_duration(report)}"
-    yield f"run {report.run_id}; `orchestrator report {report.run_id}` shows all of it"
-    yield from next_lines(report)
+    yield f"run {report.run_id}; `{program} report {report.run_id}` shows all of it"
+    yield from _next_lines(report, program)
 
 
-def next_lines(report: Report) -> Iterator[str]:
-    """What to type next."""
-    if report.next_command:
-        yield f"next: {report.next_command}"
+def _next_lines(report: Report, program: str) -> Iterator[str]:
+    if command := report.next_command(program):
+        yield f"next: {command}"
 
 
 def _causes(report: Report) -> Iterator[str]:

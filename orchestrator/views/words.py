@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from orchestrator.outcome import State
 
@@ -17,12 +20,17 @@ def safe(text: str, limit: int = 400) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def json_text(value: Mapping[str, Any], encoding: str) -> str:
+    """A value as one line of JSON: as it is for UTF-8, with escapes where a locale has another encoding."""
+    return json.dumps(value, ensure_ascii=encoding.lower().replace("-", "") != "utf8")
+
+
 def count(number: int, word: str) -> str:
     """A number of things: 1 request, 17 requests."""
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def states(counts: dict[State, int] | None) -> str:
+def states(counts: Mapping[State, int] | None) -> str:
     """Operations by state: 2 done, 1 failed."""
     shown = [f"{number} {state.word.replace('_', ' ')}" for state, number in sorted((counts or {}).items()) if number]
     return ", ".join(shown)

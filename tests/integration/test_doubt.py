@@ -277,7 +277,7 @@ def test_a_probe_is_not_believed_too_early(site: Callable[..., Site]) -> None:
     playbook = here.cli.playbook(COUNT + PROBE.replace("after: 2s", "after: 6s"))
     assert here.cli("run", playbook, "--yes").code == 4
     resumed = here.cli("resume")
-    assert "a host may still be at what is in doubt" in resumed.err
+    assert "the host may still be executing what is in doubt" in resumed.err
     assert resumed.code == 0, resumed.said
     assert arrived(here, "2.1") == 1
 

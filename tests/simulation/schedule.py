@@ -16,6 +16,7 @@ from typing import Any, cast
 import orchestrator.journal.session
 import orchestrator.runner
 from orchestrator.dovecot.client import Client
+from orchestrator.events import AttemptEnded, Audience, Event, StepStarted
 from orchestrator.journal.decide import Verdict, decide, reopen
 from orchestrator.journal.run_file import RunFile
 from orchestrator.journal.schema import in_transaction
@@ -28,7 +29,6 @@ from orchestrator.runner import OVER, End, Ending, Runner
 from orchestrator.scheduler import TROUBLE, Scheduler
 from orchestrator.tuning import CEILING
 from orchestrator.units import Share
-from orchestrator.views.watch import Ended, View
 from tests.simulation.database import in_memory
 from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.servers import OURS, Habits, Servers
@@ -141,7 +141,7 @@ def _starving(random: Random, items: int, commit: float) -> Scenario:
 
 
 @dataclass
-class _Watch(View):
+class _Watch:
     """Sees every request and every attempt's end, and says at once when something is wrong."""
 
     loop: VirtualLoop
@@ -159,11 +159,25 @@ class _Watch(View):
     failures: int = 0
     allowed: int = 0
     exceeded: float | None = None
+    broken: Broken | None = None
     ended: Counter[str] = field(default_factory=Counter)
     last_end: dict[str, float] = field(default_factory=dict)
     interval = 1e6
 
-    def step_started(self, key: str, name: str, command: str, hosts: str, total: int) -> None:
+    def tell(self, event: Event) -> None:
+        """Something happened; what is wrong about it ends the schedule."""
+        try:
+            if isinstance(event, AttemptEnded):
+                self.attempt_ended(event)
+            elif isinstance(event, StepStarted):
+                self.step_started(event.step)
+        except Broken as broken:
+            self.broken = self.broken or broken
+
+    def close(self) -> None:
+        """Nothing is left behind."""
+
+    def step_started(self, key: str) -> None:
         """Begin to count."""
         self.step, self.exceeded = key, None
         self.ended.clear()
@@ -174,7 +188,7 @@ class _Watch(View):
         self.failures = sum(step.counts.get(state, 0) for state in BAD_STATES)
         self.allowed = self.max_failed.of(step.operations or 0)
 
-    def attempt_ended(self, ended: Ended) -> None:
+    def attempt_ended(self, ended: AttemptEnded) -> None:
         """An operation has one end."""
         if self.dead:
             return
@@ -322,6 +336,8 @@ class _Schedule:
             finally:
                 for timer in self._timers:
                     timer.cancel()
+            if watch.broken:
+                raise watch.broken
             if self.scenario.starving and self.sessions == 1:
                 self._check_starving(watch)
             return ending
@@ -342,7 +358,7 @@ class _Schedule:
             self.template.plan,
             file,
             cast("Client", self.servers),
-            [watch],
+            Audience([watch]),
             self.scenario.limits,
             self.scenario.retry,
             max_failed=self.max_failed,

@@ -110,5 +110,5 @@ def template(kind: str, hosts: int, items: int) -> Template:
     source = Source(parse(playbook, source=kind, folder=folder))
     plan = build_plan(source, build_inventory(load_config(config)), {})
     path = folder / f"{kind}-{hosts}-{items}.template"
-    create(path, plan, Header("simulated", 0, {}, str(config)))
+    create([("simulated", path)], plan, Header(0, {}, str(config)))
     return Template(plan, path)

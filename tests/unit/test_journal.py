@@ -38,13 +38,14 @@ from tests.strategies import plan, steps
 KICKS = steps(
     "hosts: 'b[1-2]', for_each: [u1, u2, u3], command: kick, parameters: {mask: ['{{ item }}']}, register: kicked"
 )
-HEADER = Header("20261123-020000-p", 1_000, {"user": "ü"}, "/etc/o/config.yaml", "b*")
+RUN_ID = "20261123-020000-p"
+HEADER = Header(1_000, {"user": "ü"}, "/etc/o/config.yaml", "b*")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A run file of six operations on two hosts."""
-    create(tmp_path / "a.run", plan(KICKS), HEADER)
+    create([(RUN_ID, tmp_path / "a.run")], plan(KICKS), HEADER)
     return tmp_path / "a.run"
 
 
@@ -134,7 +135,7 @@ def test_a_run_file_is_not_overwritten(path: Path) -> None:
     """A name that is taken is refused, and the file stays as it was."""
     before = path.read_bytes()
     with pytest.raises(FileExistsError):
-        create(path, plan(KICKS), HEADER)
+        create([(RUN_ID, path)], plan(KICKS), HEADER)
     assert path.read_bytes() == before
 
 
@@ -157,7 +158,7 @@ def test_a_plan_that_cannot_be_made_leaves_nothing(
 ) -> None:
     """All operations are written, or there is no file at all."""
     with pytest.raises(error):
-        create(tmp_path / "a.run", made(), HEADER)
+        create([(RUN_ID, tmp_path / "a.run")], made(), HEADER)
     assert names_in(tmp_path) == []
 
 
@@ -166,7 +167,10 @@ def test_a_long_planning_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("orchestrator.journal.create.OFTEN", 4)
     told: list[int] = []
     create(
-        tmp_path / "a.run", plan(KICKS + KICKS.partition("steps:\n")[2].replace("kicked", "again")), HEADER, told.append
+        [(RUN_ID, tmp_path / "a.run")],
+        plan(KICKS + KICKS.partition("steps:\n")[2].replace("kicked", "again")),
+        HEADER,
+        told.append,
     )
     assert told == [4, 8, 12]
 
@@ -174,7 +178,7 @@ def test_a_long_planning_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest
 def test_a_folder_that_is_not_there_is_a_journal_error(tmp_path: Path) -> None:
     """A run file that cannot be written is an error with its path."""
     with pytest.raises(JournalError, match="nowhere"):
-        create(tmp_path / "nowhere" / "a.run", plan(KICKS), HEADER)
+        create([(RUN_ID, tmp_path / "nowhere" / "a.run")], plan(KICKS), HEADER)
 
 
 def test_steps_that_are_known_later_have_no_operations_yet(tmp_path: Path) -> None:
@@ -184,7 +188,7 @@ def test_steps_that_are_known_later_have_no_operations_yet(tmp_path: Path) -> No
         "hosts: '{{ s.failed }}', command: who",
         "hosts: b1, command: who, when: false",
     )
-    create(tmp_path / "a.run", plan(text), HEADER)
+    create([(RUN_ID, tmp_path / "a.run")], plan(text), HEADER)
     with RunFile(tmp_path / "a.run") as file:
         assert [(step.state, step.operations) for step in file.steps()] == [
             ("pending", 1),
@@ -196,7 +200,7 @@ def test_steps_that_are_known_later_have_no_operations_yet(tmp_path: Path) -> No
 def test_operations_that_their_condition_rules_out_are_skipped(tmp_path: Path) -> None:
     """A `when` for each operation marks the ones that are never sent."""
     create(
-        tmp_path / "a.run",
+        [(RUN_ID, tmp_path / "a.run")],
         plan(steps("hosts: b1, for_each: [u1, u2], when: \"{{ item == 'u2' }}\", command: who")),
         HEADER,
     )
@@ -207,9 +211,14 @@ def test_operations_that_their_condition_rules_out_are_skipped(tmp_path: Path) -
 
 def test_the_digest_is_that_of_the_plan(tmp_path: Path) -> None:
     """The same plan has the same digest in every file, and another plan another."""
-    found = [
-        create(tmp_path / f"{n}.run", plan(text), HEADER) for n, text in enumerate([KICKS, KICKS, KICKS + "# x\n"])
+    made = [
+        create([(RUN_ID, tmp_path / f"{n}.run")], plan(text), HEADER)
+        for n, text in enumerate([KICKS, KICKS, KICKS + "# x\n"])
     ]
+    found = []
+    for path in made:
+        with RunFile(path) as file:
+            found.append(file.meta["digest"])
     assert found[0] == found[1] != found[2]
     with RunFile(tmp_path / "0.run") as file:
         assert file.meta["digest"] == found[0]
@@ -414,7 +423,11 @@ def test_a_retry_spares_what_was_decided(path: Path) -> None:
 
 def test_ids_lead_to_operations(tmp_path: Path) -> None:
     """An operation's id, the tag that Dovecot echoes, finds it; another finds nothing."""
-    create(tmp_path / "a.run", plan(steps("hosts: 'b[1-2]', command: who", "hosts: 'b[1-3]', command: reload")), HEADER)
+    create(
+        [(RUN_ID, tmp_path / "a.run")],
+        plan(steps("hosts: 'b[1-2]', command: who", "hosts: 'b[1-3]', command: reload")),
+        HEADER,
+    )
     with RunFile(tmp_path / "a.run") as file:
         assert [file.seq_of(op.id) for op in file.operations()] == [1, 2, 3, 4, 5]
         assert [op.id for op in file.operations(step=1)] == ["2.1", "2.2", "2.3"]
@@ -475,7 +488,7 @@ def test_a_foreign_file_is_refused(
 
 def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
     """Opening a run file that is not there is an error, and makes none."""
-    with pytest.raises(JournalError, match="cannot open the run file"):
+    with pytest.raises(JournalError, match="there is no run file"):
         RunFile(tmp_path / "a.run")
     assert names_in(tmp_path) == []
 
@@ -484,7 +497,7 @@ def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
 def test_damage_is_recognised(tmp_path: Path, damage: str) -> None:
     """A run file that was cut or overwritten is recognised by its check, as a DamagedRunError and nothing else."""
     path = tmp_path / "a.run"
-    create(path, plan(steps("hosts: backends, for_each: '{{ groups.backends }}', command: who")), HEADER)
+    create([(RUN_ID, path)], plan(steps("hosts: backends, for_each: '{{ groups.backends }}', command: who")), HEADER)
     content = path.read_bytes()
     if damage == "half":
         path.write_bytes(content[: len(content) // 2])
@@ -504,7 +517,7 @@ def test_a_good_file_passes_its_check(opened: RunFile) -> None:
 @pytest.mark.parametrize("name", ["a b.run", "a%41.run", "a?mode=memory.run", "a#b.run", "ä.run"])
 def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
     """Characters that mean something in URLs are part of a name like others."""
-    create(tmp_path / name, plan(KICKS), HEADER)
+    create([(RUN_ID, tmp_path / name)], plan(KICKS), HEADER)
     with Writing(tmp_path / name) as writing:
         writing.write(ended(1))
     with RunFile(tmp_path / name) as file:
@@ -603,13 +616,6 @@ def test_runs_are_found(store: Store, name: str | None, found: str) -> None:
     assert store.find(name) == store.path(found)
 
 
-def test_runs_are_found_by_path(store: Store) -> None:
-    """A run file elsewhere is found by its path."""
-    path = store.folder.parent / "copy.run"
-    path.touch()
-    assert store.find(str(path)) == path
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -658,9 +664,9 @@ def test_a_state_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 )
 def test_new_ids_are_readable_and_unique(store: Store, name: str, slug: str) -> None:
     """An id is the time and the playbook's name in plain letters, and never one that is taken."""
-    first = store.new_id(name)
-    store.path(first).touch()
-    second = store.new_id(name)
+    first, path = next(store.new_names(name))
+    path.touch()
+    second, _ = next(store.new_names(name))
     assert first.split("-", 2)[2] == slug
     assert second not in {first, ""}
 

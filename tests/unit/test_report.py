@@ -35,7 +35,7 @@ def report(
 ) -> Report:
     """The report of a run in which operations ended so, and that was told so."""
     path = folder / "a.run"
-    create(path, plan(TEXT), Header("r1", 500, {"x": "1"}, "/etc/o/config.yaml"))
+    create([("r1", path)], plan(TEXT), Header(500, {"x": "1"}, "/etc/o/config.yaml"))
     writer = Writer(path, lambda _records: None, lambda failure: pytest.fail(str(failure)))
     for seq, state in ended.items():
         outcome = Outcome(KINDS.get(state, Kind.DONE), error="" if state is State.DONE else f"was {state.word}")
@@ -91,7 +91,7 @@ def test_a_run_has_a_status_and_a_next_command(
 ) -> None:
     """From what is in the file follows how the run stands, and what to type next."""
     found = report(tmp_path, ended, *events)
-    assert (found.status, found.next_command) == (status, command)
+    assert (found.status, found.next_command("orchestrator")) == (status, command)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_the_end_has_a_reason(tmp_path: Path, text: str, status: str, reason: st
 def test_a_run_that_is_worked_on_is_running(tmp_path: Path) -> None:
     """While a process holds the run it is neither crashed nor planned, and there is nothing to type."""
     found = report(tmp_path, {1: State.DONE}, ("started", ""), holder="pid 5")
-    assert (found.status, found.holder, found.next_command) == ("running", "pid 5", "")
+    assert (found.status, found.holder, found.next_command("orchestrator")) == ("running", "pid 5", "")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,117 @@
+"""What the command line prints: results on stdout, messages on stderr, and what happens when nobody can read them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO
+
+
+class OutputLostError(Exception):
+    """Nothing can be printed on stdout any more; a verb that only prints ends of it.
+
+    Attributes:
+        reader_gone: the other end of the pipe was closed, as `| head` does, and there is nobody to tell.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror or str(error))
+        self.reader_gone = isinstance(error, BrokenPipeError)
+
+
+def prepare() -> None:
+    """Have every character printed, in whatever way the locale's encoding has for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def emit(text: str = "") -> None:
+    """A line of the result, on stdout.
+
+    Raises:
+        OutputLostError: it cannot be written.
+    """
+    write(text + "\n")
+
+
+def write_utf8() -> None:
+    """Have the result be UTF-8 whatever the locale says, since other programs read it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", newline="")
+
+
+def write(text: str, *, flush: bool = True) -> None:
+    """A part of the result, on stdout; at once, or when there is enough of it.
+
+    Raises:
+        OutputLostError: it cannot be written.
+    """
+    if sys.stdout is None:  # it was closed before this process began: nobody wants it
+        return
+    try:
+        sys.stdout.write(text)
+        if flush:
+            sys.stdout.flush()
+    except OSError as error:
+        _forget(sys.stdout)
+        raise OutputLostError(error) from None
+
+
+def emit_json(value: Mapping[str, Any]) -> None:
+    """A JSON line of the result, on stdout.
+
+    Raises:
+        OutputLostError: it cannot be written.
+    """
+    from orchestrator.views.words import json_text
+
+    emit(json_text(value, getattr(sys.stdout, "encoding", "utf-8")))
+
+
+def message(text: str, end: str = "\n") -> None:
+    """A line for the operator, on stderr; when that cannot be written there is nobody left to tell."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(text + end)
+        sys.stderr.flush()
+    except OSError:
+        _forget(sys.stderr)
+
+
+@contextlib.contextmanager
+def beside_the_point() -> Iterator[None]:
+    """What is printed here is not what the verb is for: when it cannot be written, that is said, and all goes on."""
+    try:
+        yield
+    except OutputLostError as error:
+        message(
+            f"warning: the output could not be written to its end ({error}); what was done is recorded all the same"
+        )
+
+
+def is_terminal() -> bool:
+    """Whether a person can be asked."""
+    return all(stream is not None and not stream.closed and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def close() -> None:
+    """Write what is still buffered.
+
+    Raises:
+        OutputLostError: it cannot be written.
+    """
+    write("")
+    message("", end="")
+
+
+def _forget(stream: TextIO) -> None:
+    """What is still buffered goes nowhere; else the interpreter fails at its exit when it tries to write it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
