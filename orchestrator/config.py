@@ -106,6 +106,8 @@ class HostSpec(HostSettings):
 
 
 def _host(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise Suggested(f"an address must be text, not the number {value}; put it in quotes")
     return {"address": value} if isinstance(value, str) else value
 
 
@@ -114,6 +116,8 @@ def _hosts(value: Any) -> Any:
         return value
     for name in value:
         if not isinstance(name, str):
+            if isinstance(name, int | float):
+                raise Suggested(f"a host's name must be text, not the number {name}; put it in quotes")
             raise Suggested("a list of hosts has names only; write a mapping (name: address) to say more")
         if value.count(name) > 1:
             raise Suggested(f"the host {name!r} is given twice")

@@ -1,7 +1,8 @@
 """YAML text to plain values that remember where each of them stood. The only importer of yaml.
 
 Stricter than YAML 1.1 where that loses mail: duplicate keys, `no`/`on`, `012`, `1:30` and date-like words are
-errors that say how to write what was meant; aliases are allowed but may not multiply (the "billion laughs").
+errors that say how to write what was meant, and a number keeps the text that it was written as (`scalar`); aliases are
+allowed but may not multiply (the "billion laughs").
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import InputError, Place, Problem
+from orchestrator.scalar import Written, plain_number, read_number
+from orchestrator.syntax import EXPRESSION, Complaint, explain, unreadable
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -39,8 +42,9 @@ _SECRETIVE_KEYS = {"auth", "password", "api_key", "secret"}
 _COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 _TAG = "tag:yaml.org,2002:"
 _MAY_BE_DEEP = re.compile(r"^[ ]{40}|([-?:] ){30}", re.MULTILINE)
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
-_FLOAT = re.compile(r"[-+]?[0-9]+\.[0-9]+([eE][-+]?[0-9]+)?\Z")
+_WORDS = {"str", "int", "float", "bool", "null", "timestamp", "value", "merge"}  # kinds that a plain word can be
+_CONSTANTS = {"true": True, "false": False, "null": None, "~": None, "": None}
+_TRUE = {"true", "yes", "on"}
 
 
 class Strict(BaseModel):
@@ -96,11 +100,15 @@ class Document:
         hidden = _SECRETIVE.search(text) or _SECRETIVE.search(before)
         return Place(self.source, line + 1, column + 1, "" if hidden else text)
 
+    def _starts_with(self, sign: str, mark: tuple[int, int]) -> bool:
+        line, column = mark
+        return self._lines[line].startswith(sign, column) if line < len(self._lines) else False
+
     @property
     def _lines(self) -> list[str]:
         cached: list[str] | None = self.__dict__.get("_split")
         if cached is None:
-            cached = re.split(r"\r\n|\r|\n", self.text)
+            cached = _split(self.text)
             object.__setattr__(self, "_split", cached)
         return cached
 
@@ -118,14 +126,31 @@ def load(path: Path, *, what: str = "file") -> Document:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError.at(f"this {what} is larger than {MAX_BYTES // 2**20} MiB", str(path))
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError.at(f"not UTF-8 text (byte {error.start})", str(path)) from None
+        content = path.read_bytes()
     except IsADirectoryError:
         raise InputError.at(f"is a directory; a {what} is a YAML file", str(path)) from None
     except OSError as error:
         raise InputError.at(f"cannot read this {what}: {error.strerror}", str(path)) from None
-    return parse(text, source=str(path), folder=path.resolve().parent)
+    return parse(_decoded(content, str(path)), source=str(path), folder=path.resolve().parent)
+
+
+def _decoded(content: bytes, source: str) -> str:
+    """The text of a file.
+
+    Raises:
+        InputError: not UTF-8; at the line and column of the first byte that is not.
+    """
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        read = Document(None, source, content.decode("utf-8", "replace"), Path())
+        lines = _split(content[: error.start].decode("utf-8"))
+        message = f"not UTF-8 text (byte 0x{content[error.start]:02x}); save the file as UTF-8"
+        raise InputError.at(message, read._at(len(lines) - 1, len(lines[-1]))) from None
+
+
+def _split(text: str) -> list[str]:
+    return re.split(r"\r\n|\r|\n", text)
 
 
 def parse(text: str, *, source: str, folder: Path) -> Document:
@@ -135,21 +160,26 @@ def parse(text: str, *, source: str, folder: Path) -> Document:
         InputError: the text is not YAML, too deep, or its aliases multiply.
     """
     document = Document(None, source, text, folder)
+    if found := unreadable(document._lines):
+        raise InputError.at(f"not valid YAML: {found[0]}", replace(document._at(*found[1]), text=""))
     try:
         _check_depth(document)
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = document._at(mark.line, mark.column) if mark else Place(source)
-        words = str(error.problem or error.context)
-        # newer versions of libyaml have a limit of their own, and their own words for it
-        reason = "nested too deeply" if "nesting" in words else words
-        raise InputError.at(f"not valid YAML: {reason}", place) from None
+        message, spot = explain(_complaint(error, document._lines))
+        raise InputError.at(f"not valid YAML: {message}", document._at(*spot)) from None
     except (yaml.YAMLError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         raise InputError.at(f"not valid YAML: {reason}", source) from None
     object.__setattr__(document, "value", None if root is None else _Reader(document).read(root, (), 0))
     return document
+
+
+def _complaint(error: yaml.MarkedYAMLError, lines: list[str]) -> Complaint:
+    at = error.problem_mark or error.context_mark
+    start = error.context_mark or at
+    spots = [(mark.line, mark.column) if mark else (0, 0) for mark in (at, start)]
+    return Complaint(str(error.problem or ""), str(error.context or ""), spots[0], spots[1], lines)
 
 
 def _check_depth(document: Document) -> None:
@@ -177,9 +207,18 @@ def _secretive(path: Sequence[str | int]) -> bool:
 
 
 def dump(value: Any) -> str:
-    """Plain values as text that `parse` reads back (JSON, which is YAML)."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    """Plain values as text that `parse` reads back: JSON, which is YAML, and numbers as they were written."""
+    return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", _written(value, "\n"))
+
+
+def _written(value: Any, margin: str) -> str:
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        lines = [f"{json.dumps(str(key), ensure_ascii=False)}: {_written(part, inner)}" for key, part in value.items()]
+        return "{" + inner + ("," + inner).join(lines) + margin + "}"
+    if isinstance(value, list | tuple) and value:
+        return "[" + inner + ("," + inner).join(_written(part, inner) for part in value) + margin + "]"
+    return value.text if isinstance(value, Written) else json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 class _Reader:
@@ -200,7 +239,7 @@ class _Reader:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, mark, path)
         if node.tag not in _COLLECTIONS:
-            self._problem(f"the tag !{node.tag.removeprefix(_TAG)} is not supported", mark)
+            self._tag(node, mark, path)
         if id(node) in self._open:
             raise InputError.at("an alias refers to a value that contains it", self.document._at(*mark))
         self._open.add(id(node))
@@ -226,9 +265,13 @@ class _Reader:
         for key_node, value_node in node.value:
             mark = (key_node.start_mark.line, key_node.start_mark.column)
             if not isinstance(key_node, yaml.ScalarNode):
-                self._problem("a key must be a word", mark)
+                start = (node.start_mark.line, node.start_mark.column)
+                opened = isinstance(key_node, yaml.MappingNode) and mark == (start[0], start[1] + 1)  # {{
+                self._problem(*((EXPRESSION, start) if opened else ("a key must be a word", mark)))
                 continue
-            key = key_node.value
+            key = key_node.value  # as it is written, whatever it would mean: 2024.10, no, ~
+            if key_node.tag.removeprefix(_TAG) not in _WORDS:
+                self._tag(key_node, mark, path)
             if key_node.tag == _TAG + "merge":
                 self._problem("merge keys (<<) are not supported; write the keys out", mark)
                 continue
@@ -240,35 +283,42 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode, mark: tuple[int, int], path: Path_) -> Any:
         text: str = node.value
-        shown = "this" if _secretive(path) else text
         kind = node.tag.removeprefix(_TAG)
-        if kind == "str" or node.style:  # a style means quotes or a block: text as it stands
+        if kind not in _WORDS or (node.style and kind != "str"):
+            self._tag(node, mark, path)
             return text
-        if kind == "null":
-            return None
-        if kind == "bool":
-            if text in {"true", "false"}:
-                return text == "true"
-            truth = str(text.lower() in {"yes", "on", "true", "y"}).lower()
-            self._problem(
-                f"{shown} is a boolean in YAML: write {truth}, or '{shown}' in quotes if the word is meant", mark
-            )
-            return truth == "true"
-        if kind == "int" and _INTEGER.match(text):
-            return int(text) if len(text) < 30 else text
-        if kind == "float" and _FLOAT.match(text):
-            return float(text)
-        if kind in {"int", "float", "timestamp"}:
-            self._problem(
-                f"{shown} means something else in YAML ({kind}): put it in quotes, or write a plain number", mark
-            )
-            return text
-        self._problem(f"the tag !{kind} is not supported", mark)
-        return text
+        if node.style or (kind == "str" and self.document._starts_with("!", mark)):
+            return text  # in quotes, a block or with !!str: text as it stands
+        if kind in {"bool", "null"} and text in _CONSTANTS:
+            return _CONSTANTS[text]
+        number = read_number(text) if kind in {"int", "float", "str"} else None
+        if number is not None or kind == "str":
+            return text if number is None else number
+        self._problem(_other_meaning(kind, text, hidden=_secretive(path)), mark)
+        return text.lower() in _TRUE if kind == "bool" else text
+
+    def _tag(self, node: yaml.Node, mark: tuple[int, int], path: Path_) -> None:
+        tag = "!!" + node.tag.removeprefix(_TAG) if node.tag.startswith(_TAG) else node.tag
+        shown = "a tag (!)" if _secretive(path) else f"the tag {tag}"
+        self._problem(f"{shown} is not supported; put it in quotes if it belongs to the text", mark)
 
     def _problem(self, message: str, mark: tuple[int, int]) -> None:
         if len(self.document.problems) < MOST_PROBLEMS:
             self.document.problems.append(Problem(message, self.document._at(*mark)))
+
+
+def _other_meaning(kind: str, text: str, *, hidden: bool) -> str:
+    """Why a plain word is not taken, and how to write what was meant."""
+    shown = "this" if hidden else text
+    if kind in {"bool", "null"}:
+        meant, what = ("null", "null") if kind == "null" else (str(text.lower() in _TRUE).lower(), "a boolean")
+        return f"{shown} is {what} in YAML: write {meant}, or '{shown}' in quotes if the word is meant"
+    if kind == "timestamp":
+        return f"{shown} is a date in YAML: put it in quotes"
+    if kind in {"value", "merge"}:
+        return f"{shown} has a meaning of its own in YAML: put it in quotes"
+    plain = "a plain number" if hidden else plain_number(text) or "a plain number"
+    return f"{shown} is a number in a notation that is not read here: put it in quotes if a name is meant, or write {plain}"
 
 
 def build(model: type[M], document: Document, value: Any = None, at: Path_ = ()) -> M:

@@ -3,7 +3,7 @@
 A subset of Jinja2 that operators know: names, attributes, indexes, arithmetic, comparisons, `and or not in`, `a if b
 else c`, filters and tests. No statements, no function calls, no string or list multiplication, no powers: an expression
 can neither reach Python nor run for ever. A template that is wholly one `{{ expression }}` keeps its value's type;
-otherwise the pieces become text. What hosts answer is data: it is never parsed here.
+otherwise the pieces become text, by `text_of` alone. What hosts answer is data: it is never parsed here.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from jinja2 import nodes
 from jinja2.environment import TemplateExpression
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from orchestrator.errors import ExpressionError
 from orchestrator.filters import FILTERS
+from orchestrator.scalar import text_of
 
 Scope = Mapping[str, Any]
 
@@ -62,20 +64,21 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _environment() -> _Environment:
-    env = _Environment(undefined=jinja2.StrictUndefined, autoescape=False, finalize=_text_of, optimized=False)
-    kept = ("default", "length", "first", "last", "unique", "sort", "upper", "lower", "trim", "join", "round", "abs")
-    env.filters = {name: env.filters[name] for name in kept} | dict(FILTERS)
+    env = _Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        finalize=text_of,
+        optimized=False,
+        keep_trailing_newline=True,
+    )
+    kept = ("default", "length", "first", "last", "sort", "round", "abs")
+    env.filters = {name: env.filters[name] for name in kept} | dict(FILTERS) | {_TO_TEXT: text_of}
     env.tests = {name: env.tests[name] for name in ("defined", "undefined", "none", "number", "string", "in", "==")}
     env.globals = {}
     return env
 
 
-def _text_of(value: Any) -> Any:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value
-
-
+_TO_TEXT = "~"  # a filter that nobody can write
 _ENV = _environment()
 _FORBIDDEN: tuple[type[nodes.Node], ...] = (nodes.Call, nodes.Stmt, nodes.Pow)
 _ALLOWED_STATEMENTS = (nodes.Output,)
@@ -128,14 +131,39 @@ def template(text: str) -> Template:
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"an expression of {len(text)} characters is too long (at most {MAX_LENGTH})")
     try:
-        tree = _ENV.parse(text)
+        tree = _parsed(text)
         _check(tree, 0)
+        _check_numbers(text)
     except jinja2.TemplateSyntaxError as error:
         raise ExpressionError(f"not a valid expression: {error.message} in {text}") from None
     except (jinja2.TemplateError, RecursionError, SyntaxError, MemoryError, ValueError) as error:
         raise ExpressionError(f"not a valid expression: {_reason(error)} in {text}") from None
     names = frozenset(name.name for name in tree.find_all(nodes.Name))
-    return Template(text, names, _evaluator(tree, names))
+    return Template(text, names, _evaluator(_Texts().visit(tree), names))
+
+
+def _parsed(text: str) -> nodes.Template:
+    """Jinja makes each line end a plain one; a carriage return stays if Jinja does not see it."""
+    if "\r" not in text:
+        return _ENV.parse(text)
+    hidden = next(sign for sign in map(chr, range(0xE000, 0xF900)) if sign not in text)
+    tree = _ENV.parse(text.replace("\r", hidden))
+    for data in tree.find_all(nodes.TemplateData):
+        data.data = data.data.replace(hidden, "\r")
+    for const in tree.find_all(nodes.Const):
+        if isinstance(const.value, str):
+            const.value = const.value.replace(hidden, "\r")
+    return tree
+
+
+class _Texts(NodeTransformer):
+    """Has the pieces of `a ~ b` become text as all others do; Jinja writes True and None there."""
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802 - Jinja's name
+        """Each piece passes through `text_of`."""
+        self.generic_visit(node)
+        node.nodes = [nodes.Filter(piece, _TO_TEXT, [], [], None, None, lineno=node.lineno) for piece in node.nodes]
+        return node
 
 
 def _check(node: nodes.Node, depth: int) -> None:
@@ -143,6 +171,8 @@ def _check(node: nodes.Node, depth: int) -> None:
         raise SecurityError(f"nested more than {MAX_NESTING} levels")
     if isinstance(node, nodes.Call):
         raise SecurityError("function calls are not available; use filters (value | filter)")
+    if isinstance(node, nodes.Pos):
+        raise SecurityError("a + in front is not available; put a name in quotes")
     if isinstance(node, nodes.Const) and isinstance(node.value, float) and not math.isfinite(node.value):
         raise SecurityError("a number is too large")
     if isinstance(node, nodes.Filter | nodes.Test):
@@ -151,6 +181,21 @@ def _check(node: nodes.Node, depth: int) -> None:
         raise SecurityError("statements ({% %}) and ** are not available; only {{ expressions }} are")
     for child in node.iter_child_nodes():
         _check(child, depth + 1)
+
+
+def _check_numbers(text: str) -> None:
+    """A number that an expression would write otherwise may be meant as a name."""
+    for _line, kind, written in _ENV.lex(text):
+        if kind in {"integer", "float"} and written != (plain := str(_number_of(written))):
+            raise SecurityError(f"{written} is the number {plain} here: write that, or '{written}' if a name is meant")
+
+
+def _number_of(written: str) -> int | float:
+    plain = written.replace("_", "")
+    try:
+        return int(plain, 0)
+    except ValueError:
+        return float(plain)
 
 
 def _check_name(node: nodes.Filter | nodes.Test) -> None:
@@ -166,7 +211,9 @@ def _check_name(node: nodes.Filter | nodes.Test) -> None:
 def _evaluator(tree: nodes.Template, names: frozenset[str]) -> Callable[[Scope], Any]:
     if names & _SPECIAL:
         return _unknown(names & _SPECIAL)
-    whole = _whole_expression(tree)
+    whole, line_ends = _whole_expression(tree)
+    if line_ends:
+        return _with_line_ends(_evaluator(nodes.Template([nodes.Output([whole])]), names), line_ends)
     if isinstance(whole, nodes.Name):
         return _plain_name(whole.name)
 
@@ -181,12 +228,24 @@ def _evaluator(tree: nodes.Template, names: frozenset[str]) -> Callable[[Scope],
     return evaluate
 
 
-def _whole_expression(tree: nodes.Template) -> nodes.Node | None:
-    """The expression, if the text is one `{{ expression }}` and nothing else."""
-    if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output) and len(tree.body[0].nodes) == 1:
-        only = tree.body[0].nodes[0]
-        return None if isinstance(only, nodes.TemplateData) else only
-    return None
+def _whole_expression(tree: nodes.Template) -> tuple[nodes.Expr | None, str]:
+    """The expression, if the text is one `{{ expression }}` and nothing else but the line ends of a YAML block."""
+    if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output):
+        first, *rest = tree.body[0].nodes
+        line_ends = "".join(part.data if isinstance(part, nodes.TemplateData) else "{{" for part in rest)
+        if not isinstance(first, nodes.TemplateData) and not line_ends.strip("\n"):
+            return first, line_ends
+    return None, ""
+
+
+def _with_line_ends(evaluate: Callable[[Scope], Any], line_ends: str) -> Callable[[Scope], Any]:
+    """A text keeps the line ends of its block, as it would without an expression; what is no text has none."""
+
+    def evaluated(scope: Scope) -> Any:
+        value = evaluate(scope)
+        return value + line_ends if isinstance(value, str) else value
+
+    return evaluated
 
 
 def _compile_expression(expression: nodes.Node) -> Callable[[Scope], Any]:

@@ -1,6 +1,7 @@
 """Filters that make a procedure read like its prose: `rows | where('state', 'up') | column('users') | total`.
 
-All values in Dovecot's answers are text; the filters that count accept text that is a number. Pure functions.
+All values in Dovecot's answers are text; the filters that count accept text that is a number. A number that filters
+make has no spelling of its own; what becomes text does so by `text_of` alone. Pure functions.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import fnmatch
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from orchestrator.scalar import text_of
 
 Row = dict[str, Any]
 
@@ -68,11 +71,9 @@ _NONE = object()
 
 
 def number(value: Any) -> float | int:
-    """A number from text such as "17" or "2.5"; numbers stay as they are."""
-    if isinstance(value, bool):
-        return int(value)
+    """A number from text such as "17" or "2.5"; the text that a number was written as is left behind."""
     if isinstance(value, int | float):
-        return value
+        return +value
     text = str(value).strip()
     try:
         return int(text)
@@ -100,7 +101,27 @@ def largest(values: Iterable[Any]) -> float | int:
 
 def words(value: Any) -> list[str]:
     """The parts of Dovecot's lists such as "(1 2 3)" or of blank-separated text."""
-    return str(value).strip().removeprefix("(").removesuffix(")").split()
+    return text_of(value).strip().removeprefix("(").removesuffix(")").split()
+
+
+def join(values: Iterable[Any], separator: str = "") -> str:
+    """The values of a list as one text."""
+    return separator.join(map(text_of, _rows(values, "join")))
+
+
+def upper(value: Any) -> str:
+    """In upper case."""
+    return text_of(value).upper()
+
+
+def lower(value: Any) -> str:
+    """In lower case."""
+    return text_of(value).lower()
+
+
+def trim(value: Any) -> str:
+    """Without white space at both ends."""
+    return text_of(value).strip()
 
 
 def round_up(value: Any) -> int:
@@ -126,9 +147,8 @@ def _field(row: Any, key: str) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
+    """A value to compare: a column that is not there is as an empty one."""
+    return "" if value is None else str(value) if isinstance(value, list | tuple | dict) else text_of(value)
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
@@ -144,6 +164,10 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "min": smallest,
     "max": largest,
     "words": words,
+    "join": join,
+    "upper": upper,
+    "lower": lower,
+    "trim": trim,
     "round_up": round_up,
     "minus": minus,
     "unique": unique,

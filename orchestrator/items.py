@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ExpressionError, InputError, Place
 
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how Python reads a byte that is no UTF-8, so that its line is known
 MAX_LINE = 64 * 1024  # characters
 
 
@@ -66,12 +68,14 @@ def from_csv(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    number = 0
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             for number, line in enumerate(file, 1):
+                if bad := _NOT_UTF8.search(line):
+                    where = Place(str(path), number, bad.start() + 1)
+                    raise InputError.at(
+                        f"not UTF-8 text (byte 0x{ord(bad[0]) - 0xDC00:02x}); save the file as UTF-8", where
+                    )
                 yield number, line
-    except UnicodeDecodeError:
-        raise InputError.at("not UTF-8 text", Place(str(path), number + 1)) from None
     except OSError as error:
         raise InputError.at(f"cannot read the items: {error.strerror}", str(path)) from None

@@ -21,6 +21,7 @@ from orchestrator.expression import compile_value, names_in, truth
 from orchestrator.inventory import Host, Inventory, fold
 from orchestrator.outcome import Repeatability
 from orchestrator.playbook import Action, Batches, CsvSource, FileSource, Step, Verify, repeatability
+from orchestrator.scalar import text_of
 from orchestrator.source import Source
 from orchestrator.units import Share
 
@@ -336,16 +337,19 @@ def _within(plan: Plan, hosts: list[Host]) -> list[Host]:
 def _select(value: Any, inventory: Inventory, place: Place) -> list[Host]:
     if isinstance(value, Host):
         return [value]
-    if isinstance(value, list | tuple):
-        names = {host.name if isinstance(host, Host) else str(host) for host in value}
-        value = ",".join(names)
-        if not names:
-            return []
-    host = inventory.by_address(str(value))  # Dovecot names a user's backend by its address
+    try:
+        if isinstance(value, list | tuple):
+            value = ",".join({text_of(host) for host in value})
+            if not value:
+                return []
+        text = text_of(value).strip()  # a YAML block ends with a line end
+    except ValueError as error:
+        raise InputError.at(f"hosts cannot be read from this: {error}", place) from None
+    host = inventory.by_address(text)  # Dovecot names a user's backend by its address
     if host is not None:
         return [host]
     try:
-        return inventory.select(str(value))
+        return inventory.select(text)
     except InputError as error:
         found = error.problems[0]
         raise InputError([Problem(found.message, place, found.suggestion)]) from None
@@ -421,7 +425,10 @@ def _items(step: PlannedStep, plan: Plan, scope: Scope) -> Iterator[Any]:
 
 
 def _path(text: str, document: Document, scope: Scope) -> Path:
-    return document.folder / str(compile_value(text)(scope))
+    try:
+        return document.folder / text_of(compile_value(text)(scope))
+    except ValueError as error:
+        raise ExpressionError(f"the items' file is none: {error}") from None
 
 
 def _parameter_problem(step: PlannedStep, plan: Plan, error: ParameterError, number: int) -> Problem:

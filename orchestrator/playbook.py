@@ -6,13 +6,22 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from orchestrator.document import Strict, Suggested
 from orchestrator.dovecot import catalog
 from orchestrator.expression import is_template
 from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import Repeatability
+from orchestrator.scalar import text_of
 from orchestrator.units import Duration, Share, ShareField, parse_duration
 
 OnFailure = Literal["stop", "continue", "undo"]
@@ -63,7 +72,11 @@ TemplatedDuration = Annotated[
     BeforeValidator(_duration_or_template),
     WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
 ]
+Sentence = Annotated[str, AfterValidator(str.rstrip)]  # a YAML block ends with a line end
 Identifier = Annotated[str, BeforeValidator(_identifier)]
+
+
+_TEXTS = {"string", "host", "hosts", "list", "file"}  # types whose values are text, or made from text
 
 
 class Parameter(Strict):
@@ -77,6 +90,17 @@ class Parameter(Strict):
     min: float | None = Field(None, description="For numbers: the least value.")
     max: float | None = Field(None, description="For numbers: the greatest value.")
     choices: list[Any] | None = Field(None, description="The only values allowed.")
+
+    @field_validator("default", "choices", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        """As if they were given with -e: where text is wanted, a number is the text that it was written as."""
+        kind = info.data.get("type")
+        if kind not in _TEXTS or value is None:
+            return value
+        if isinstance(value, list) and (kind == "list" or info.field_name == "choices"):
+            return [part if isinstance(part, dict) else text_of(part) for part in value]
+        return text_of(value)
 
 
 class CsvSource(Strict):
@@ -196,7 +220,7 @@ class Requirement(Strict):
     """A condition without which the run is refused."""
 
     that: Condition = Field(description="An expression that must hold.")
-    message: str = Field(description="What is wrong when it does not, and what to do; may contain expressions.")
+    message: Sentence = Field(description="What is wrong when it does not, and what to do; may contain expressions.")
 
 
 def _requirements(value: Any) -> Any:
@@ -224,7 +248,9 @@ class Pause(Strict):
     """A wait, or a question to the operator."""
 
     for_: Duration | None = Field(None, alias="for", description="How long to wait.")
-    confirm: str | None = Field(None, description="What to ask; without a yes the run stops here and can be resumed.")
+    confirm: Sentence | None = Field(
+        None, description="What to ask; without a yes the run stops here and can be resumed."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Pause:

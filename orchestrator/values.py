@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from orchestrator.document import nearest
 from orchestrator.errors import InputError, Place, Problem
 from orchestrator.inventory import Host, Inventory
 from orchestrator.playbook import Parameter
+from orchestrator.scalar import text_of
 from orchestrator.source import Source
 from orchestrator.units import parse_duration
 
@@ -63,9 +65,15 @@ def _about(spec: Parameter) -> str:
     if spec.group:
         words.append(f"a host of {spec.group}")
     if spec.choices:
-        words.append("one of " + ", ".join(map(str, spec.choices)))
-    words.append("required" if spec.required else f"default {spec.default}")
+        words.append("one of " + ", ".join(map(_shown, spec.choices)))
+    words.append("required" if spec.required else f"default {_shown(spec.default)}")
     return "; ".join(words)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_shown, value))
+    return text_of(value) if isinstance(value, bool | int | float) else str(value)
 
 
 class _MissingError(Exception):
@@ -80,14 +88,21 @@ def _value(spec: Parameter, text: str | None, inventory: Inventory, folder: Path
     else:
         base, raw = Path.cwd(), text
     value = _typed(spec, raw, inventory, base)
-    if spec.choices and value not in spec.choices:
-        raise ValueError(f"{value!r} is none of {', '.join(map(str, spec.choices))}")
+    if spec.choices and not any(_is_choice(value, spec, choice, inventory, base) for choice in spec.choices):
+        raise ValueError(f"{raw!r} is none of {', '.join(map(_shown, spec.choices))}")
     if isinstance(value, int | float) and not isinstance(value, bool):
         if spec.min is not None and value < spec.min:
             raise ValueError(f"{value:g} is less than {spec.min:g}")
         if spec.max is not None and value > spec.max:
             raise ValueError(f"{value:g} is more than {spec.max:g}")
     return value
+
+
+def _is_choice(value: Any, spec: Parameter, choice: Any, inventory: Inventory, base: Path) -> bool:
+    """Whether a value is a choice, once that has the parameter's type too: of text the text, of durations the time."""
+    with suppress(ValueError, InputError):
+        return bool(value == _typed(spec, choice, inventory, base))
+    return False
 
 
 def _typed(spec: Parameter, raw: Any, inventory: Inventory, base: Path) -> Any:
@@ -102,17 +117,19 @@ def _typed(spec: Parameter, raw: Any, inventory: Inventory, base: Path) -> Any:
     if spec.type == "duration":
         return parse_duration(raw)
     if spec.type in {"host", "hosts"}:
-        hosts = _hosts(spec, str(raw), inventory)
+        hosts = _hosts(spec, text_of(raw), inventory)
         if spec.type == "hosts":
             return hosts
         if len(hosts) != 1:
             raise ValueError(f"{raw!r} names {len(hosts)} hosts, not one")
         return hosts[0]
     if spec.type == "list":
-        return list(raw) if isinstance(raw, list) else [part.strip() for part in str(raw).split(",") if part.strip()]
+        return (
+            list(raw) if isinstance(raw, list) else [part.strip() for part in text_of(raw).split(",") if part.strip()]
+        )
     if spec.type == "file":
-        return str((base / Path(str(raw)).expanduser()).resolve())
-    return str(raw)
+        return str((base / Path(text_of(raw)).expanduser()).resolve())
+    return text_of(raw)
 
 
 def _integer(raw: Any) -> int:

@@ -2,6 +2,7 @@
 
 A parameter that a real server answers by dying, or by doing something else, is refused here: control characters (2.3
 passes them on to the director, where they inject commands), missing mandatory parameters, wrong types, empty values.
+A number is sent as the text that it was written as, wherever a command takes text.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from orchestrator.document import nearest
 from orchestrator.dovecot.catalog import Command, Need, Parameter
 from orchestrator.dovecot.jsontext import dumps
+from orchestrator.scalar import Written, text_of
 
 Values = dict[str, Any]
 
@@ -110,24 +112,23 @@ def _check_for(name: str, spec: Parameter | None) -> Callable[[Any], Any]:
 def _boolean(name: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    if value in ("true", "false", 0, 1):  # wiki examples write 0; 2.3 reads everything but true as false, silently
+    # wiki examples write 0; 2.3 reads everything but true as false, silently
+    if isinstance(value, str | int) and value in ("true", "false", 0, 1):
         return value in ("true", 1)
     raise ParameterError(name, f"{name} must be true or false, not {value!r}")
 
 
 def _integer(name: str, value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
-        return value
+        return int(value)
     if isinstance(value, str) and _INTEGER.match(value):
         return int(value)
     raise ParameterError(name, f"{name} must be a whole number, not {value!r}")
 
 
 def _string(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return str(value)
+    if isinstance(value, bool | int | float):
+        return text_of(value)
     if not isinstance(value, str):
         raise ParameterError(name, f"{name} must be text, not {_kind(value)}")
     if _UNSENDABLE.search(value):
@@ -209,7 +210,7 @@ def _count(name: str, value: Any, least: int, most: int | None) -> str:
 def _any(name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_string(name, item) for item in value]
-    if isinstance(value, bool | int):
+    if isinstance(value, bool) or (isinstance(value, int) and not isinstance(value, Written) and abs(value) < 2**63):
         return value
     return _string(name, value)
 
@@ -250,7 +251,7 @@ def request_body(command: str, parameters: str, tag: str) -> bytes:
 def command_line(name: str, command: Command | None, values: Mapping[str, Any]) -> str:
     """The `doveadm` command line with the same meaning, for people."""
     if command is None or not command.doveadm:
-        shown = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items())
+        shown = (f"{key}={value if isinstance(value, str) else _json_text(value)}" for key, value in values.items())
         return shlex.join([name, *shown])
     words = ["doveadm", *command.doveadm.split()]
     positional: dict[int, list[str]] = {}
@@ -277,4 +278,9 @@ def _option(option: str, value: Any, texts: list[str]) -> list[str]:
 
 
 def _cli_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return text_of(value) if isinstance(value, bool | int | float) else str(value)
+
+
+def _json_text(value: Any) -> str:
+    texts = [str(item) if isinstance(item, Written) else item for item in value] if isinstance(value, list) else value
+    return str(texts) if isinstance(texts, Written) else json.dumps(texts)

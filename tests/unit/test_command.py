@@ -84,7 +84,7 @@ def test_booleans_are_sent_as_booleans(value: Any, sent: bool) -> None:
     assert checked("who", separateConnections=value)["separateConnections"] is sent
 
 
-@pytest.mark.parametrize("value", ["yes", "no", "True", "1", "0", "", 2, -1, 0.5, [True], None])
+@pytest.mark.parametrize("value", ["yes", "no", "True", "1", "0", "", 2, -1, 0.5, 1.0, [True], None])
 def test_other_booleans_are_refused(value: Any) -> None:
     """Anything that a host would misread as a boolean is refused."""
     assert "must be true or false" in refused("who", separateConnections=value)

@@ -90,7 +90,11 @@ def test_a_literal_secret_is_refused_and_not_shown(text: str) -> None:
         ("groups: [b1]", "config.yaml:1:9", "must be a mapping"),
         ("groups: {g: [b1]}", "config.yaml:1:13", "must be a mapping"),
         ("groups: {g: {hosts: {b1: {}}}}", "config.yaml:1:22", "the key 'address' is missing"),
-        ("groups: {g: {hosts: {b1: 5}}}", "config.yaml:1:26", "must be a mapping"),
+        (
+            "groups: {g: {hosts: {b1: 5}}}",
+            "config.yaml:1:26",
+            "an address must be text, not the number 5; put it in quotes",
+        ),
         ("groups: {g: {hosts: {b1: {address: b1, prot: 5}}}}", "config.yaml:1:40", "did you mean 'port'?"),
         ("groups: {g: {host: {b1: b1}}}", "config.yaml:1:14", "did you mean 'hosts'?"),
     ],

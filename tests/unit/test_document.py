@@ -80,20 +80,21 @@ def test_plain_words_are_what_they_look_like(text: str, value: Any) -> None:
         ("yes", "write true"),
         ("off", "write false"),
         ("TRUE", "write true"),
-        ("012", "012 means something else in YAML (int)"),
-        ("0x1f", "means something else in YAML (int)"),
-        ("1_000", "means something else in YAML (int)"),
-        ("1:30", "1:30 means something else in YAML (int)"),
-        ("1:30.5", "means something else in YAML (float)"),
-        (".inf", "means something else in YAML (float)"),
-        (".nan", "means something else in YAML (float)"),
-        ("2026-11-23", "means something else in YAML (timestamp)"),
-        ("2026-11-23 02:00:00", "means something else in YAML (timestamp)"),
-        ("!vault x", "the tag !!vault is not supported"),
+        ("012", "012 is a number in a notation that is not read here: put it in quotes"),
+        ("0x1f", "is a number in a notation that is not read here"),
+        ("1_000", "or write 1000"),
+        ("1:30", "is a number in a notation that is not read here"),
+        (".inf", "is a number in a notation that is not read here"),
+        ("2026-11-23", "2026-11-23 is a date in YAML: put it in quotes"),
+        ("2026-11-23 02:00:00", "is a date in YAML"),
+        ("NULL", "NULL is null in YAML: write null, or 'NULL' in quotes"),
+        ("!vault x", "the tag !vault is not supported"),
         ("!!python/object:os.system x", "is not supported"),
         ("!!binary aGk=", "is not supported"),
-        ("!!set x", "is not supported"),
-        ("=", "is not supported"),
+        ("!!set x", "the tag !!set is not supported"),
+        ("!vault 'x'", "the tag !vault is not supported"),
+        ("!vault |\n  x", "the tag !vault is not supported"),
+        ("=", "= has a meaning of its own in YAML"),
     ],
 )
 def test_surprises_are_errors(word: str, message: str) -> None:
@@ -117,7 +118,10 @@ def test_tags_on_collections_are_errors(text: str) -> None:
         ("anything:\n  - {a: 1, 'a': 2}", "the key 'a' is given twice", (2, 12)),
         ("inner: &x {port: 1}\nanything:\n  <<: *x", "merge keys (<<) are not supported", (3, 3)),
         ("anything: {[1]: 2}", "a key must be a word", (1, 12)),
-        ("anything: {{a: 1}: 2}", "a key must be a word", (1, 12)),
+        ("anything:\n  ? {a: 1}\n  : 2", "a key must be a word", (2, 5)),
+        ("anything: {!vault a: 1}", "the tag !vault is not supported", (1, 12)),
+        ("anything: {{ u }}", 'an expression stands in quotes: "{{ ... }}"', (1, 11)),
+        ("anything:\n  - x\n  - [{{ a == 'b' }}]", 'an expression stands in quotes: "{{ ... }}"', (3, 6)),
     ],
 )
 def test_keys_are_words_and_unique(text: str, message: str, place: tuple[int, int]) -> None:
@@ -169,15 +173,24 @@ def test_aliases_may_not_multiply() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"a: \xff\n", "not UTF-8 text (byte 3)"), (b"a: b\n\xc3", "not UTF-8 text (byte 5)")],
+    ("content", "message", "shown"),
+    [
+        (b"a: \xff\n", ":1:4: not UTF-8 text (byte 0xff); save the file as UTF-8", "a: \ufffd"),
+        (b"a: b\n\xc3", ":2:1: not UTF-8 text (byte 0xc3)", "\ufffd"),
+        (b"a: b\r\nname: M\xfcller\r\nc: d", ":2:8: not UTF-8 text (byte 0xfc)", "name: M\ufffdller"),
+        ("a: äöü\nb: ".encode() + b"\xe4", ":2:4: not UTF-8 text (byte 0xe4)", "b: \ufffd"),
+        ("a: b".encode("utf-16"), ":1:1: not UTF-8 text (byte 0xff)", ""),
+        (b"a: b\npassword: hunter2\xfc", ":2:18: not UTF-8 text (byte 0xfc)", ""),
+    ],
 )
-def test_bad_utf8_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    """A file that is not UTF-8 is refused with the place of the first bad byte."""
+def test_bad_utf8_is_refused(tmp_path: Path, content: bytes, message: str, shown: str) -> None:
+    """A file that is not UTF-8 is refused with the line and column of the first bad byte, and no secret is shown."""
     (tmp_path / "a.yaml").write_bytes(content)
     with pytest.raises(InputError) as caught:
         load(tmp_path / "a.yaml")
     assert message in caught.value.message
+    assert shown in caught.value.message
+    assert "hunter2" not in caught.value.message
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

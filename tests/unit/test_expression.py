@@ -60,7 +60,6 @@ def value(text: str) -> Any:
         ("{{ -n }}", -7),
         ("{{ -n + 1 }}", -6),
         ("{{ -5 }}", -5),
-        ("{{ +5 }}", 5),
         ("{{ - 5 }}", -5),
         ("{{-5}}", 5),
         ("{{- -5 }}", -5),
@@ -113,11 +112,83 @@ def test_an_expression_alone_keeps_its_type(text: str, expected: Any) -> None:
         ("{{ word }}-{{ n + 1 }}", "abc-8"),
         ("no expression", "no expression"),
         ("{{ item.evil }} stays", "{{ 7 * 7 }} stays"),
+        ("{{ 'x' ~ flag ~ n }}", "xtrue7"),
+        ("{{ [word, flag, n] | join('-') }}", "abc-true-7"),
+        ("{{ flag | upper }}{{ flag | lower }}{{ flag | trim }}", "TRUEtruetrue"),
+        ("on {{ backend }}", "on b1"),
     ],
 )
 def test_expressions_in_a_text_become_text(text: str, expected: str) -> None:
     """Pieces of a longer text are put together as text, with booleans as they are written in playbooks."""
     assert value(text) == expected
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "nothing",
+        "empty",
+        "rows",
+        "item",
+        "thing",
+        "(1, 2)",
+        "nothing ~ ''",
+        "'' ~ empty",
+        "[nothing] | join",
+        "[rows] | join",
+        "nothing | trim",
+    ],
+)
+def test_only_scalars_become_a_piece_of_a_text(piece: str) -> None:
+    """Nothing, lists, rows and answers are an error within a text, where they would be written as Python writes them."""
+    with pytest.raises(ExpressionError, match="cannot become text"):
+        value(f"x{{{{ {piece} }}}}")
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\n\n\n", " \n", "\r\n", "\r", "\t\n", "\n "])
+@pytest.mark.parametrize("text", ["Subject: abc\n\nbody", "abc", "a\r\nabc\rb"])
+def test_a_text_keeps_its_line_ends(text: str, end: str) -> None:
+    """Line ends within a text and at its end are the same with an expression in it and without."""
+    assert value(text.replace("abc", "{{ word }}") + end) == text + end
+    assert value(text.replace("abc", "{{ 'abc' }}") + end) == text + end
+    assert value(f"{{{{ word }}}}{text}{end}") == "abc" + text + end
+
+
+def test_line_ends_in_an_expression_are_kept() -> None:
+    """Line ends of a text within an expression are kept as well."""
+    assert value("{{ 'a\r\nb\rc\n' }}") == "a\r\nb\rc\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ n }}\n\n", 7),
+        ("{{ flag }}\n", True),
+        ("{{ empty }}\n", []),
+        ("{{ nothing }}\n", None),
+        ("{{ n > 3 }}\n", True),
+    ],
+)
+def test_an_expression_in_a_block_keeps_its_type(text: str, expected: Any) -> None:
+    """A condition, list or number may be written in a YAML block, whose line end is no part of it."""
+    assert value(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ 2024.10 }}", "2024.10 is the number 2024.1 here: write that, or '2024.10' if a name is meant"),
+        ("{{ n | default(1e3) }}", "1e3 is the number 1000.0 here"),
+        ("x{{ 0x1f }}", "0x1f is the number 31 here"),
+        ("{{ 1_000 }}", "1_000 is the number 1000 here"),
+        ("{{ +491711234567 }}", "a + in front is not available; put a name in quotes"),
+    ],
+)
+def test_a_number_that_may_be_a_name_is_refused_in_an_expression(text: str, message: str) -> None:
+    """A number that an expression would write otherwise is an error that says to put a name in quotes."""
+    with pytest.raises(ExpressionError) as caught:
+        template(text)
+    assert message in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,9 @@ def test_lines_are_items(tmp_path: Path, content: bytes, items: list[str]) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"u1\nu2\n\xff\n", "not UTF-8 text"),
+        (b"u1\nu2\n\xff\n", "items:3:1: not UTF-8 text (byte 0xff); save the file as UTF-8"),
+        (b"jane\r\nj\xfcrgen\r\njoe\r\n", "items:2:2: not UTF-8 text (byte 0xfc)"),
+        (b"jane\n" * 50_000 + "jör".encode() + b"\xe4", "items:50001:4: not UTF-8 text (byte 0xe4)"),
         (b"u1\n" + b"x" * (MAX_LINE + 1), "items:2:1: this line is too long"),
     ],
 )
@@ -105,7 +107,7 @@ def test_csv_records_have_columns(tmp_path: Path, content: bytes, records: list[
         (b"user,host\nu1,b1\nu2,b2,x\n", ":3:1: 3 fields, but the header has 2"),
         (b'user\n"u1\n', "not valid CSV"),
         (b'user\n"u1"x\n', ":2:1: not valid CSV"),
-        (b"user\nu1\n\xff\n", "not UTF-8 text"),
+        (b"user\nu1\nu\xff\n", ":3:2: not UTF-8 text (byte 0xff)"),
         (b"user\n" + b"x" * 200_000 + b"\n", ":2:1: not valid CSV"),
     ],
 )

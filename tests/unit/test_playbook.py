@@ -253,6 +253,21 @@ def test_a_mistake_in_a_step_is_told_with_its_place(line: str, column: int, mess
             "a required parameter has no default",
         ),
         ("name: P\nparameters: {a: {type: int, default: 1}}\nsteps: [{name: S, pause: 1s}]", "2:24", "must be one of"),
+        (
+            "name: P\nparameters: {a: {default: {b: 1}}}\nsteps: [{name: S, pause: 1s}]",
+            "2:27",
+            "a mapping cannot become text",
+        ),
+        (
+            "name: P\nparameters: {a: {default: [b]}}\nsteps: [{name: S, pause: 1s}]",
+            "2:27",
+            "a list cannot become text",
+        ),
+        (
+            "name: P\nparameters: {a: {default: b, choices: [b, ~]}}\nsteps: [{name: S, pause: 1s}]",
+            "2:39",
+            "nothing (null) cannot become text",
+        ),
         ("name: P\nsteps: [{name: S, pause: no}]", "2:26", "no is a boolean in YAML"),
         (
             "name: P\nsteps: [{name: S, pause: 1s}]\nfinally: [{name: F, command: who}]",
