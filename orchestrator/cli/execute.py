@@ -27,6 +27,7 @@ from orchestrator.cli.app import App, is_terminal, message, print_json
 from orchestrator.document import parse
 from orchestrator.errors import JournalError, RefusedError
 from orchestrator.inventory import Inventory, fold
+from orchestrator.items import Lists
 from orchestrator.journal.create import Header, create
 from orchestrator.journal.lock import RunLock, holder, lock_path
 from orchestrator.journal.run_file import RunFile
@@ -70,8 +71,9 @@ def make_plan(app: App, source: Source, given: Mapping[str, str], limit: str | N
     """A plan, and what its run file will say of it."""
     allow_open_files()
     inventory = app.inventory
-    values = given_values(source, given, inventory)
-    plan = build_plan(source, inventory, values, limit=limit)
+    lists = Lists()
+    values = given_values(source, given, inventory, lists)
+    plan = build_plan(source, inventory, values, limit=limit, lists=lists)
     kept = {name: _kept(source, name, text, values[name]) for name, text in given.items()}
     run_id = app.store.new_id(source.playbook.name)
     return plan, Header(run_id, time.time_ns() // 1_000_000, kept, str(app.config.path), limit or "")
@@ -84,7 +86,7 @@ def planned_so_far(count: int) -> None:
 
 def _kept(source: Source, name: str, text: str, value: Any) -> str:
     """A parameter's text as it can be read again from another directory."""
-    return str(value) if source.playbook.parameters[name].type == "file" else text
+    return str(value) if source.playbook.parameters[name].type in {"file", "users"} else text
 
 
 def allow_open_files() -> None:
