@@ -559,6 +559,8 @@ class Digest:
             self._hash.update(f"\0{host.name} {host.endpoint.url}".encode())
         for name, value in sorted(plan.values.items()):
             self._hash.update(f"\0{name}={value}".encode())
+        for path, content in sorted(plan.lists.contents.items()):
+            self._hash.update(f"\0{path} {len(content)} ".encode() + content)
 
     def add(self, step: PlannedStep, draft: Draft) -> None:
         """Take an operation into the fingerprint."""

@@ -131,8 +131,9 @@ def plan_again(app: App, file: RunFile) -> Plan:
             f"the fleet has changed since run {file.run_id} was planned: {'; '.join(differences[:5])}",
             hint="plan again, or give the configuration that it was planned with (-c)",
         )
-    values = given_values(source, file.given, inventory)
-    return build_plan(source, inventory, values, limit=file.meta["limit"] or None)
+    lists = Lists(file.lists())
+    values = given_values(source, file.given, inventory, lists)
+    return build_plan(source, inventory, values, limit=file.meta["limit"] or None, lists=lists)
 
 
 def _differences(file: RunFile, inventory: Inventory) -> Iterator[str]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,6 +136,46 @@ def test_a_host_in_a_csv_file_is_told_at_its_line(cli: CommandLine, listed: Call
     )
     assert result.code == 2
     assert "list:3:1: column 'to': no host, group or tag is called 'b3'" in result.err
+
+
+def test_what_was_reviewed_is_what_is_applied(site: Callable[..., Any], tmp_path: Path) -> None:
+    """A saved plan moves who stood in the file when it was made, whatever became of the file since."""
+    here = site(users=12)
+    path = tmp_path / "moves.csv"
+    path.write_text(
+        f"user;backend\nuser001;{here.fleet.fleet.hosts['b1'].address}\nuser001;{here.fleet.fleet.hosts['b2'].address}\n"
+    )
+    assert here.cli("plan", "move-users", "-e", f"moves={path}", "-o", "saved.plan").code == 0
+    path.unlink()
+    here.cli("apply", "saved.plan", "--yes")
+    moved = [request for request in here.fleet.requests if request.command == "directorMove"]
+    assert {request.parameters["user"] for request in moved} == {"user001"}
+
+
+def test_two_lists_make_two_digests(cli: CommandLine, listed: Callable[[bytes], str]) -> None:
+    """Plans for different files differ in their digest, also when only late steps use the file."""
+    digests = [
+        cli("plan", "move-users", "-e", f"moves={listed(content)}", "--format", "json").json()[0]["digest"]
+        for content in (b"user,backend\nu1,127.0.0.11\n", b"user,backend\nu2,127.0.0.11\n")
+    ]
+    assert digests[0] != digests[1]
+
+
+def test_a_run_from_standard_input_is_resumable(site: Callable[..., Any]) -> None:
+    """A run whose list came by a pipe is gone on with when the pipe is gone: late steps have the same names."""
+    here = site(users=12, faults=("command=kick,first=1,exit=64",))
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "run", here.cli.playbook(KICK), "-e", "users=-", "--yes"],
+        input=b"user001\nuser002\n",
+        env=here.cli.environment,
+        cwd=here.cli.folder,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert here.cli("retry").code == 0
+    kicks = [(line["step"], line["parameters"]["mask"]) for line in here.cli.exported() if line["command"] == "kick"]
+    assert kicks == [(step, [user]) for step in ("2", "3") for user in ("user001", "user002")]
 
 
 @pytest.mark.parametrize("how", ["users=-", "users=/dev/stdin"])
