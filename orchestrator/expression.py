@@ -313,6 +313,43 @@ def names_in(value: Any) -> frozenset[str]:
     return frozenset()
 
 
+def members_in(value: Any, name: str) -> frozenset[str]:
+    """What the templates within a value (text, list, mapping) read of a name: `user` of `{{ item.user }}`.
+
+    What they can do without, by `default` or `is defined`, is left out.
+
+    Raises:
+        ExpressionError: one of them is not valid.
+    """
+    if is_template(value):
+        return _members(value, name) if name in template(value).names else frozenset()
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return frozenset().union(*(members_in(part, name) for part in value))
+    return frozenset()
+
+
+@lru_cache(maxsize=1024)
+def _members(text: str, name: str) -> frozenset[str]:
+    tree = _ENV.parse(text)
+    spared = {
+        id(node.node)
+        for kind in (nodes.Filter, nodes.Test)
+        for node in tree.find_all(kind)
+        if node.name in {"default", "defined", "undefined"}
+    }
+    read: list[tuple[nodes.Expr, nodes.Node, Any]] = [
+        (node, node.node, node.attr) for node in tree.find_all(nodes.Getattr)
+    ]
+    read += [(node, node.node, getattr(node.arg, "value", None)) for node in tree.find_all(nodes.Getitem)]
+    return frozenset(
+        key
+        for node, owner, key in read
+        if isinstance(owner, nodes.Name) and owner.name == name and isinstance(key, str) and id(node) not in spared
+    )
+
+
 def compile_value(value: Any) -> Callable[[Scope], Any]:
     """A function from a scope to the value with all its templates evaluated; cheap to call a million times."""
     if is_template(value):

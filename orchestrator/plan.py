@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from orchestrator import items
-from orchestrator.document import Document
+from orchestrator.document import nearest
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import ParameterError, checker, encode_parameters
 from orchestrator.errors import ExpressionError, InputError, Place, Problem, RefusedError
-from orchestrator.expression import compile_value, names_in, truth
+from orchestrator.expression import compile_value, members_in, names_in, truth
 from orchestrator.inventory import Host, Inventory, fold
+from orchestrator.items import ItemList, Lists
 from orchestrator.outcome import Repeatability
 from orchestrator.playbook import Action, Batches, CsvSource, FileSource, Step, Verify, repeatability
 from orchestrator.scalar import text_of
@@ -123,6 +123,8 @@ class Plan:
         values: of the playbook's parameters.
         steps: in the order of running: steps with their verifies, then undo steps (last first), then finally.
         limited: the only hosts that may be used, or None for all.
+        lists: the files that its steps take items from.
+        warnings: what a reviewer should know of these, a sentence each.
     """
 
     source: Source
@@ -130,6 +132,8 @@ class Plan:
     values: Mapping[str, Any]
     steps: tuple[PlannedStep, ...]
     limited: frozenset[str] | None = None
+    lists: Lists = field(default_factory=Lists)
+    warnings: tuple[str, ...] = ()
 
     def of(self, *roles: Role) -> list[PlannedStep]:
         """The steps of some roles, in order."""
@@ -146,7 +150,14 @@ class Plan:
         return any(step.effect is not Repeatability.READ for step in self.of("step", "finally"))
 
 
-def build_plan(source: Source, inventory: Inventory, values: Mapping[str, Any], *, limit: str | None = None) -> Plan:
+def build_plan(
+    source: Source,
+    inventory: Inventory,
+    values: Mapping[str, Any],
+    *,
+    limit: str | None = None,
+    lists: Lists | None = None,
+) -> Plan:
     """Lay out the steps of a playbook.
 
     Args:
@@ -154,18 +165,80 @@ def build_plan(source: Source, inventory: Inventory, values: Mapping[str, Any], 
         inventory: the fleet.
         values: of the playbook's parameters.
         limit: a selection outside of which nothing is sent.
+        lists: reads the files of `for_each`; those that `values` were read with.
 
     Raises:
-        InputError: a selection that names no host.
+        InputError: a selection that names no host, or a file of items that cannot be used.
         RefusedError: a step would change a protected host.
     """
     limited = frozenset(host.name for host in inventory.select(limit)) if limit else None
-    blank = Plan(source, inventory, values, (), limited)
+    blank = Plan(source, inventory, values, (), limited, lists or Lists())
     plan = replace(blank, steps=tuple(_Layout(blank).planned()))
     for step in plan.steps:
         if step.action and not (names_in(step.action.hosts) - set(plan.scope(step))):
             hosts_of(step, plan, plan.scope(step))
-    return plan
+    return replace(plan, warnings=tuple(dict.fromkeys(_warnings(plan))))
+
+
+def _warnings(plan: Plan) -> Iterator[str]:
+    """Read each file of items, also of steps whose requests are known later, and say what is odd about it."""
+    looked_at = set()  # the steps of batches stand in the plan once for each batch
+    for step in plan.steps:
+        scope = plan.scope(step)
+        source = step.step.for_each
+        if source is None or step.action is not step.step or skipped_now(step, scope):
+            continue
+        if _names_of_items(source) <= set(scope):
+            try:
+                found = _for_each(step, plan, scope)
+            except ExpressionError as error:
+                raise _of_step(step, error) from None
+            if isinstance(found, ItemList) and (step.path, found.source) not in looked_at:
+                looked_at.add((step.path, found.source))
+                yield from _warnings_of(step, plan, found)
+
+
+def _warnings_of(step: PlannedStep, plan: Plan, found: ItemList) -> Iterator[str]:
+    _check_columns(step, plan, found)
+    yield from found.warnings
+    if not found.count:
+        yield f"{found.source} has no items: step {step.key} ({step.name}) sends 0 requests"
+    if not found.checked:
+        yield from _patterns(step, found)
+
+
+def _check_columns(step: PlannedStep, plan: Plan, found: ItemList) -> None:
+    action = step.step
+    read = members_in([action.hosts, action.parameters, action.when], "item")
+    if read and not found.columns:
+        place = plan.source.document.place((*step.path, "for_each"))
+        words = f"the lines of a file have no columns, and the step reads item.{min(read)}"
+        raise InputError.at(words, place, hint="columns are those of for_each: {csv: FILE}")
+    missing = sorted(read - set(found.columns))
+    if missing:
+        words = (
+            f"no column {', '.join(map(repr, missing))}, which step {step.key} ({step.name}) reads; the columns are "
+        )
+        words += ", ".join(map(repr, found.columns))
+        folded = {column.lower().strip(): column for column in found.columns}
+        raise InputError.at(
+            words,
+            found.place(found.header),
+            suggestion=folded.get(missing[0].lower(), "") or nearest(missing[0], found.columns),
+            hint="columns are divided by commas, semicolons or tabs, and capitals count",
+        )
+
+
+def _patterns(step: PlannedStep, found: ItemList) -> Iterator[str]:
+    """A warning of items that a step sends as masks, and that mean more than one user there."""
+    entry = catalog.find(step.command)
+    for name, spec in entry.parameters.items() if entry else ():
+        written = step.step.parameters.get(name)
+        if spec.format in {"mask", "pattern"} and "item" in names_in(written):
+            columns = members_in(written, "item") & set(found.columns)
+            for column in columns or {""}:
+                values = ((line, item[column] if column else item) for line, item in found.numbered())
+                yield from items.wide_masks(found.source, values, addresses=spec.format == "mask")
 
 
 class _Layout:
@@ -370,7 +443,11 @@ def expand(step: PlannedStep, plan: Plan, scope: Scope) -> Iterator[Draft]:
     try:
         yield from _expand(step, plan, scope)
     except ExpressionError as error:
-        raise ExpressionError(f"step {step.key} ({step.name}): {error.message}", hint=error.hint) from None
+        raise _of_step(step, error) from None
+
+
+def _of_step(step: PlannedStep, error: ExpressionError) -> ExpressionError:
+    return ExpressionError(f"step {step.key} ({step.name}): {error.message}", hint=error.hint)
 
 
 def _expand(step: PlannedStep, plan: Plan, scope: Scope) -> Iterator[Draft]:
@@ -384,11 +461,18 @@ def _expand(step: PlannedStep, plan: Plan, scope: Scope) -> Iterator[Draft]:
     per_host = "host" in names_in(action.parameters)
     problems: list[Problem] = []
     local = dict(scope)
-    for number, item in enumerate(_items(step, plan, scope), 1):
+    origin, numbered = _items(step, plan, scope)
+    for number, item in numbered:
         local["item"] = item
         encoded = ""
+        if len(problems) >= MAX_PROBLEMS:
+            raise InputError(problems)
         if per_item:
-            hosts = hosts_of(step, plan, local)
+            try:
+                hosts = hosts_of(step, plan, local)
+            except InputError as error:
+                problems.append(_item_problem(step, error.problems[0], action.hosts, origin, number))
+                continue
         for host in hosts:
             local["host"] = host
             skipped = condition is not None and not condition(local)
@@ -396,9 +480,7 @@ def _expand(step: PlannedStep, plan: Plan, scope: Scope) -> Iterator[Draft]:
                 if per_host or not encoded:
                     encoded = encode_parameters(check(parameters(local)))
             except ParameterError as error:
-                problems.append(_parameter_problem(step, plan, error, number))
-                if len(problems) >= MAX_PROBLEMS:
-                    raise InputError(problems) from None
+                problems.append(_parameter_problem(step, plan, error, origin, number))
                 break
             if not problems:
                 yield Draft(host.name, encoded, skipped)
@@ -413,29 +495,52 @@ def _item_condition(step: PlannedStep) -> Callable[[Scope], bool] | None:
     return lambda scope: truth(evaluate(scope))
 
 
-def _items(step: PlannedStep, plan: Plan, scope: Scope) -> Iterator[Any]:
-    source = step.step.for_each if step.action is step.step else None
-    if source is None:
-        return iter([None])
+def _items(step: PlannedStep, plan: Plan, scope: Scope) -> tuple[ItemList | None, Iterator[tuple[int, Any]]]:
+    """The file that a step's items come from, if it is one, and the items, each with its line there or its number."""
+    if step.step.for_each is None or step.action is not step.step:
+        return None, iter([(1, None)])
+    value = _for_each(step, plan, scope)
+    if isinstance(value, ItemList):
+        return value, value.numbered()
+    return None, enumerate(items.from_value(value), 1)
+
+
+def _for_each(step: PlannedStep, plan: Plan, scope: Scope) -> Any:
+    source = step.step.for_each
     if isinstance(source, FileSource):
-        return items.from_lines(_path(source.file, plan.source.document, scope))
+        value = compile_value(source.file)(scope)
+        return value if isinstance(value, ItemList) else plan.lists.lines(_path(value, plan))
     if isinstance(source, CsvSource):
-        return items.from_csv(_path(source.csv, plan.source.document, scope))
-    return items.from_value(compile_value(source)(scope))
+        return plan.lists.table(_path(compile_value(source.csv)(scope), plan))
+    return compile_value(source)(scope)
 
 
-def _path(text: str, document: Document, scope: Scope) -> Path:
+def _path(value: Any, plan: Plan) -> str:
     try:
-        return document.folder / text_of(compile_value(text)(scope))
+        return str(plan.source.document.folder / text_of(value))
     except ValueError as error:
         raise ExpressionError(f"the items' file is none: {error}") from None
 
 
-def _parameter_problem(step: PlannedStep, plan: Plan, error: ParameterError, number: int) -> Problem:
-    where = plan.source.document.place((*step.path, "parameters", error.parameter))
+def _parameter_problem(
+    step: PlannedStep, plan: Plan, error: ParameterError, origin: ItemList | None, number: int
+) -> Problem:
+    assert step.action is not None  # noqa: S101
+    written = step.action.parameters.get(error.parameter)
+    where = (*step.path, "parameters", error.parameter)
+    problem = Problem(str(error), plan.source.document.place(where), error.suggestion)
+    return _item_problem(step, problem, written, origin, number)
+
+
+def _item_problem(step: PlannedStep, found: Problem, written: Any, origin: ItemList | None, number: int) -> Problem:
+    """What is wrong with an item: at its line of the file that it comes from, or at the step, with its number."""
+    if origin is not None:
+        columns = ", ".join(map(repr, sorted(members_in(written, "item"))))
+        words = f"{f'column {columns}: ' if columns else ''}{found.message} (step {step.key}, {step.name})"
+        return Problem(words, origin.place(number), found.suggestion)
     has_items = step.step.for_each is not None and step.action is step.step
     prefix = f"item {number}: " if has_items and not isinstance(step.step.for_each, list) else ""
-    return Problem(f"{prefix}{error}", where, error.suggestion)
+    return replace(found, message=f"{prefix}{found.message}")
 
 
 def known_now(step: PlannedStep, scope: Mapping[str, Any]) -> bool:
@@ -461,6 +566,8 @@ class Digest:
             self._hash.update(f"\0{host.name} {host.endpoint.url}".encode())
         for name, value in sorted(plan.values.items()):
             self._hash.update(f"\0{name}={value}".encode())
+        for path, content in sorted(plan.lists.contents.items()):
+            self._hash.update(f"\0{path} {len(content)} ".encode() + content)
 
     def add(self, step: PlannedStep, draft: Draft) -> None:
         """Take an operation into the fingerprint."""

@@ -25,7 +25,7 @@ from orchestrator.scalar import text_of
 from orchestrator.units import Duration, Share, ShareField, parse_duration
 
 OnFailure = Literal["stop", "continue", "undo"]
-ParameterType = Literal["string", "integer", "number", "boolean", "duration", "host", "hosts", "list", "file"]
+ParameterType = Literal["string", "integer", "number", "boolean", "duration", "host", "hosts", "list", "file", "users"]
 
 _WORDS = {"and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "self", "loop"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -87,8 +87,13 @@ class Parameter(Strict):
     default: Any = Field(None, description="The value when none is given.")
     help: str = Field("", description="One line for the operator.")
     group: str | None = Field(None, description="For host and hosts: the group that they must belong to.")
-    min: float | None = Field(None, description="For numbers: the least value.")
-    max: float | None = Field(None, description="For numbers: the greatest value.")
+    min: float | None = Field(
+        None, description="For numbers: the least value. For users: how many there must be (default 1)."
+    )
+    max: float | None = Field(None, description="For numbers: the greatest value. For users: how many there may be.")
+    patterns: bool = Field(
+        default=False, description="For users: whether lines may be patterns (*, ?) and addresses, as masks are."
+    )
     choices: list[Any] | None = Field(None, description="The only values allowed.")
 
     @field_validator("default", "choices", mode="before")

@@ -11,19 +11,24 @@ from typing import Any
 from orchestrator.document import nearest
 from orchestrator.errors import InputError, Place, Problem
 from orchestrator.inventory import Host, Inventory
+from orchestrator.items import STDIN, ItemList, Lists
 from orchestrator.playbook import Parameter
 from orchestrator.scalar import text_of
 from orchestrator.source import Source
 from orchestrator.units import parse_duration
+from orchestrator.user import expand
 
 
-def given_values(source: Source, given: Mapping[str, str], inventory: Inventory) -> dict[str, Any]:
+def given_values(
+    source: Source, given: Mapping[str, str], inventory: Inventory, lists: Lists | None = None
+) -> dict[str, Any]:
     """The values of all parameters: those given, and defaults for the rest.
 
     Args:
         source: the playbook.
         given: name -> text, from -e.
         inventory: for parameters that name hosts.
+        lists: reads the files of users; the plan's own.
 
     Raises:
         InputError: unknown names, missing or unsuitable values, all at once.
@@ -35,19 +40,28 @@ def given_values(source: Source, given: Mapping[str, str], inventory: Inventory)
         if name not in parameters
     ]
     values: dict[str, Any] = {}
+    lists = lists or Lists()
+    bad_lists: list[InputError] = []
     for name, spec in parameters.items():
         try:
             values[name] = _value(spec, given.get(name), inventory, source.document.folder)
+            if spec.type == "users":
+                values[name] = _users(name, spec, values[name], lists)
         except _MissingError:
             problems.append(
                 Problem(f"-e {name}=... is missing: {spec.help or spec.type}", Place(source.document.source))
             )
+        except _ListError as error:
+            bad_lists.append(error)
         except (ValueError, InputError) as error:
             words = error.problems[0].message if isinstance(error, InputError) else str(error)
             suggestion = error.problems[0].suggestion if isinstance(error, InputError) else ""
             problems.append(Problem(f"-e {name}: {words}", Place(source.document.source), suggestion))
+    of_lists = [problem for error in bad_lists for problem in error.problems]
     if problems:
-        raise InputError(problems, hint=usage(source))
+        raise InputError([*problems, *of_lists], hint=usage(source))
+    if bad_lists:
+        raise InputError(of_lists, hint="; ".join(error.hint for error in bad_lists if error.hint))
     return values
 
 
@@ -78,6 +92,26 @@ def _shown(value: Any) -> str:
 
 class _MissingError(Exception):
     """A required parameter has no value."""
+
+
+class _ListError(InputError):
+    """What is wrong within a list has its own place."""
+
+
+def _users(name: str, spec: Parameter, path: str, lists: Lists) -> ItemList:
+    try:
+        users = lists.users(path, masks=spec.patterns)
+    except InputError as error:
+        raise _ListError(error.problems, hint=error.hint) from None
+    least = 1 if spec.min is None else spec.min
+    if len(users) < least:
+        few = f"{len(users)} names, and at least {least:g} are needed" if len(users) else "has no names"
+        raise _ListError([Problem(f"{few} (-e {name})", Place(users.source))])
+    if spec.max is not None and len(users) > spec.max:
+        raise _ListError(
+            [Problem(f"{len(users)} names, and at most {spec.max:g} are allowed (-e {name})", Place(users.source))]
+        )
+    return users
 
 
 def _value(spec: Parameter, text: str | None, inventory: Inventory, folder: Path) -> Any:
@@ -127,8 +161,8 @@ def _typed(spec: Parameter, raw: Any, inventory: Inventory, base: Path) -> Any:
         return (
             list(raw) if isinstance(raw, list) else [part.strip() for part in text_of(raw).split(",") if part.strip()]
         )
-    if spec.type == "file":
-        return str((base / Path(text_of(raw)).expanduser()).resolve())
+    if spec.type in {"file", "users"}:
+        return STDIN if raw == "-" else str(base.absolute() / expand(text_of(raw)))
     return text_of(raw)
 
 

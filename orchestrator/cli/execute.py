@@ -31,6 +31,7 @@ from orchestrator.document import parse
 from orchestrator.errors import JournalError, RefusedError
 from orchestrator.events import Audience
 from orchestrator.inventory import Inventory, fold
+from orchestrator.items import Lists
 from orchestrator.journal.create import Header, create
 from orchestrator.journal.lock import RunLock, holder
 from orchestrator.journal.run_file import RunFile
@@ -96,8 +97,9 @@ def make_plan(app: App, source: Source, given: Mapping[str, str], limit: str | N
     """A plan, and what its run file will say of it."""
     allow_open_files()
     inventory = app.inventory
-    values = given_values(source, given, inventory)
-    plan = build_plan(source, inventory, values, limit=limit)
+    lists = Lists()
+    values = given_values(source, given, inventory, lists)
+    plan = build_plan(source, inventory, values, limit=limit, lists=lists)
     kept = {name: _kept(source, name, text, values[name]) for name, text in given.items()}
     return plan, Header(time.time_ns() // 1_000_000, kept, str(app.config.path), limit or "")
 
@@ -121,7 +123,7 @@ def planned_so_far(count: int) -> None:
 
 def _kept(source: Source, name: str, text: str, value: Any) -> str:
     """A parameter's text as it can be read again from another directory."""
-    return str(value) if source.playbook.parameters[name].type == "file" else text
+    return str(value) if source.playbook.parameters[name].type in {"file", "users"} else text
 
 
 def allow_open_files() -> None:
@@ -166,8 +168,9 @@ def plan_again(app: App, file: RunFile) -> Plan:
             f"the fleet has changed since run {file.run_id} was planned: {'; '.join(differences[:5])}",
             hint="plan again, or give the configuration that it was planned with (-c)",
         )
-    values = given_values(source, file.given, inventory)
-    return build_plan(source, inventory, values, limit=file.meta["limit"] or None)
+    lists = Lists(file.lists())
+    values = given_values(source, file.given, inventory, lists)
+    return build_plan(source, inventory, values, limit=file.meta["limit"] or None, lists=lists)
 
 
 def _differences(file: RunFile, inventory: Inventory) -> Iterator[str]:

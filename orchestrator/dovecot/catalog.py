@@ -31,7 +31,7 @@ class Parameter(Strict):
     required: bool = False
     help: str = ""
     versions: list[Version] = Field([])
-    format: Literal["", "address", "address_or_all", "ip", "user", "count", "file"] = ""
+    format: Literal["", "address", "address_or_all", "ip", "user", "count", "file", "mask", "pattern"] = ""
     minimum: int = 0
     maximum: int | None = None
     option: str = ""

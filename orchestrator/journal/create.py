@@ -237,6 +237,7 @@ def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, run_id: st
         "digest": digest,
     }
     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+    connection.executemany("INSERT INTO list VALUES (?, ?)", plan.lists.contents.items())
 
 
 def _changed_hosts(plan: Plan) -> set[str]:

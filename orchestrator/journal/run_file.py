@@ -128,6 +128,10 @@ class RunFile:
         """Group -> its members, as planned."""
         return dict(json.loads(self.meta["groups"]))
 
+    def lists(self) -> dict[str, bytes]:
+        """Path -> content of the files that items were taken from, as the plan read them."""
+        return dict(self._rows("SELECT path, content FROM list"))
+
     def changes(self) -> set[str]:
         """The hosts that the run may change."""
         return set(json.loads(self.meta["changes"]))

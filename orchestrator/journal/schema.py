@@ -69,6 +69,7 @@ CREATE TABLE remark (
     evidence TEXT NOT NULL DEFAULT ''  -- what the host logged about it
 );
 CREATE TABLE answer (operation INTEGER PRIMARY KEY, rows TEXT NOT NULL, left_out INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE list (path TEXT NOT NULL UNIQUE, content BLOB NOT NULL);  -- files of items, as the plan read them
 CREATE TABLE event (at INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL);
 """
 

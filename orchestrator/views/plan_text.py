@@ -9,6 +9,7 @@ from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line, encode_parameters, request_body
 from orchestrator.expression import names_in
 from orchestrator.inventory import fold
+from orchestrator.items import ItemList
 from orchestrator.journal.run_file import OperationRecord, RunFile, StepRecord
 from orchestrator.outcome import Repeatability, State
 from orchestrator.plan import Draft, Plan, PlannedStep, hosts_of
@@ -59,10 +60,13 @@ def plan_lines(plan: Plan, file: RunFile, *, verbose: bool, seen: Seen | None = 
             if seen is not None:
                 yield from _seen_lines(step, seen, verbose=verbose)
     yield ""
+    yield from (f"WARNING: {safe(warning, 1000)}" for warning in plan.warnings)
     yield from _summary(plan, records)
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, ItemList):
+        return f"{safe(str(value), 100)} ({count(len(value), 'name')})"
     if isinstance(value, list):
         return ",".join(map(str, value)) or "(none)"
     return safe(str(value), 100)
@@ -182,6 +186,7 @@ def plan_objects(plan: Plan, file: RunFile) -> Iterator[dict[str, Any]]:
         "digest": file.meta["digest"],
         "parameters": {name: _plain(value) for name, value in plan.values.items()},
         "requests": sum(record.operations or 0 for record in records.values()),
+        "warnings": list(plan.warnings),
     }
     for step in plan.steps:
         record = records[step.index]

@@ -29,6 +29,7 @@ HOSTS = {
 VERSIONS = ("2.2", "2.3", "2.4")
 CLASSES = {"read", "repeatable", "unrepeatable"}
 OUTCOMES = {"unchanged", "failed", "temporary"}
+FORMATS = {"address", "address_or_all", "ip", "user", "count", "file", "mask", "pattern"}
 TYPES = {"string", "integer", "boolean", "array"}
 GENERAL_CODES = {2, 64, 65, 67, 68, 73, 75, 77, 78}
 
@@ -293,7 +294,7 @@ def test_parameters(name: str) -> None:
         assert spec.get("required", True) is True, word
         if "required" in spec:
             assert set(entry["versions"]) <= set(spec.get("versions", entry["versions"])), word
-        assert spec.get("format", "address") in {"address", "address_or_all", "ip", "user", "count", "file"}, word
+        assert spec.get("format", "address") in FORMATS, word
         assert spec.get("format") == "count" or not {"minimum", "maximum"} & set(spec), word
         assert "word" not in spec or spec.get("argument"), word
         if "format" in spec:

@@ -309,25 +309,125 @@ def test_batches_keep_within_the_limit() -> None:
 
 @pytest.mark.parametrize("bad", ["a\\u0007b", "a\\nb", ""])
 def test_a_bad_item_is_named(tmp_path: Path, bad: str) -> None:
-    """A parameter that must not be sent is told with the number of its item, and nothing of the step is kept."""
+    """A parameter that must not be sent is told with the line and column of its file, and nothing of the step is kept."""
     (tmp_path / "moves.csv").write_text(f'user,note\nu1,x\n"{json.loads(chr(34) + bad + chr(34))}",y\nu3,z\n')
     line = (
         "hosts: d1, for_each: {csv: moves.csv}, command: directorMove, parameters: {user: '{{ item.user }}', host: b1}"
     )
     with pytest.raises(InputError) as caught:
         drafts(plan(steps(line), folder=tmp_path))
-    assert "playbook.yaml:3:" in caught.value.message
-    assert "item 2: user " in caught.value.message
+    assert "moves.csv:3:1: column 'user': user " in caught.value.message
 
 
 def test_the_first_bad_items_are_told_together(tmp_path: Path) -> None:
     """Of many bad items the first twenty are told, not one and not a million."""
-    (tmp_path / "users.txt").write_text("".join(f"u\x07{n}\n" for n in range(1000)))
+    (tmp_path / "counts.csv").write_text("key,by\n" + "k,x\n" * 1000)
+    line = "for_each: {csv: counts.csv}, command: dictInc, repeatable: true, parameters: {dictUri: d, user: u, key: '{{ item.key }}', difference: '{{ item.by }}'}"
     with pytest.raises(InputError) as caught:
-        drafts(plan(steps(f"hosts: b1, for_each: {{file: users.txt}}, {KICK}"), folder=tmp_path))
-    assert [problem.message.partition(":")[0] for problem in caught.value.problems] == [
-        f"item {n}" for n in range(1, 21)
-    ]
+        drafts(plan(steps(f"hosts: b1, {line}"), folder=tmp_path))
+    assert [problem.place.line for problem in caught.value.problems] == list(range(2, 22))
+
+
+def test_a_bad_item_that_is_in_no_file_is_named(tmp_path: Path) -> None:
+    """A parameter that must not be sent is told at its step, with the number of its item, when items are answers."""
+    made = plan(
+        steps(
+            "hosts: b1, command: who, register: seen",
+            "hosts: d1, for_each: '{{ seen.rows }}', command: directorMove, parameters: {user: '{{ item.u }}', host: b1}",
+        )
+    )
+    with pytest.raises(InputError) as caught:
+        drafts(made, "2", seen=answer({"u": "u1"}, {"u": ""}))
+    assert "playbook.yaml:4:" in caught.value.message
+    assert "item 2: user must not be empty" in caught.value.message
+
+
+def test_a_host_of_a_file_is_told_at_its_line(tmp_path: Path) -> None:
+    """A host in a CSV file that the inventory does not have is told with the file's line and column, and the nearest name."""
+    (tmp_path / "moves.csv").write_text("user;to\nu1;b1\nu2;b22\nu3;10.9.9.9\n")
+    line = "hosts: '{{ item.to }}', for_each: {csv: moves.csv}, command: kick, parameters: {mask: '{{ item.user }}'}"
+    with pytest.raises(InputError) as caught:
+        drafts(plan(steps(line), folder=tmp_path))
+    assert [problem.place.line for problem in caught.value.problems] == [3, 4]
+    assert "moves.csv:3:1: column 'to': no host, group or tag is called 'b22'" in caught.value.message
+    assert "did you mean 'b2'?" in caught.value.message
+
+
+LATER = "hosts: b1, command: who, register: seen"
+
+
+@pytest.mark.parametrize(
+    ("line", "content", "message"),
+    [
+        ("for_each: {csv: it}, parameters: {mask: '{{ item.user }}'}", b"User,Host\nu,b\n", "it:1:1: no column 'user', which step 2 (S2) reads; the columns are 'User', 'Host' (did you mean 'User'?)"),
+        ("for_each: {csv: it}, parameters: {mask: '{{ item.user }}'}", b"user host\nu b\n", "the columns are 'user host'"),
+        ("for_each: {csv: it}, when: \"{{ item.on == '1' }}\", parameters: {mask: '{{ item[\"user\"] }}'}", b"\nuser\nu\n", "it:2:1: no column 'on'"),
+        ("for_each: {file: it}, parameters: {mask: '{{ item.user }}'}", b"u\n", "the lines of a file have no columns, and the step reads item.user"),
+        ("for_each: {file: it}, parameters: {mask: '{{ item }}'}", None, "it: cannot read the items: No such file"),
+        ("for_each: {csv: it}, parameters: {mask: '{{ item.user }}'}", None, "it: cannot read the items: No such file"),
+        ("for_each: {file: it}, parameters: {mask: '{{ item }}', socketPath: '{{ seen.rows | first }}'}", None, "No such file"),
+        ("for_each: {file: it}, parameters: {mask: '{{ item }}', socketPath: '{{ seen.rows | first }}'}", b"a\xff", "it:1:2: not UTF-8 text"),
+    ],
+)  # fmt: skip
+def test_files_are_checked_when_the_plan_is_made(
+    tmp_path: Path, line: str, content: bytes | None, message: str
+) -> None:
+    """A file that is missing or lacks a column is an error of the plan, also when its step depends on answers."""
+    if content is not None:
+        (tmp_path / "it").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        plan(steps(LATER, f"hosts: b1, command: kick, {line}"), folder=tmp_path)
+    assert message in caught.value.message
+
+
+def test_a_column_may_be_optional(tmp_path: Path) -> None:
+    """A column that an expression can do without is not asked for."""
+    (tmp_path / "it").write_text("user\nu\n")
+    line = "for_each: {csv: it}, when: '{{ item.off is undefined }}', parameters: {mask: \"{{ item.mask | default('x') }}\"}"
+    made = plan(steps(f"hosts: b1, command: kick, {line}"), folder=tmp_path)
+    assert sent(made) == [("b1", {"mask": ["x"]})]
+
+
+def test_a_file_of_a_skipped_step_is_not_needed() -> None:
+    """A step whose condition is known to say no reads nothing."""
+    made = plan(steps(f"when: false, hosts: b1, for_each: {{file: nowhere.txt}}, {KICK}"))
+    assert made.warnings == ()
+
+
+def test_a_file_is_read_once_for_a_plan(tmp_path: Path) -> None:
+    """All steps, whenever they are expanded, have the items that stood in the file when the plan was made."""
+    path = tmp_path / "users.txt"
+    path.write_text("u1\n")
+    line = "hosts: b1, for_each: {file: users.txt}, command: kick, parameters: {mask: '{{ item }}'"
+    made = plan(steps(line + "}", LATER, line + ", socketPath: '{{ seen.rows | length }}'}"), folder=tmp_path)
+    path.write_text("u2\nu3\n")
+    assert [p["mask"] for _, p in [*sent(made), *sent(made, "3", seen=answer())]] == [["u1"], ["u1"]]
+    path.unlink()
+    assert hosts(made, "3", seen=answer()) == "b1"
+
+
+@pytest.mark.parametrize(
+    ("line", "content", "expected"),
+    [
+        (f"for_each: {{file: it}}, {KICK}", "u1\n*\n10.1.2.3\nj?n\nu*\n", "it: 4 lines for more than one user: line 2: '*' is a pattern: every user; line 3: '10.1.2.3' is an address"),
+        ("for_each: {csv: it}, command: kick, parameters: {mask: ['{{ item.user }}']}", "user,n\n*,1\n", "it: 1 line for more than one user: line 2: '*' is a pattern: every user"),
+        ("for_each: {csv: it}, command: kick, parameters: {mask: ['{{ item.user }}']}", "user,n\nu,*\n", ""),
+        ("for_each: {file: it}, command: user, parameters: {userMask: ['{{ item }}']}", "u?\n10.1.2.3\n", "it: 1 line for more than one user: line 1: 'u?' is a pattern: every user that matches it"),
+        ("for_each: {file: it}, command: forceResync, parameters: {user: x, mailboxMask: '{{ item }}'}", "*\n", ""),
+        (f"for_each: {{file: it}}, {KICK}", "u1\nu2\nu1\nu2\nu2\n", "it: 3 lines repeat earlier ones, the first 'u1' on lines 1 and 3"),
+        ("for_each: {csv: it}, command: kick, parameters: {mask: ['{{ item.user }}']}", "user,n\nu,1\nu,2\n", "it: 1 line repeats an earlier one, the first 'u' on lines 2 and 3"),
+        ("for_each: {csv: it}, command: kick, parameters: {mask: ['{{ item.u }}']}", "u,n\nu,1\nu,2\n", ""),
+        (f"for_each: {{file: it}}, {KICK}", "# nobody\n\n", "it has no items: step 1 (S1) sends 0 requests"),
+        ("for_each: {csv: it}, command: kick, parameters: {mask: ['{{ item.user }}']}", "user,n\n", "it has no items: step 1 (S1) sends 0 requests"),
+        (f"for_each: [], {KICK}", "", ""),
+        (f"for_each: ['*'], {KICK}", "", ""),
+    ],
+)  # fmt: skip
+def test_what_is_odd_about_a_list_is_told(tmp_path: Path, line: str, content: str, expected: str) -> None:
+    """A plan warns of items that mean more than one user, of repeated ones, and of a list without any."""
+    (tmp_path / "it").write_text(content)
+    warnings = plan(steps(f"hosts: b1, {line}"), folder=tmp_path).warnings
+    assert [str(tmp_path / expected) in warning for warning in warnings] == [True] * bool(expected)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,52 @@ def test_all_mistakes_are_shown_at_once() -> None:
     assert "did you mean 'backend'?" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("spec", "content", "message"),
+    [
+        ("required: true", b"", "users.txt: has no names (-e x)"),
+        ("required: true", b"# nobody\n", "users.txt: has no names (-e x)"),
+        ("required: true, min: 3", b"u1\nu2\n", "users.txt: 2 names, and at least 3 are needed (-e x)"),
+        ("required: true, max: 1", b"u1\nu2\n", "users.txt: 2 names, and at most 1 are allowed (-e x)"),
+        ("required: true", b"u1\n*\n", "users.txt:2:1: '*' is a pattern: every user"),
+        ("required: true, patterns: true", b"u1\n*,\n", "users.txt:2:1: a ',' at the end"),
+        ("required: true", None, "users.txt: cannot read the items: No such file"),
+    ],
+)
+def test_users_are_checked_when_they_are_given(tmp_path: Path, spec: str, content: bytes | None, message: str) -> None:
+    """A list of users that is missing, empty, too short or long, or has what is no name, is refused at its own place."""
+    path = tmp_path / "users.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        made(f"{{type: users, {spec}}}", str(path))
+    assert f"{tmp_path}/{message}" in caught.value.message
+    assert "parameters of" not in caught.value.hint
+
+
+def test_users_are_a_list(tmp_path: Path) -> None:
+    """The value of a parameter of users has its names and their number, and is the path as text."""
+    path = tmp_path / "users.txt"
+    path.write_text("u1\n*\n")
+    users = made("{type: users, patterns: true, required: true}", str(path))
+    assert (list(users), len(users), str(users)) == (["u1", "*"], 2, str(path))
+    assert list(made("{type: users, min: 0, required: true}", "/dev/null")) == []
+
+
+def test_bad_lists_are_told_with_other_mistakes(tmp_path: Path) -> None:
+    """What is wrong in a list is told together with what is wrong elsewhere."""
+    (tmp_path / "u").write_text("a;b\n")
+    source = playbook(f"name: P\nparameters: {{u: {{type: users, required: true}}}}\n{STEP}")
+    with pytest.raises(InputError) as caught:
+        given_values(source, {"u": str(tmp_path / "u"), "usr": "x"}, fleet())
+    assert len(caught.value.problems) == 2
+
+
+def test_a_minus_is_standard_input() -> None:
+    """`-` for a file is what comes in by a pipe."""
+    assert made("{type: file, required: true}", "-") == "/dev/stdin"
+
+
 @pytest.mark.parametrize(("text", "base"), [("list.txt", "cwd"), (None, "playbook"), ("/abs/list.txt", "abs")])
 def test_files_are_relative_to_who_names_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, base: str

@@ -1,0 +1,66 @@
+"""How many of a list's items were found: what became of a step's operations, counted by item and not by request.
+
+A kick is sent to each backend for each user, and "no session" is what all but one answer. What counts is whether any host
+changed something for the item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+
+from orchestrator.outcome import State
+
+
+@dataclass(frozen=True)
+class Found:
+    """The items of a step.
+
+    Attributes:
+        found: something was changed for them, by one host at least.
+        absent: every host answered, and none had anything to change.
+        unknown: no host changed anything, and one at least did not answer well, or does not say what it changed.
+    """
+
+    found: int
+    absent: int
+    unknown: int
+
+    @property
+    def total(self) -> int:
+        """All items that anything was sent for, or is to be."""
+        return self.found + self.absent + self.unknown
+
+
+def count_found(operations: Iterable[tuple[Hashable, State, bool | None]]) -> Found:
+    """Count items.
+
+    Args:
+        operations: of a step: what all operations of an item have in common (their parameters), the state, and whether
+            anything was changed (None where that cannot be told). Those that were skipped do not count.
+    """
+    best: dict[Hashable, int] = {}  # 2 found, 1 unknown, 0 absent: the greatest of an item's operations counts
+    for item, state, changed in operations:
+        if state is State.SKIPPED:
+            continue
+        rank = 1 if state is not State.DONE or changed is None else 2 * changed
+        best[item] = max(best.get(item, 0), rank)
+    ranks = list(best.values())
+    return Found(ranks.count(2), ranks.count(0), ranks.count(1))
+
+
+def found_sentence(counted: Found, had: str) -> str:
+    """One sentence for the end of a run; empty where there is nothing to tell.
+
+    Args:
+        counted: the items.
+        had: what the found have, in words that follow a number: "had a session".
+    """
+    if not counted.total:
+        return ""
+    unknown = f"; {counted.unknown} not known" if counted.unknown else ""
+    names = "1 name" if counted.total == 1 else f"{counted.total} names"
+    if not counted.found and counted.absent:
+        return f"none of {names} {had}{unknown}: is the list right, and written as Dovecot has the names (with the domain)?"
+    absent = f" ({counted.absent} had none)" if counted.absent else ""
+    return f"{counted.found} of {names} {had}{absent}{unknown}"
