@@ -6,7 +6,6 @@ errors that say how to write what was meant; aliases are allowed but may not mul
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from orchestrator.errors import InputError, Place, Problem
+from orchestrator.errors import InputError, Place, Problem, nearest
 
 try:
     from yaml import CSafeLoader as _Loader
@@ -356,10 +355,3 @@ class Suggested(ValueError):  # noqa: N818 - reads as what it is where it is rai
     def __init__(self, message: str, suggestion: str = "") -> None:
         super().__init__(message)
         self.suggestion = suggestion
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that `word` most likely meant, or empty."""
-    pool = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(word.lower(), pool, n=1, cutoff=0.6)
-    return pool[found[0]] if found else ""

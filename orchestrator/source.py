@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.document import Document, M, build, load, nearest
+from orchestrator.document import Document, M, build, load
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import problems_of_names
-from orchestrator.errors import ExpressionError, InputError, Problem
+from orchestrator.errors import ExpressionError, InputError, Problem, nearest
 from orchestrator.expression import is_template, names_in
 from orchestrator.outcome import Repeatability
 from orchestrator.playbook import (

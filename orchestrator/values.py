@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.document import nearest
-from orchestrator.errors import InputError, Place, Problem
+from orchestrator.errors import InputError, Place, Problem, nearest
 from orchestrator.inventory import Host, Inventory
 from orchestrator.playbook import Parameter
 from orchestrator.source import Source

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from orchestrator.document import Document, Strict, build, load, nearest
-from orchestrator.errors import InputError
+from orchestrator.document import Document, Strict, build, load
+from orchestrator.errors import InputError, nearest
 from orchestrator.outcome import Repeatability
 
 FOLDER = Path(__file__).parent / "commands"

@@ -13,9 +13,9 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.document import nearest
 from orchestrator.dovecot.catalog import Command, Need, Parameter
 from orchestrator.dovecot.jsontext import dumps
+from orchestrator.errors import nearest
 
 Values = dict[str, Any]
 

@@ -8,8 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.document import nearest
-from orchestrator.errors import JournalError, RunNotFoundError
+from orchestrator.errors import JournalError, RunNotFoundError, nearest
 
 SUFFIX = ".run"
 ENVIRONMENT = "ORCHESTRATOR_STATE_DIR"
