@@ -7,7 +7,6 @@ allowed but may not multiply (the "billion laughs").
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from orchestrator.errors import InputError, Place, Problem
+from orchestrator.errors import InputError, Place, Problem, nearest
 from orchestrator.scalar import Written, plain_number, read_number
 from orchestrator.syntax import EXPRESSION, Complaint, explain, unreadable
 
@@ -406,10 +405,3 @@ class Suggested(ValueError):  # noqa: N818 - reads as what it is where it is rai
     def __init__(self, message: str, suggestion: str = "") -> None:
         super().__init__(message)
         self.suggestion = suggestion
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that `word` most likely meant, or empty."""
-    pool = {candidate.lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(word.lower(), pool, n=1, cutoff=0.6)
-    return pool[found[0]] if found else ""

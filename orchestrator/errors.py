@@ -16,6 +16,8 @@ where; `hint` says what to do next. The table from error to exit code is in `cli
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -112,3 +114,10 @@ class DamagedRunError(JournalError):
 
 class SecretError(OrchestratorError):
     """A secret reference cannot be resolved. The message names the reference, never a value."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that `word` most likely meant, or empty."""
+    pool = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(word.lower(), pool, n=1, cutoff=0.6)
+    return pool[found[0]] if found else ""

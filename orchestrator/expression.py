@@ -4,14 +4,17 @@ A subset of Jinja2 that operators know: names, attributes, indexes, arithmetic, 
 else c`, filters and tests. No statements, no function calls, no string or list multiplication, no powers: an expression
 can neither reach Python nor run for ever. A template that is wholly one `{{ expression }}` keeps its value's type;
 otherwise the pieces become text, by `text_of` alone. What hosts answer is data: it is never parsed here.
+
+What is not there is an error where it is read, however the expression goes on: `not`, `in []` or a list around it would
+turn it into a condition that holds. Only `x | default(y)` and `x is defined` ask whether it is there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, lru_cache, wraps
 from typing import Any
 
 import jinja2
@@ -21,8 +24,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
-from orchestrator.errors import ExpressionError
-from orchestrator.filters import FILTERS
+from orchestrator.errors import ExpressionError, nearest
+from orchestrator.filters import FILTERS, NoColumnError, NothingThereError, listed
 from orchestrator.scalar import text_of
 
 Scope = Mapping[str, Any]
@@ -38,21 +41,27 @@ class _Environment(ImmutableSandboxedEnvironment):
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
-        if operator == "+" and type(left) is type(right) and isinstance(left, str | list):
+        texts, lists = (isinstance(left, kind) and isinstance(right, kind) for kind in (str, list))
+        if operator == "+" and (texts or lists):
             return super().call_binop(context, operator, left, right)
         if not numbers or operator == "**":
             raise SecurityError(f"{operator} works on numbers only" if operator != "**" else "** is not available")
         return super().call_binop(context, operator, left, right)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """A column of a row goes before a method of its dict: `item.values` is the column."""
-        if isinstance(obj, Mapping) and attribute in obj:
-            return obj[attribute]
+        """Of a row a column, never a method of its dict: `item.values` is the column."""
+        if isinstance(obj, Mapping):
+            return self._of_mapping(obj, attribute)
         return self._no_method(obj, attribute, super().getattr(obj, attribute))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """An item; never a method under an item's name."""
+        if isinstance(obj, Mapping):
+            return self._of_mapping(obj, argument)
         return self._no_method(obj, str(argument), super().getitem(obj, argument))
+
+    def _of_mapping(self, obj: Mapping[Any, Any], key: Any) -> Any:
+        return obj[key] if key in obj else self.undefined(hint=_missing(key, obj))
 
     def _no_method(self, obj: Any, name: str, value: Any) -> Any:
         return (
@@ -63,6 +72,10 @@ class _Environment(ImmutableSandboxedEnvironment):
         return not attr.startswith("_") and not callable(value)
 
 
+_OF_SOMETHING = ("first", "last", "min", "max")
+_THERE = "there!"  # no filter that a playbook could write
+
+
 def _environment() -> _Environment:
     env = _Environment(
         undefined=jinja2.StrictUndefined,
@@ -71,14 +84,56 @@ def _environment() -> _Environment:
         optimized=False,
         keep_trailing_newline=True,
     )
-    kept = ("default", "length", "first", "last", "sort", "round", "abs")
-    env.filters = {name: env.filters[name] for name in kept} | dict(FILTERS) | {_TO_TEXT: text_of}
+    kept = {name: env.filters[name] for name in ("default", "round", "abs")}
+    of_lists = {"sort": _of_list("sort", env.filters["sort"])}
+    of_something = {name: _or_undefined(env, FILTERS[name]) for name in _OF_SOMETHING}
+    env.filters = {**FILTERS, **kept, **of_lists, **of_something, _THERE: _there, _TO_TEXT: text_of}
     env.tests = {name: env.tests[name] for name in ("defined", "undefined", "none", "number", "string", "in", "==")}
     env.globals = {}
     return env
 
 
 _TO_TEXT = "~"  # a filter that nobody can write
+
+
+def _of_list(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def checked(context: Any, values: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(context, listed(values, name), *args, **kwargs)
+
+    return checked
+
+
+def _or_undefined(env: _Environment, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A value of a list that may be empty: as undefined as a name that is not there, so that `default` can follow."""
+
+    def checked(values: Any) -> Any:
+        try:
+            return function(values)
+        except NothingThereError as error:
+            return env.undefined(hint=str(error))
+
+    return checked
+
+
+def _there(value: Any) -> Any:
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # raises, and says what is not there
+    return value
+
+
+_SHOWN = 20  # names in a message
+
+
+def _missing(name: Any, there: Iterable[Any], sentence: str = "there is no {!r}", names: str = "there are") -> str:
+    """That something is not there, with the nearest that is, and all that are."""
+    known = [str(key) for key in there]
+    close = nearest(str(name), known)
+    meant = f" (did you mean {close!r}?)" if close else ""
+    shown = ", ".join([*(key[:60] for key in known[:_SHOWN]), *(["..."] if len(known) > _SHOWN else [])])
+    return f"{sentence.format(str(name)[:60])}{meant}; {names}: {shown or 'none'}"
+
+
 _ENV = _environment()
 _FORBIDDEN: tuple[type[nodes.Node], ...] = (nodes.Call, nodes.Stmt, nodes.Pow)
 _ALLOWED_STATEMENTS = (nodes.Output,)
@@ -106,11 +161,15 @@ class Template:
         """
         try:
             return self._evaluate(scope)
+        except ExpressionError as error:
+            raise ExpressionError(f"cannot evaluate {self.text}: {error.message}", hint=error.hint) from None
         except (jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError, RecursionError) as error:
             raise ExpressionError(f"cannot evaluate {self.text}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, NoColumnError):
+        return _missing(error.key, error.columns, "no row has a column {!r}", "columns")
     if isinstance(error, KeyError):
         return f"there is no {error}"
     return str(error) or type(error).__name__
@@ -131,7 +190,7 @@ def template(text: str) -> Template:
     if len(text) > MAX_LENGTH:
         raise ExpressionError(f"an expression of {len(text)} characters is too long (at most {MAX_LENGTH})")
     try:
-        tree = _parsed(text)
+        tree = parsed(text)
         _check(tree, 0)
         _check_numbers(text)
     except jinja2.TemplateSyntaxError as error:
@@ -142,7 +201,7 @@ def template(text: str) -> Template:
     return Template(text, names, _evaluator(_Texts().visit(tree), names))
 
 
-def _parsed(text: str) -> nodes.Template:
+def parsed(text: str) -> nodes.Template:
     """Jinja makes each line end a plain one; a carriage return stays if Jinja does not see it."""
     if "\r" not in text:
         return _ENV.parse(text)
@@ -173,6 +232,8 @@ def _check(node: nodes.Node, depth: int) -> None:
         raise SecurityError("function calls are not available; use filters (value | filter)")
     if isinstance(node, nodes.Pos):
         raise SecurityError("a + in front is not available; put a name in quotes")
+    if isinstance(node, nodes.CondExpr) and node.expr2 is None:
+        raise SecurityError("an `if` needs its `else`")  # without, it would have no value, and `not` make that true
     if isinstance(node, nodes.Const) and isinstance(node.value, float) and not math.isfinite(node.value):
         raise SecurityError("a number is too large")
     if isinstance(node, nodes.Filter | nodes.Test):
@@ -201,7 +262,7 @@ def _number_of(written: str) -> int | float:
 def _check_name(node: nodes.Filter | nodes.Test) -> None:
     """What Jinja finds when it compiles, which is left until the value is asked for."""
     kind, known = ("filter", _ENV.filters) if isinstance(node, nodes.Filter) else ("test", _ENV.tests)
-    if node.name not in known:
+    if node.name not in known or node.name == _THERE:
         raise SecurityError(f"No {kind} named {node.name!r}.")
     keywords = [pair.key for pair in node.kwargs]
     if len(keywords) != len(set(keywords)):
@@ -211,11 +272,13 @@ def _check_name(node: nodes.Filter | nodes.Test) -> None:
 def _evaluator(tree: nodes.Template, names: frozenset[str]) -> Callable[[Scope], Any]:
     if names & _SPECIAL:
         return _unknown(names & _SPECIAL)
-    whole, line_ends = _whole_expression(tree)
+    whole, line_ends = whole_expression(tree)
     if line_ends:
         return _with_line_ends(_evaluator(nodes.Template([nodes.Output([whole])]), names), line_ends)
     if isinstance(whole, nodes.Name):
         return _plain_name(whole.name)
+    tree = _Demanding().visit(tree)
+    whole, _ = whole_expression(tree)
 
     @cache
     def compiled() -> Callable[[Scope], Any]:
@@ -228,7 +291,7 @@ def _evaluator(tree: nodes.Template, names: frozenset[str]) -> Callable[[Scope],
     return evaluate
 
 
-def _whole_expression(tree: nodes.Template) -> tuple[nodes.Expr | None, str]:
+def whole_expression(tree: nodes.Template) -> tuple[nodes.Expr | None, str]:
     """The expression, if the text is one `{{ expression }}` and nothing else but the line ends of a YAML block."""
     if len(tree.body) == 1 and isinstance(tree.body[0], nodes.Output):
         first, *rest = tree.body[0].nodes
@@ -248,31 +311,41 @@ def _with_line_ends(evaluate: Callable[[Scope], Any], line_ends: str) -> Callabl
     return evaluated
 
 
+class _Demanding(NodeTransformer):
+    """Has all that is read be there, but what an expression asks about with `default`, `is defined`, `is undefined`."""
+
+    def visit_Name(self, node: nodes.Name) -> nodes.Expr:  # noqa: N802 - Jinja's way to find the method
+        return _demanded(node)
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Expr:  # noqa: N802
+        return _demanded(self.generic_visit(node))
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Expr:  # noqa: N802
+        return _demanded(self.generic_visit(node))
+
+    def visit_Filter(self, node: nodes.Filter) -> nodes.Expr:  # noqa: N802
+        self._visit_asking(node, asks=node.name == "default")
+        return _demanded(node) if node.name in _OF_SOMETHING else node
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Expr:  # noqa: N802
+        self._visit_asking(node, asks=node.name in {"defined", "undefined"})
+        return node
+
+    def _visit_asking(self, node: nodes.Filter | nodes.Test, *, asks: bool) -> None:
+        self.generic_visit(node)
+        if asks and isinstance(node.node, nodes.Filter) and node.node.name == _THERE:
+            node.node = node.node.node
+
+
+def _demanded(node: nodes.Node) -> nodes.Expr:
+    return nodes.Filter(node, _THERE, [], [], None, None, lineno=node.lineno)
+
+
 def _compile_expression(expression: nodes.Node) -> Callable[[Scope], Any]:
     """As Jinja's own `compile_expression` does, from the parsed expression: its text may begin with a minus sign."""
     target = nodes.Name("result", "store", lineno=1)
     body = nodes.Template([nodes.Assign(target, expression, lineno=1)], lineno=1)
-    compiled = TemplateExpression(_ENV.from_string(body), undefined_to_none=False)
-    may_nest = next(expression.find_all((nodes.List, nodes.Tuple, nodes.Dict)), None) is not None
-
-    def evaluate(scope: Scope) -> Any:
-        value = compiled(scope)
-        _settle(value, deep=may_nest or isinstance(expression, nodes.List | nodes.Tuple | nodes.Dict))
-        return value
-
-    return evaluate
-
-
-def _settle(value: Any, *, deep: bool) -> None:
-    """Have an undefined value say its name; Jinja lets one pass within a list that an expression makes."""
-    if isinstance(value, jinja2.Undefined):
-        str(value)
-    elif deep and isinstance(value, list | tuple):
-        for part in value:
-            _settle(part, deep=True)
-    elif deep and isinstance(value, dict):
-        for part in value.values():
-            _settle(part, deep=True)
+    return TemplateExpression(_ENV.from_string(body), undefined_to_none=False)
 
 
 def _unknown(names: frozenset[str]) -> Callable[[Scope], Any]:
@@ -311,43 +384,6 @@ def names_in(value: Any) -> frozenset[str]:
     if isinstance(value, list | tuple):
         return frozenset().union(*map(names_in, value))
     return frozenset()
-
-
-def members_in(value: Any, name: str) -> frozenset[str]:
-    """What the templates within a value (text, list, mapping) read of a name: `user` of `{{ item.user }}`.
-
-    What they can do without, by `default` or `is defined`, is left out.
-
-    Raises:
-        ExpressionError: one of them is not valid.
-    """
-    if is_template(value):
-        return _members(value, name) if name in template(value).names else frozenset()
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return frozenset().union(*(members_in(part, name) for part in value))
-    return frozenset()
-
-
-@lru_cache(maxsize=1024)
-def _members(text: str, name: str) -> frozenset[str]:
-    tree = _ENV.parse(text)
-    spared = {
-        id(node.node)
-        for kind in (nodes.Filter, nodes.Test)
-        for node in tree.find_all(kind)
-        if node.name in {"default", "defined", "undefined"}
-    }
-    read: list[tuple[nodes.Expr, nodes.Node, Any]] = [
-        (node, node.node, node.attr) for node in tree.find_all(nodes.Getattr)
-    ]
-    read += [(node, node.node, getattr(node.arg, "value", None)) for node in tree.find_all(nodes.Getitem)]
-    return frozenset(
-        key
-        for node, owner, key in read
-        if isinstance(owner, nodes.Name) and owner.name == name and isinstance(key, str) and id(node) not in spared
-    )
 
 
 def compile_value(value: Any) -> Callable[[Scope], Any]:

@@ -10,9 +10,8 @@ from itertools import groupby, islice
 from typing import Any, Literal
 
 from orchestrator.config import Config, GroupSpec, HostSettings, HostSpec
-from orchestrator.document import nearest
 from orchestrator.dovecot.endpoint import Endpoint, Tls
-from orchestrator.errors import InputError, Problem
+from orchestrator.errors import InputError, Problem, nearest
 
 ALL = "all"
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from orchestrator import items
-from orchestrator.document import nearest
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import ParameterError, checker, encode_parameters
-from orchestrator.errors import ExpressionError, InputError, Place, Problem, RefusedError
-from orchestrator.expression import compile_value, members_in, names_in, truth
+from orchestrator.errors import ExpressionError, InputError, Place, Problem, RefusedError, nearest
+from orchestrator.expression import compile_value, names_in, truth
 from orchestrator.inventory import Host, Inventory, fold
 from orchestrator.items import ItemList, Lists
 from orchestrator.outcome import Repeatability
 from orchestrator.playbook import Action, Batches, CsvSource, FileSource, Step, Verify, repeatability
+from orchestrator.reads import members_in
 from orchestrator.scalar import text_of
 from orchestrator.source import Source
 from orchestrator.units import Share

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.document import Document, M, build, load, nearest
+from orchestrator.document import Document, M, build, load
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import problems_of_names
-from orchestrator.errors import ExpressionError, InputError, Problem
+from orchestrator.errors import ExpressionError, InputError, Problem, nearest
 from orchestrator.expression import is_template, names_in
 from orchestrator.outcome import Repeatability
 from orchestrator.playbook import (
@@ -30,6 +31,10 @@ from orchestrator.playbook import (
     repeatability,
     steps_of,
 )
+from orchestrator.reads import ColumnUse, column_uses, row_origins
+
+Known = Mapping[str, frozenset[str] | None]
+"""The names that an expression may read; with the columns of their rows, where they have rows and the columns are known."""
 
 _COMMAND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 /_-]*\Z")
 
@@ -104,8 +109,40 @@ def _names(value: Any) -> frozenset[str]:
         return frozenset()
 
 
+def _plain(names: Iterable[str]) -> dict[str, frozenset[str] | None]:
+    """Names of whose columns nothing is known, most of which have no rows at all."""
+    return dict.fromkeys(names)
+
+
+def _columns(action: Action) -> frozenset[str] | None:
+    """The columns of an action's rows; None when they may be any.
+
+    Those of all versions together: which of them its hosts have is not known before they are asked.
+    """
+    entry = catalog.find(action.command or "")
+    return entry.columns_of(action.parameters) if entry else None
+
+
+def _united(origins: Iterable[str], known: Known) -> frozenset[str] | None:
+    """The columns of several names' rows together."""
+    found = [known.get(origin) for origin in origins]
+    united = [columns for columns in found if columns is not None]
+    return frozenset().union(*united) if united and len(united) == len(found) else None
+
+
+def _item(source: Any, known: Known) -> frozenset[str] | None:
+    """The columns of the items of a `for_each`, when they are rows of an answer."""
+    return _united(row_origins(source), known) if is_template(source) else None
+
+
+def _answered(action: Action, known: Known) -> Known:
+    """What a condition on a host's answer may read."""
+    columns = _columns(action)
+    return {**known, **_plain(["host", "parameters"]), "rows": columns, "answer": columns}
+
+
 class _Checker:
-    """Checks that need more than one key: names in expressions, commands, parameters.
+    """Checks that need more than one key: names in expressions, columns, commands, parameters.
 
     Args:
         document: for places.
@@ -128,16 +165,16 @@ class _Checker:
 
     def problems(self) -> Iterator[Problem]:
         yield from self._parameters()
-        yield from self._steps(self.steps, {*self.parameters, *BUILTIN})
+        yield from self._steps(self.steps, _plain([*self.parameters, *BUILTIN]))
 
-    def _steps(self, steps: list[tuple[tuple[str | int, ...], Step]], known: set[str]) -> Iterator[Problem]:
+    def _steps(self, steps: list[tuple[tuple[str | int, ...], Step]], known: Known) -> Iterator[Problem]:
         for path, step in steps:
-            yield from self._step(path, step, known | self.names)
+            yield from self._step(path, step, {**_plain(self.names), **known})
             for action, where in ((step, path), (step.verify, (*path, "verify"))):
                 if action and action.register_:
                     if action.register_ in known:
                         yield self.document.problem((*where, "register"), f"the name {action.register_!r} is taken")
-                    known = {*known, action.register_}
+                    known = {**known, action.register_: _columns(action)}
 
     def _parameters(self) -> Iterator[Problem]:
         for name, spec in self.parameters.items():
@@ -151,19 +188,20 @@ class _Checker:
                     path, f"the parameter {name!r} needs a default, or required: true", key=True
                 )
 
-    def _step(self, path: tuple[str | int, ...], step: Step, known: set[str]) -> Iterator[Problem]:
-        yield from self._names(path, step, known, {"when": {"item", "host"} if step.for_each is not None else set()})
+    def _step(self, path: tuple[str | int, ...], step: Step, known: Known) -> Iterator[Problem]:
+        items = {"item": _item(step.for_each, known)} if step.for_each is not None else {}
+        yield from self._names(path, step, known, {**items, **_plain(["host"] if items else [])})
         if step.pause and step.pause.confirm:
             yield from self._expressions((*path, "pause", "confirm"), step.pause.confirm, known)
         if step.batches:
             yield from self._expressions(
-                (*path, "batches", "hosts"), step.batches.hosts, set(self.parameters) | {"groups"}
+                (*path, "batches", "hosts"), step.batches.hosts, _plain([*self.parameters, "groups"])
             )
             nested = [((*path, "batches", "steps", index), inner) for index, inner in enumerate(step.batches.steps)]
-            yield from self._steps(nested, known | BATCH)
+            yield from self._steps(nested, {**known, **_plain(BATCH)})
         if step.command is None:
             return
-        yield from self._action(path, step, known, items=step.for_each is not None)
+        yield from self._action(path, step, known, items)
         if step.hosts is None and "batch" not in known:
             yield self.document.problem(path, f"the step {step.name!r} needs hosts")
         for part, own in (("verify", step.verify), ("undo", step.undo)):
@@ -171,23 +209,21 @@ class _Checker:
                 yield self.document.problem(
                     (*path, part), f"this {part} needs hosts of its own; the step's depend on the item"
                 )
+        after = {**known, step.register_: _columns(step)} if step.register_ else known
         if step.verify:
-            within = {*known, step.register_} if step.register_ else known
-            yield from self._action((*path, "verify"), step.verify, within, items=False)
+            yield from self._action((*path, "verify"), step.verify, after)
             if repeatability(step.verify, step.verify.parameters) is not Repeatability.READ:
                 yield self.document.problem((*path, "verify", "command"), "a verify must be a read-only command")
         if step.probe:
-            yield from self._action((*path, "probe"), step.probe, known | {"parameters"}, items=False)
-            inner = known | {"parameters", "rows", "answer", "host"}
-            yield from self._expressions((*path, "probe", "done"), step.probe.done, inner)
+            yield from self._action((*path, "probe"), step.probe, {**known, **_plain(["parameters"])})
+            yield from self._expressions((*path, "probe", "done"), step.probe.done, _answered(step.probe, known))
             if repeatability(step.probe, step.probe.parameters) is not Repeatability.READ:
                 yield self.document.problem((*path, "probe", "command"), "a probe must be a read-only command")
         if step.undo:
-            within = {*known, step.register_} if step.register_ else known
-            yield from self._action((*path, "undo"), step.undo, within, items=False)
+            yield from self._action((*path, "undo"), step.undo, after)
 
-    def _names(self, path: Any, step: Step, known: set[str], extra: dict[str, set[str]]) -> Iterator[Problem]:
-        yield from self._expressions((*path, "when"), step.when, known | extra["when"])
+    def _names(self, path: Any, step: Step, known: Known, of_items: Known) -> Iterator[Problem]:
+        yield from self._expressions((*path, "when"), step.when, {**known, **of_items})
         for index, requirement in enumerate(step.require):
             where = (
                 (*path, "require", index) if isinstance(self._raw(path).get("require"), list) else (*path, "require")
@@ -207,15 +243,13 @@ class _Checker:
             value = value[part]
         return value
 
-    def _action(self, path: Any, action: Action, known: set[str], *, items: bool) -> Iterator[Problem]:
-        inner = known | ({"item"} if items else set())
+    def _action(self, path: Any, action: Action, known: Known, items: Known | None = None) -> Iterator[Problem]:
+        inner = {**known, **(items or {})}
         yield from self._expressions((*path, "hosts"), action.hosts, inner)
-        yield from self._expressions((*path, "parameters"), action.parameters, inner | {"host"})
+        yield from self._expressions((*path, "parameters"), action.parameters, {**inner, **_plain(["host"])})
         yield from self._expressions((*path, "timeout"), action.timeout, known)
         if isinstance(action, Polled):
-            yield from self._expressions(
-                (*path, "until"), action.until, known | {"host", "rows", "answer", "parameters"}
-            )
+            yield from self._expressions((*path, "until"), action.until, _answered(action, known))
             yield from self._expressions((*path, "within"), action.within, known)
             yield from self._expressions((*path, "stall"), action.stall, known)
         yield from self._command(path, action)
@@ -245,7 +279,7 @@ class _Checker:
         if polled and repeatability(action, action.parameters) is Repeatability.UNREPEATABLE:
             yield self.document.problem((*path, "until"), f"{name} must not be repeated, so it cannot be polled")
 
-    def _expressions(self, path: Any, value: Any, known: set[str]) -> Iterator[Problem]:
+    def _expressions(self, path: Any, value: Any, known: Known) -> Iterator[Problem]:
         if isinstance(value, dict):
             for key, part in value.items():
                 yield from self._expressions((*path, key), part, known)
@@ -255,9 +289,22 @@ class _Checker:
                 yield from self._expressions((*path, index), part, known)
             return
         try:
-            unknown = names_in(value) - known
+            unknown = names_in(value) - set(known)
+            uses = column_uses(value) if is_template(value) else ()
         except ExpressionError as error:
             yield self.document.problem(path, error.message)
             return
         for name in sorted(unknown):
             yield self.document.problem(path, f"nothing is called {name!r} here", suggestion=nearest(name, known))
+        for use in uses:
+            yield from self._column(path, use, known)
+
+    def _column(self, path: Any, use: ColumnUse, known: Known) -> Iterator[Problem]:
+        columns = _united(use.origins, known)
+        if columns is None or any(fnmatchcase(use.column, pattern) for pattern in columns):
+            return
+        of = " and ".join(map(repr, sorted(use.origins)))
+        have = f"they have {', '.join(sorted(columns))}" if columns else "its command answers no rows"
+        yield self.document.problem(
+            path, f"rows of {of} have no column {use.column!r}; {have}", suggestion=nearest(use.column, columns)
+        )

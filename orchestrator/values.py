@@ -8,8 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.document import nearest
-from orchestrator.errors import InputError, Place, Problem
+from orchestrator.errors import InputError, Place, Problem, nearest
 from orchestrator.inventory import Host, Inventory
 from orchestrator.items import STDIN, ItemList, Lists
 from orchestrator.playbook import Parameter

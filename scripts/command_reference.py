@@ -108,6 +108,7 @@ def _command(name: str, entry: Command) -> Iterator[str]:
     if entry.parameters:
         yield from ("", "| parameter | type | versions | meaning |", "|---|---|---|---|")
         yield from (_parameter(entry, parameter, spec) for parameter, spec in entry.parameters.items())
+    yield from ("", *_columns(entry))
     if entry.exit_codes:
         yield from ("", "| exit code | counts as | meaning |", "|---|---|---|")
         yield from (_exit_code(code, meaning) for code, meaning in entry.exit_codes.items())
@@ -126,6 +127,18 @@ def _parameter(entry: Command, name: str, spec: Parameter) -> str:
     required = ", required" if spec.required else ""
     versions = ", ".join(spec.versions or entry.versions)
     return f"| `{name}` | {kind}{required} | {versions} | {_cell(spec.help)} |"
+
+
+def _columns(entry: Command) -> Iterator[str]:
+    if not entry.columns:
+        yield "Answers no rows."
+        return
+    yield from ("| columns of its rows | versions | when |", "|---|---|---|")
+    for columns in entry.columns:
+        versions = ", ".join(columns.versions or entry.versions)
+        names = ", ".join(f"`{name}`" for name in columns.names)
+        words = columns.words.replace(", ".join(columns.names), names) if names else _cell(columns.words)
+        yield f"| {words} | {versions} | {_cell(columns.condition)} |"
 
 
 def _exit_code(code: str, meaning: ExitCode) -> str:

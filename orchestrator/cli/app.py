@@ -104,8 +104,7 @@ def find_playbook(name: str) -> Path:
     Raises:
         InputError: neither.
     """
-    from orchestrator.document import nearest
-    from orchestrator.errors import InputError
+    from orchestrator.errors import InputError, nearest
 
     path = Path(name)
     if path.exists() or "/" in name or name.endswith((".yaml", ".yml")):

@@ -1,4 +1,4 @@
-"""What is known of each doveadm command: parameters, repeatability, whom it disturbs, what its exit codes mean.
+"""What is known of each doveadm command: parameters, columns of its rows, repeatability, what its exit codes mean.
 
 The knowledge is data, in `commands/*.yaml` beside this file, one file a family, which an administrator can read and
 correct. A family is read when one of its commands is asked for.
@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from orchestrator.document import Document, Strict, build, load, nearest
-from orchestrator.errors import InputError
+from orchestrator.document import Document, Strict, build, load
+from orchestrator.errors import InputError, nearest
 from orchestrator.outcome import Repeatability
 
 FOLDER = Path(__file__).parent / "commands"
@@ -99,6 +99,72 @@ class Changed(Strict):
         return number.isdigit() and int(number) > 0
 
 
+class Columns(Strict):
+    """Some columns of a command's rows, and when they are there; all conditions hold together.
+
+    Attributes:
+        names: their names.
+        asked: a parameter whose values are the columns; only of `names`, if there are any, and `all` means all of these.
+        open: why there may be any others, in words.
+        versions: Dovecot versions that have them; all of the command's when empty.
+        with_, without: a parameter that is given (and not false), or several that are not.
+        when: a condition that no parameter tells, in words; rows may lack these columns.
+    """
+
+    names: list[str] = Field([])
+    asked: str = ""
+    open: str = ""
+    versions: list[Version] = Field([])
+    with_: str = Field("", alias="with")
+    without: list[str] = Field([])
+    when: str = ""
+
+    def appear(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether rows may have them with these parameters; an expression may turn out to be anything."""
+        given = {name for name, value in parameters.items() if _given(value)}
+        for_sure = {name for name in given if not _is_open(parameters[name])}
+        return not (self.with_ and self.with_ not in given) and for_sure.isdisjoint(self.without)
+
+    def of(self, parameters: Mapping[str, Any]) -> frozenset[str] | None:
+        """The names with these parameters; None when they may be any."""
+        if self.open:
+            return None
+        if not self.asked:
+            return frozenset(self.names)
+        value = parameters.get(self.asked, [])
+        if not value or _is_open(value):
+            return frozenset(self.names) or None
+        wanted = {word for text in (value if isinstance(value, list) else [value]) for word in str(text).split()}
+        return frozenset(name for name in self.names if {name, "all"} & wanted) if self.names else frozenset(wanted)
+
+    @property
+    def words(self) -> str:
+        """Which they are, for people."""
+        named = ", ".join(self.names)
+        if self.asked:
+            return f"{named or 'those'} that {self.asked} asks for"
+        return f"any ({self.open})" if self.open else named
+
+    @property
+    def condition(self) -> str:
+        """When they are there, in words; empty for always."""
+        parts = [
+            f"with {self.with_}" if self.with_ else "",
+            f"without {' and '.join(self.without)}" if self.without else "",
+            self.when,
+        ]
+        return ", ".join(filter(None, parts))
+
+
+def _given(value: Any) -> bool:
+    return value not in (None, "", [], False) and str(value).lower() != "false"
+
+
+def _is_open(value: Any) -> bool:
+    """Whether a parameter's value is an expression, or has one in it."""
+    return any(map(_is_open, value)) if isinstance(value, list) else isinstance(value, str) and "{{" in value
+
+
 class Command(Strict):
     """One doveadm command."""
 
@@ -118,6 +184,24 @@ class Command(Strict):
     doveadm: str = ""
     notes: list[str] = Field([])
     changed: Changed | None = None
+    columns: list[Columns] = Field([Columns(open="not known")])
+
+    def columns_of(self, parameters: Mapping[str, Any], version: str = "") -> frozenset[str] | None:
+        """The columns that its rows can have with these parameters; None when they can be any.
+
+        Args:
+            parameters: as a playbook gives them, expressions included.
+            version: of Dovecot; of any version when empty, since a playbook does not know which its hosts are.
+        """
+        found: set[str] = set()
+        for columns in self.columns:
+            if (version and version not in (columns.versions or self.versions)) or not columns.appear(parameters):
+                continue
+            names = columns.of(parameters)
+            if names is None:
+                return None
+            found |= names
+        return frozenset(found)
 
     def repeatability(self, parameters: Mapping[str, Any]) -> Repeatability:
         """What sending it twice with these parameters means."""

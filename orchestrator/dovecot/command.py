@@ -14,9 +14,9 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.document import nearest
 from orchestrator.dovecot.catalog import Command, Need, Parameter
 from orchestrator.dovecot.jsontext import dumps
+from orchestrator.errors import nearest
 from orchestrator.scalar import Written, text_of
 
 Values = dict[str, Any]

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
-from orchestrator.document import nearest
-from orchestrator.errors import DamagedRunError, InputError, JournalError, RunNotFoundError
+from orchestrator.errors import DamagedRunError, InputError, JournalError, RunNotFoundError, nearest
 from orchestrator.user import expand, home, login
 
 SUFFIX = ".run"

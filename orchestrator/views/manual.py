@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.dovecot import catalog
-from orchestrator.dovecot.catalog import Command, Parameter
+from orchestrator.dovecot.catalog import Columns, Command, Parameter
 from orchestrator.dovecot.command import command_line, encode_parameters, request_body
 from orchestrator.dovecot.endpoint import API_PATH
 
@@ -36,6 +36,9 @@ def manual(name: str, command: Command) -> Iterator[str]:
         yield "  parameters:"
     for parameter, spec in command.parameters.items():
         yield f"    {_parameter(parameter, spec, command)}"
+    yield "  columns of its rows:" if command.columns else "  answers no rows"
+    for columns in command.columns:
+        yield f"    {_columns(columns, command)}"
     yield from _exit_codes(command)
     if command.verify:
         yield f"  effect shown by: {command.verify}"
@@ -57,6 +60,12 @@ def _parameter(name: str, spec: Parameter, command: Command) -> str:
     kinds = "/".join(sorted(spec.types()))
     only = f" [{', '.join(spec.versions)}]" if spec.versions and spec.versions != command.versions else ""
     return f"{name} ({kinds}{', required' if spec.required else ''}){only}  {spec.help}"
+
+
+def _columns(columns: Columns, command: Command) -> str:
+    only = f" [{', '.join(columns.versions)}]" if columns.versions and columns.versions != command.versions else ""
+    condition = f"  {columns.condition}" if columns.condition else ""
+    return f"{columns.words}{only}{condition}"
 
 
 def _exit_codes(command: Command) -> Iterator[str]:

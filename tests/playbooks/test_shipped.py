@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
 from orchestrator.cli.main import run
+from orchestrator.document import parse
+from orchestrator.errors import InputError
 from orchestrator.outcome import Repeatability
 from orchestrator.playbook import Playbook, repeatability, steps_of
-from orchestrator.source import load_playbook
+from orchestrator.source import Source, load_playbook
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 SHIPPED = sorted(path.stem for path in PLAYBOOKS.glob("*.yaml"))
@@ -59,6 +63,32 @@ WITHOUT_DIRECTORS: dict[str, tuple[str, ...]] = {
 
 BACKENDS = "  backends: {hosts: {'b[1-3]': '192.0.2.[11-13]'}}\n"
 DIRECTORS = "  directors: {hosts: {'d[1-2]': '192.0.2.[1-2]'}}\n"
+
+
+COLUMNS = [
+    re.compile(r"(?:where|where_not|matching|not_matching|column|agree)\('([^']*)'"),
+    re.compile(r"agree\('[^']*', '([^']*)'"),
+    re.compile(r"(?:item|\((?:\w+\.)?rows \| first\))\.(\w+)"),
+    re.compile(r"item\['([^']*)'\]"),
+]
+# What cannot be told from the text: the userdb's fields may have any name, and items that are no rows of an answer.
+OPEN = re.compile(r"known\.(?:answered\.)?rows \| column\('user'$")
+OF_ITEMS = {("move-users", "user"), ("move-users", "backend"), ("rebalance", "address")}
+
+
+def misspelt() -> Iterator[Any]:
+    """Each column that a shipped playbook reads by its name: the playbook, and its text with this one name misspelt."""
+    for name in SHIPPED:
+        text = (PLAYBOOKS / f"{name}.yaml").read_text(encoding="utf-8")
+        for found in (match for pattern in COLUMNS for match in pattern.finditer(text)):
+            start, end = found.span(1)
+            if (found[0].startswith("item") and (name, found[1]) in OF_ITEMS) or OPEN.search(text[: end + 1]):
+                continue
+            line = text.count("\n", 0, start) + 1
+            yield pytest.param(text[:end] + "x" + text[end:], line, id=f"{name}-line-{line}-{start}-{found[1]}")
+
+
+MISSPELT = list(misspelt())
 
 
 @pytest.fixture(autouse=True)
@@ -161,3 +191,18 @@ def test_an_unknown_one_is_told_where_to_look(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().err
     assert "drain-backend" in shown
     assert "orchestrator playbooks" in shown
+
+
+def test_many_columns_are_read_by_name() -> None:
+    """The table of misspelt columns is not empty by mistake: most shipped playbooks are in it."""
+    assert len(MISSPELT) > 100
+    assert len({str(case.id).partition("-line-")[0] for case in MISSPELT}) >= 18
+
+
+@pytest.mark.parametrize(("text", "line"), MISSPELT)
+def test_no_shipped_playbook_with_a_misspelt_column_is_valid(text: str, line: int) -> None:
+    """One letter more in the name of a column, in any expression of a shipped playbook, is found where it stands."""
+    with pytest.raises(InputError) as caught:
+        Source(parse(text, source="misspelt.yaml", folder=PLAYBOOKS))
+    assert {problem.place.line for problem in caught.value.problems} == {line}
+    assert "no column" in caught.value.message

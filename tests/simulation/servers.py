@@ -153,5 +153,5 @@ class Servers:
         if command == "dictGet":
             return [{"value": str(self.counters[host, str(parameters["key"])])}]
         if command == "serviceStatus":
-            return [{"ready": "yes" if self.sent[tag] > 2 else "no"}]
+            return [{"listening": "y" if self.sent[tag] > 2 else "n"}]
         return []

@@ -50,10 +50,10 @@ _LOOK = """
     parameters: {{mask: ["{{{{ item }}}}"]}}
 """
 _POLL = """
-  - name: Wait until it is ready
+  - name: Wait until it listens
     hosts: backends
     command: serviceStatus
-    until: "{{{{ (rows | first).ready == 'yes' }}}}"
+    until: "{{{{ (rows | first).listening == 'y' }}}}"
     every: 5s
     within: 1m
 """

@@ -15,6 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.dovecot import catalog
+from orchestrator.dovecot.reply import read_replies
+from orchestrator.views.manual import manual
+from tests.captured import ANSWERED, Captured
+
 ROOT = Path(__file__).parents[2]
 COMMANDS = ROOT / "orchestrator" / "dovecot" / "commands"
 DATA = ROOT / "tests" / "data"
@@ -35,11 +40,13 @@ GENERAL_CODES = {2, 64, 65, 67, 68, 73, 75, 77, 78}
 
 COMMAND_KEYS = {
     "summary", "class", "class_when", "disrupts", "disrupts_unless", "versions", "where", "parameters", "exit_codes",
-    "verify", "inverse", "doveadm", "notes", "changed", "one_of", "needs",
+    "verify", "inverse", "doveadm", "notes", "changed", "one_of", "needs", "columns",
 }  # fmt: skip
 PARAMETER_KEYS = {
     "type", "required", "format", "minimum", "maximum", "versions", "option", "argument", "word", "help",
 }  # fmt: skip
+
+COLUMN_KEYS = {"names", "asked", "open", "versions", "with", "without", "when"}
 
 # Commands and parameters that no catalogue in tests/data has, with the reason.
 NOT_LOADED = {
@@ -171,8 +178,8 @@ def test_readme_is_short_and_names_every_key() -> None:
     """An administrator finds all keys explained on one screen or two."""
     text = (COMMANDS / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 40
-    for key in COMMAND_KEYS | PARAMETER_KEYS:
-        assert f"`{key}`" in text, key
+    for key in COMMAND_KEYS | PARAMETER_KEYS | COLUMN_KEYS:
+        assert re.search(rf"`{key}[`:]", text), key
 
 
 def test_general_exit_codes() -> None:
@@ -193,7 +200,7 @@ def test_command(name: str) -> None:
     """Known keys with values of the right form."""
     entry = catalogue()[name]
     assert set(entry) <= COMMAND_KEYS
-    assert {"summary", "class", "versions", "doveadm"} <= set(entry)
+    assert {"summary", "class", "versions", "doveadm", "columns"} <= set(entry)
     assert is_sentence(entry["summary"])
     assert len(entry["summary"]) <= 120
     assert entry["class"] in CLASSES
@@ -263,6 +270,92 @@ def test_exit_codes(name: str) -> None:
         if "versions" in meaning:
             check_versions(meaning["versions"])
             assert set(meaning["versions"]) <= set(entry["versions"])
+
+
+@every_command
+def test_columns(name: str) -> None:
+    """Groups with names, or with the parameter that asks for them, or with the reason why they are open; each name once."""
+    entry = catalogue()[name]
+    said = []
+    for group in entry["columns"]:
+        assert set(group) <= COLUMN_KEYS
+        assert {"names", "asked", "open"} & set(group)
+        assert not ("open" in group and {"names", "asked"} & set(group))
+        parameters = [*filter(None, (group.get("asked"), group.get("with"))), *group.get("without", [])]
+        assert set(parameters) <= set(entry.get("parameters", {}))
+        for column in group.get("names", []):
+            assert isinstance(column, str)
+            conditions = {key: group.get(key) for key in ("versions", "with", "without")}
+            assert (column, conditions) not in said, column
+            said.append((column, conditions))
+        if "versions" in group:
+            check_versions(group["versions"])
+            assert set(group["versions"]) < set(entry["versions"]), name
+    if not entry["columns"]:
+        assert "changed" not in entry
+        assert entry["class"] != "read" or name in {"aclDebug", "logFind", "mailboxMutf7"}  # their output is lost
+
+
+@pytest.mark.parametrize("exchange", [found for found in ANSWERED if found.version in {"2.3", "2.4"}], ids=str)
+def test_columns_are_those_of_real_answers(exchange: Captured) -> None:
+    """No row that a real server ever answered has a column that the catalogue does not know for its version."""
+    entry = catalog.find(exchange.asked)
+    if entry is None:  # several commands in one request, or an unknown one
+        return
+    known = [c.of({}) for c in entry.columns if exchange.version in (c.versions or entry.versions)]
+    if None in known:
+        return
+    there = frozenset().union(*filter(None, known))
+    for reply in read_replies(exchange.raw):
+        for row in reply.rows:
+            assert set(row) <= there
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "version", "columns"),
+    [
+        ("who", {}, "2.3", "connections ips pids service username"),
+        ("who", {"separateConnections": True}, "2.3", "ip pid service username"),
+        ("who", {"separateConnections": "true"}, "2.4", "dest_ip ip pid service user_* username"),
+        ("who", {"separateConnections": "false"}, "2.4", "connections ips pids service username"),
+        ("who", {"separateConnections": "{{ x }}"}, "2.3", "connections ip ips pid pids service username"),
+        ("kick", {}, "", "count result"),
+        ("kick", {}, "2.3", "result"),
+        ("directorUpdate", {}, "", ""),
+        ("mailboxStatus", {"field": ["messages", "unseen"]}, "", "mailbox messages unseen username"),
+        ("mailboxStatus", {"field": "messages unseen"}, "", "mailbox messages unseen username"),
+        ("mailboxStatus", {"field": ["all"], "totalSum": True}, "2.3", "messages recent unseen username vsize"),
+        ("fetch", {"field": ["uid", "hdr.subject"]}, "", "hdr.subject uid username"),
+        ("fetch", {"field": ["{{ x }}"]}, "", None),
+        ("statsDump", {"fields": "count %99"}, "2.3", "%99 count field metric_name"),
+        ("user", {}, "", None),
+        ("user", {"field": "home"}, "", "home user"),
+        ("ftsLookup", {}, "", None),
+    ],
+)
+def test_columns_follow_from_version_and_parameters(
+    name: str, parameters: dict[str, Any], version: str, columns: str | None
+) -> None:
+    """What a playbook writes, expressions included, says which columns its rows can have."""
+    found = catalog.find(name).columns_of(parameters, version)
+    assert found == (None if columns is None else set(columns.split()))
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("who", ["    pid, ip  with separateConnections", "    dest_ip [2.4]  with separateConnections"]),
+        ("kick", ["  columns of its rows:", "    result [2.2, 2.3]", "    count [2.4]"]),
+        ("mailboxStatus", ["    deleted that field asks for [2.4]  from 2.4.2 on"]),
+        ("directorUpdate", ["  answers no rows"]),
+        ("user", ["    any (the fields of the userdb)  without field"]),
+        ("ftsLookup", ["    any (not measured)"]),
+    ],
+)
+def test_a_commands_page_lists_its_columns(name: str, lines: list[str]) -> None:
+    """`orchestrator commands NAME` says which columns there are, in which versions, and with which parameters."""
+    page = list(manual(name, catalog.find(name)))
+    assert [line for line in page if line in lines] == lines
 
 
 @every_command

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.document import MAX_DEPTH, Strict, Suggested, build, dump, load, nearest, parse
-from orchestrator.errors import InputError, Problem
+from orchestrator.document import MAX_DEPTH, Strict, Suggested, build, dump, load, parse
+from orchestrator.errors import InputError, Problem, nearest
 from tests.strategies import document, json_values
 
 

@@ -10,7 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.errors import ExpressionError
-from orchestrator.expression import MAX_LENGTH, compile_value, is_template, names_in, template, truth
+from orchestrator.expression import (
+    MAX_LENGTH,
+    compile_value,
+    is_template,
+    names_in,
+    template,
+    truth,
+)
+from orchestrator.reads import column_uses, row_origins
 from orchestrator.secret import Secret
 from tests.strategies import fleet
 
@@ -357,6 +365,153 @@ def test_undefined_names_are_named(text: str, name: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         value(text)
     assert name in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "{{ %s }}",
+        "{{ not %s }}",
+        "{{ not (%s in []) }}",
+        "{{ %s == %s }}",
+        "{{ %s != 1 }}",
+        "{{ %s is none }}",
+        "{{ not (%s is string) }}",
+        "{{ [%s] | length == 1 }}",
+        "{{ [%s] }}",
+        "{{ {'a': %s} }}",
+        "{{ [] | where_not('a', %s) }}",
+        "{{ [] | minus([%s]) }}",
+        "{{ missing | default(%s) }}",
+        "{{ 1 if %s else 2 }}",
+        "{{ n == 7 and %s }}",
+        "{{ rows[%s] }}",
+        "text {{ %s }}",
+    ],
+)
+@pytest.mark.parametrize(
+    "missing",
+    ["missing", "item.nope", "rows[5]", "(rows | first).nope", "(empty | first)", "(empty | max)", "(empty | last).x"],
+)
+def test_what_is_not_there_is_an_error_whatever_is_made_of_it(missing: str, wrapped: str) -> None:
+    """No `not`, comparison, list, test or filter makes a value, and so a condition, of what is not there."""
+    with pytest.raises(ExpressionError):
+        value(wrapped.replace("%s", missing))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ item.nope | default('a') }}", "a"),
+        ("{{ item.nope is defined }}", False),
+        ("{{ item['nope'] is undefined }}", True),
+        ("{{ item.user is defined }}", True),
+        ("{{ rows[5] | default(none) }}", None),
+        ("{{ empty | first | default('0') }}", "0"),
+        ("{{ empty | last | default('0') }}", "0"),
+        ("{{ empty | min | default(0) }}", 0),
+        ("{{ empty | max | default(missing | default(1)) }}", 1),
+        ("{{ not (item.nope | default(false)) }}", True),
+        ("{{ rows | column('nope', '-') }}", ["-", "-"]),
+    ],
+)
+def test_what_may_be_missing_is_written(text: str, expected: Any) -> None:
+    """`default`, `is defined` and the second word of `column` say that something may not be there."""
+    assert value(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ rows | column('usrs') | default([]) }}",
+        "{{ rows | where('usrs', '3') | first | default(1) }}",
+        "{{ item.nope.nope | default(1) }}",
+        "{{ word | first | default(1) }}",
+        "{{ empty | agree('a', 'b') | default(true) }}",
+        "{{ nothing | max | default(1) }}",
+    ],
+)
+def test_a_default_hides_no_mistake(text: str) -> None:
+    """What stands before a `default` may be missing; a misspelt column or a wrong type before it is an error still."""
+    with pytest.raises(ExpressionError):
+        value(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rows | where_not('usrs', '0') | length == 0", "no row has a column 'usrs' (did you mean 'users'?)"),
+        ("rows | where('state', 'x') | column('mail_server_ip')", "(did you mean 'mail server ip'?)"),
+        ("rows | agree('host', 'stat')", "columns: host, mail server ip, state, users"),
+        (
+            "not rows[0].usrs",
+            "there is no 'usrs' (did you mean 'users'?); there are: host, state, users, mail server ip",
+        ),
+        ("rows[0]['mail server'] == ''", "(did you mean 'mail server ip'?)"),
+        ("item | column('user')", "column needs rows or a list, not {'user'"),
+        ("empty | first", "first of an empty list"),
+        ("empty | max", "max of an empty list"),
+        ("'' | number", "'' is not a number"),
+        ("word | length == 3", "length needs rows or a list, not 'abc'"),
+        ("'x' if flag", "needs its `else`"),
+    ],
+)
+def test_what_is_missing_is_told_with_what_is_there(text: str, said: str) -> None:
+    """The message names the column, the nearest one, and those that are there."""
+    with pytest.raises(ExpressionError) as caught:
+        value("{{ " + text + " }}")
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "uses"),
+    [
+        ("a.rows | where('k', x) | where_not('l', '0') | length", {("k", "a"), ("l", "a")}),
+        ("(a.rows + rows) | agree('k', 'l')", {("k", "a rows"), ("l", "a rows")}),
+        ("a.hosts[host.name].rows | column('k')", {("k", "a")}),
+        ("a.hosts['b1'].answered.rows | column(key='k')", {("k", "a")}),
+        ("a['rows'] | sort(attribute='j') | last", set()),
+        ("(a.rows | matching('k', '*') | first).l", {("k", "a"), ("l", "a")}),
+        ("a.rows[0]['k l']", {("k l", "a")}),
+        ("a.rows[1:] | not_matching('k', '*')", {("k", "a")}),
+        ("(a.rows if flag else []) | column('k')", {("k", "a")}),
+        ("(a.rows or b.rows) | column('k')", {("k", "a b")}),
+        ("rows | where('k', b.rows | column('l')) | unique | minus([]) | column('m')", {("k", "rows"), ("l", "b"), ("m", "rows")}),
+        ("answer.rows | column('k')", {("k", "answer")}),
+        ("[item.k, -item['l']]", {("k", "item"), ("l", "item")}),
+        ("item.k | default('x')", {("k", "item")}),
+        ("rows | column(item)", set()),
+        ("a.rows[0][item.k]", {("k", "item")}),
+        ("groups.directors | column('name')", set()),
+        ("a.failed | column('k')", set()),
+        ("(a.rows + words) | column('k')", set()),
+        ("a.rows | column('k') | first", {("k", "a")}),
+        ("(a.rows | column('k')).l", {("k", "a")}),
+    ],
+)  # fmt: skip
+def test_the_columns_that_an_expression_reads_are_known(text: str, uses: set[tuple[str, str]]) -> None:
+    """A column's name is found with the names whose rows it is read from, as far as these can be told."""
+    found = column_uses("{{ " + text + " }}")
+    assert {(use.column, " ".join(sorted(use.origins))) for use in found} == uses
+    assert column_uses("say {{ " + text + " }}") == found
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("{{ a.rows | where('k', 'x') }}", {"a"}),
+        ("{{ (a.rows if flag else []) + b.hosts['d1'].rows }}", {"a", "b"}),
+        ("{{ a.rows | column('k') }}", set()),
+        ("{{ a.rows | first }}", set()),
+        ("{{ a }}", set()),
+        ("{{ [1] }}", set()),
+        ("{{ a.rows }} ", set()),
+        ("a", set()),
+    ],
+)
+def test_where_rows_come_from_is_known(text: str, origins: set[str]) -> None:
+    """The items of a `for_each` over rows are rows of known names; of anything else nothing is claimed."""
+    assert row_origins(text) == origins
 
 
 def test_answers_are_never_evaluated() -> None:

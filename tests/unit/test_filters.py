@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.filters import FILTERS
+from orchestrator.filters import FILTERS, NoColumnError, NothingThereError
 
 ROWS = [
     {"host": "b1", "state": "up", "users": "3"},
@@ -34,7 +34,6 @@ def names(rows: list[dict[str, Any]]) -> list[str]:
         ("where", ("users", "0"), ["b3"]),
         ("where", ("ok", True), ["b3"]),
         ("where", ("ok", "true"), ["b3"]),
-        ("where", ("nosuch", "x"), []),
         ("where_not", ("state", "up"), ["b2", "b3"]),
         ("where_not", ("state", ["up", "down"]), ["b3"]),
         ("where_not", ("state", []), ["b1", "b2", "b3"]),
@@ -53,7 +52,14 @@ def test_rows_are_chosen(name: str, arguments: tuple[Any, ...], hosts: list[str]
     ("name", "arguments", "expected"),
     [
         ("column", (ROWS, "state"), ["up", "down"]),
-        ("column", (ROWS, "nosuch"), []),
+        ("column", ([], "nosuch"), []),
+        ("column", (ROWS, "nosuch", "-"), ["-", "-", "-"]),
+        ("column", (ROWS, "state", "-"), ["up", "down", "-"]),
+        ("length", (ROWS,), 3),
+        ("length", ([],), 0),
+        ("length", ({"d1": 1},), 1),
+        ("first", (["a", "b"],), "a"),
+        ("last", (("a", "b"),), "b"),
         ("total", (["3", 4, "0.5"],), 7.5),
         ("total", ([],), 0),
         ("total", (("1", "2"),), 3),
@@ -76,7 +82,6 @@ def test_rows_are_chosen(name: str, arguments: tuple[Any, ...], hosts: list[str]
         ("agree", ([{"k": "a", "v": "1"}, {"k": "a", "v": 1}, {"k": "b", "v": "2"}], "k", "v"), True),
         ("agree", ([{"k": "a", "v": "1"}, {"k": "a", "v": "2"}], "k", "v"), False),
         ("agree", ([{"k": "a", "v": "1"}, {"k": "a"}], "k", "v"), False),
-        ("agree", ([], "k", "v"), True),
     ],
 )
 def test_values_are_made(name: str, arguments: tuple[Any, ...], expected: Any) -> None:
@@ -111,6 +116,78 @@ def test_what_is_no_list_or_number_is_refused(name: str, arguments: tuple[Any, .
     """A text where rows are needed, or words where a number is needed, is a plain error and no guess."""
     with pytest.raises((TypeError, ValueError)):
         FILTERS[name](*arguments)
+
+
+BY_COLUMN = [
+    ("where", ("up",)),
+    ("where", ([],)),
+    ("where_not", ("up",)),
+    ("matching", ("*",)),
+    ("not_matching", ("*",)),
+    ("column", ()),
+]
+
+
+@pytest.mark.parametrize(("name", "more"), BY_COLUMN)
+def test_a_column_that_no_row_has_is_an_error(name: str, more: tuple[Any, ...]) -> None:
+    """A filter by a column that no row has says which columns are there, and chooses neither all rows nor none."""
+    with pytest.raises(NoColumnError) as caught:
+        FILTERS[name](ROWS, "stat", *more)
+    assert (caught.value.key, caught.value.columns) == ("stat", ["host", "ok", "state", "users"])
+
+
+@pytest.mark.parametrize(("key", "value"), [("hosts", "state"), ("host", "stat")])
+def test_agree_needs_both_columns(key: str, value: str) -> None:
+    """`agree` of a misspelt column is an error, for the one and for the other."""
+    with pytest.raises(NoColumnError):
+        FILTERS["agree"](ROWS, key, value)
+
+
+@pytest.mark.parametrize(("name", "more"), BY_COLUMN)
+def test_of_no_rows_every_column_can_be_asked(name: str, more: tuple[Any, ...]) -> None:
+    """Where a host has nothing to say there are no columns either, and that is no error."""
+    assert FILTERS[name]([], "stat", *more) == []
+
+
+@pytest.mark.parametrize(("name", "more"), BY_COLUMN)
+@pytest.mark.parametrize("left", ["none", "b3"])
+def test_columns_are_those_of_the_whole_answer(name: str, more: tuple[Any, ...], left: str) -> None:
+    """After a filter a misspelt column is found although no row is left, and one that only other rows have is there."""
+    chosen = FILTERS["where"](ROWS, "host", left)
+    FILTERS[name](chosen, "state", *more)
+    with pytest.raises(NoColumnError):
+        FILTERS[name](chosen, "stat", *more)
+
+
+@pytest.mark.parametrize("arguments", [("first", []), ("last", ()), ("min", []), ("max", []), ("agree", [], "k", "v")])
+def test_there_is_no_one_of_nothing(arguments: tuple[Any, ...]) -> None:
+    """One value of an empty list, and whether nothing agrees, is an error and no value."""
+    name, *rest = arguments
+    with pytest.raises(NothingThereError, match=name):
+        FILTERS[name](*rest)
+
+
+@pytest.mark.parametrize("found", ["", "text", 7, 1.5, True, None, {"a": "b"}, object(), iter(["a"])])
+@pytest.mark.parametrize(("name", "more"), [*((n, ("k", *m)) for n, m in BY_COLUMN), ("agree", ("k", "v")), ("total", ()), ("min", ()), ("max", ()), ("minus", ([],)), ("unique", ()), ("first", ()), ("last", ())])  # fmt: skip
+def test_only_lists_have_rows(name: str, more: tuple[Any, ...], found: Any) -> None:
+    """A text, a number, nothing, one row, or any other object is not taken for rows."""
+    with pytest.raises(TypeError, match=f"{name} needs rows or a list"):
+        FILTERS[name](found, *more)
+
+
+@pytest.mark.parametrize("found", ["", "text", 7, None, object()])
+def test_only_lists_and_hosts_have_a_length(found: Any) -> None:
+    """The length of a text is never compared with the number of hosts."""
+    with pytest.raises(TypeError, match="length needs rows or a list"):
+        FILTERS["length"](found)
+
+
+@pytest.mark.parametrize("text", ["", " ", "-", "n/a", "1 2"])
+def test_what_is_no_number_says_so(text: str) -> None:
+    """An empty text, or Dovecot's `-`, is an error that shows the text."""
+    with pytest.raises(ValueError, match="is not a number") as caught:
+        FILTERS["number"](text)
+    assert repr(text.strip()) in str(caught.value)
 
 
 words = st.lists(st.text("ab1", max_size=2))

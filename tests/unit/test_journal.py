@@ -355,7 +355,7 @@ def test_answers_are_bounded(path: Path, rows: int, limit: int, kept: int) -> No
 
 
 def test_answers_are_what_expressions_see(path: Path) -> None:
-    """A step's answer has the rows of all hosts in order, and knows who failed."""
+    """A step's answer has the rows of what is done in order, knows who failed, and what is not there yet."""
     with Writing(path) as writing:
         writing.write(
             ended(1, rows=[{"n": "1"}]),
@@ -364,7 +364,9 @@ def test_answers_are_what_expressions_see(path: Path) -> None:
         )
     with RunFile(path) as file:
         answer = file.answer(0)
-    assert ([row["n"] for row in answer.rows], answer.ok) == (["1", "3"], False)
+    assert ([row["n"] for row in answer.answered.rows], answer.ok) == (["1", "3"], False)
+    with pytest.raises(ExpressionError, match="b1: pending; b2: bad"):
+        assert answer.rows
     assert answer.hosts["b2"].error == "bad"
     assert (answer.hosts["b2"].exit_code, answer.hosts["b2"].ok) == (64, False)
 

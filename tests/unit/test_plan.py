@@ -127,14 +127,14 @@ def test_what_depends_on_answers_is_known_later() -> None:
     """A step that reads an earlier answer says on what it waits, and is expanded once that is there."""
     made = plan(
         steps(
-            "hosts: directors, command: directorStatus, register: seen",
-            "hosts: '{{ item.host }}', for_each: '{{ seen.rows }}', command: kick, parameters: {mask: '{{ item.user }}'}",
+            "hosts: directors, command: who, parameters: {separateConnections: true}, register: seen",
+            "hosts: '{{ item.ip }}', for_each: '{{ seen.rows }}', command: kick, parameters: {mask: '{{ item.username }}'}",
         )
     )
     first, second = made.steps
     assert (known_now(first, made.scope()), known_now(second, made.scope())) == (True, False)
     assert second.needs == {"seen": "1"}
-    rows = answer({"host": "10.0.1.2", "user": "u1"}, {"host": "b1", "user": "u2"})
+    rows = answer({"ip": "10.0.1.2", "username": "u1"}, {"ip": "b1", "username": "u2"})
     assert sent(made, "2", seen=rows) == [("b2", {"mask": ["u1"]}), ("b1", {"mask": ["u2"]})]
 
 
@@ -333,11 +333,11 @@ def test_a_bad_item_that_is_in_no_file_is_named(tmp_path: Path) -> None:
     made = plan(
         steps(
             "hosts: b1, command: who, register: seen",
-            "hosts: d1, for_each: '{{ seen.rows }}', command: directorMove, parameters: {user: '{{ item.u }}', host: b1}",
+            "hosts: d1, for_each: '{{ seen.rows }}', command: directorMove, parameters: {user: '{{ item.username }}', host: b1}",
         )
     )
     with pytest.raises(InputError) as caught:
-        drafts(made, "2", seen=answer({"u": "u1"}, {"u": ""}))
+        drafts(made, "2", seen=answer({"username": "u1"}, {"username": ""}))
     assert "playbook.yaml:4:" in caught.value.message
     assert "item 2: user must not be empty" in caught.value.message
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,77 @@ def test_a_steps_own_answer_is_known_to_its_check_and_undo() -> None:
     checked = "verify: {command: who, until: '{{ own.ok }}', register: checked}"
     undone = "undo: {command: kick, parameters: {mask: '{{ own.rows }}'}}"
     playbook(steps(f"{WHO}, register: own, {checked}, {undone}", "require: {that: '{{ checked.ok }}', message: m}"))
+
+
+SEEN = "hosts: d1, command: directorStatus, register: seen"
+WHOM = "command: who, parameters: {separateConnections: true}"
+ROWS = "{{ seen.rows | where('%s', '0') | length == 0 }}"
+
+
+def requires(expression: str) -> str:
+    """A step that requires an expression."""
+    return f'require: {{that: "{expression}", message: m}}'
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ((SEEN, requires(ROWS % "usrs")), "rows of 'seen' have no column 'usrs'"),
+        ((SEEN, requires("{{ not seen.hosts['d1'].rows | column('usrs') }}")), "did you mean 'users'?"),
+        ((SEEN, requires("{{ seen.answered.rows | column('usrs') }}")), "did you mean 'users'?"),
+        ((SEEN, requires("{{ (seen.rows | first).usrs == '0' }}")), "did you mean 'users'?"),
+        ((SEEN, 'require: {that: true, message: "{{ seen.rows | column(\'usrs\') }}"}'), "did you mean 'users'?"),
+        ((SEEN, f'{WHO}, when: "{ROWS % "usrs"}"'), "did you mean 'users'?"),
+        ((f"hosts: d1, {STATUS}, until: \"{{{{ rows | column('usrs') == ['0'] }}}}\"",), "rows of 'rows' have no column 'usrs'"),
+        ((f"hosts: d1, {STATUS}, until: \"{{{{ answer.rows | agree('tag', 'vhost') }}}}\"",), "did you mean 'vhosts'?"),
+        ((f"hosts: b1, {WHOM}, until: \"{{{{ not rows | column('pids') }}}}\"",), "did you mean 'pid'?"),
+        ((f"{WHO}, until: \"{{{{ not rows | column('pid') }}}}\"",), "did you mean 'pids'?"),
+        ((f"{WHO}, verify: {{{STATUS}, until: \"{{{{ rows | column('pids') }}}}\"}}",), "no column 'pids'"),
+        ((f"{WHO}, verify: {{{STATUS}, until: true, register: seen}}", requires(ROWS % "usrs")), "did you mean 'users'?"),
+        ((f"{INC}, probe: {{command: dictGet, parameters: {{dictUri: x, key: k}}, done: \"{{{{ rows | column('val') }}}}\"}}",), "did you mean 'value'?"),
+        ((SEEN, "hosts: \"{{ item.ip }}\", for_each: \"{{ seen.rows | where('state', 'up') }}\", command: who"), "rows of 'item' have no column 'ip'"),
+        ((SEEN, "hosts: d1, for_each: '{{ seen.rows }}', when: '{{ item.user }}', command: who"), "did you mean 'users'?"),
+        ((SEEN, "hosts: d1, for_each: '{{ seen.rows }}', command: kick, parameters: {mask: '{{ item.user }}'}"), "did you mean 'users'?"),
+        ((SEEN, f"{WHO}, undo: {{command: kick, parameters: {{mask: \"{{{{ seen.rows | column('user') }}}}\"}}}}"), "did you mean 'users'?"),
+        ((SEEN, f"{WHO}, timeout: \"{{{{ seen.rows | column('user') | max }}}}\""), "did you mean 'users'?"),
+        (("hosts: d1, command: directorStatus, parameters: {user: u}, register: seen", requires(ROWS % "users")), "they have expires, hashed, initial-config, status"),
+        (("hosts: d1, command: directorFlush, parameters: {host: all}, register: seen", requires(ROWS % "users")), "its command answers no rows"),
+        (("hosts: b1, command: mailboxStatus, parameters: {user: u, field: [unseen], mailboxMask: [x]}, register: seen", requires(ROWS % "messages")), "no column 'messages'"),
+        (('batches: {hosts: backends, steps: [{name: R, command: directorStatus, register: seen}, {name: Q, when: "' + ROWS % "usrs" + '", pause: 1s}]}',), "did you mean 'users'?"),
+        ((f"{SEEN}, parameters: {{user: '{{{{ groups.d | first }}}}'}}", requires(ROWS % "usrs")), "did you mean 'users'?"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_column_is_found(lines: tuple[str, ...], said: str) -> None:
+    """Wherever an expression reads a column by its name, a name that the command's rows never have is a mistake with a place."""
+    found = problems(steps(*lines))
+    assert len(found) == 1, found
+    assert said in found[0]
+    assert re.match(r"[^:]+:[0-9]+:[0-9]+: ", found[0])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("hosts: b1, command: kick, parameters: {mask: x}, register: seen", requires(ROWS % "result")),
+        ("hosts: b1, command: kick, parameters: {mask: x}, register: seen", requires(ROWS % "count")),
+        (f"hosts: b1, {WHOM}, until: \"{{{{ rows | column('user_backend') }}}}\"",),
+        ("hosts: b1, command: who, parameters: {separateConnections: '{{ groups.x }}'}, register: seen", requires(ROWS % "pid"), requires(ROWS % "pids")),
+        ("hosts: d1, command: directorStatus, parameters: {user: '{{ groups.x }}'}, register: seen", requires(ROWS % "users"), requires(ROWS % "hashed")),
+        ("hosts: b1, command: user, parameters: {userMask: x}, register: seen", requires(ROWS % "quota_rule")),
+        ("hosts: b1, command: fetch, parameters: {user: x, query: y, field: [uid, hdr.subject]}, register: seen", requires(ROWS % "hdr.subject")),
+        ("hosts: b1, command: fetch, parameters: {user: x, query: y, field: '{{ groups.x }}'}, register: seen", requires(ROWS % "any")),
+        ("hosts: b1, command: pluginWord, repeatable: true, register: seen", requires(ROWS % "any")),
+        ("hosts: b1, for_each: [{any: 1}], command: who, when: '{{ item.any }}'",),
+        ("hosts: b1, for_each: {csv: x.csv}, command: who, when: '{{ item.any }}'",),
+        ("hosts: b1, command: pluginWord, repeatable: true, register: other", SEEN, requires("{{ (seen.rows + other.rows) | column('any') }}")),
+        (SEEN, f"{WHO}, register: other", requires("{{ (seen.rows + other.rows) | column('pids') }}")),
+        ("hosts: d1, command: directorRingStatus, register: seen", requires(ROWS % "type")),
+        (f"{WHO}, when: '{{{{ groups.directors | column(\"name\") }}}}'",),
+    ],
+)  # fmt: skip
+def test_a_column_that_may_be_there_is_no_mistake(lines: tuple[str, ...]) -> None:
+    """Of other versions, parameters not known yet, open sets of columns, plugins and other data nothing is claimed."""
+    assert playbook(steps(*lines)).playbook.steps
 
 
 def test_names_of_a_batch_end_with_it() -> None:
