@@ -48,7 +48,7 @@ WITHOUT_DIRECTORS: dict[str, tuple[str, ...]] = {
     "collect-sessions": ("proxied=false",),
     "collect-stats": (),
     "flush-auth-cache": (),
-    "force-resync": (f"users={USERS}", "on=b1"),
+    "force-resync": (f"users={USERS}", "on=b1", "users_are_local=true"),
     "kick-users": (f"users={USERS}",),
     "purge": (f"users={USERS}", "on=b1"),
     "quota-recalc": (f"users={USERS}", "on=b1"),
