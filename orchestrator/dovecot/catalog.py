@@ -20,6 +20,8 @@ from orchestrator.outcome import Repeatability
 
 FOLDER = Path(__file__).parent / "commands"
 
+LONG_TIMEOUT = 3600.0  # seconds
+
 ParameterType = Literal["string", "integer", "boolean", "array"]
 Version = Literal["2.2", "2.3", "2.4"]
 
@@ -139,6 +141,10 @@ class Command(Strict):
         """Whether with these parameters it may take as long as there is mail, so that an answer may come late."""
         given = ((self.parameters[name], value) for name, value in parameters.items() if name in self.parameters)
         return self.long or any(spec.lengthens(value) for spec, value in given)
+
+    def timeout(self, parameters: Mapping[str, Any]) -> float | None:
+        """Seconds to wait for its answer where nobody says how long; None: as long as for any command."""
+        return LONG_TIMEOUT if self.may_run_long(parameters) else None
 
     def disturbs(self, parameters: Mapping[str, Any]) -> str:
         """Whom it disturbs with these parameters, in a sentence; empty when nobody notices."""

@@ -127,6 +127,19 @@ def test_kick_users_proxied(site: Start) -> None:
     assert here.commands().count("directorKick") == 2
 
 
+def test_kick_users_proxied_looks_at_all_backends(site: Start) -> None:
+    """With sessions on a backend that the configuration does not have, nobody is kicked: the check would not see them."""
+    here = site(users=30)
+    there = min(users_on(here, "b3"))
+    config = here.cli.config.read_text()
+    here.cli.config.write_text(config.replace(f", b3: {here.fleet.backends['b3']}", ""))
+    assert here.cli.config.read_text() != config
+    result = run(here, "kick-users-proxied", f"users={write(here, [there])}")
+    assert result.code == 5, result.said
+    assert here.fleet.backends["b3"] in result.err
+    assert "directorKick" not in here.commands()
+
+
 @pytest.mark.parametrize(
     ("playbook", "directors"), [("force-resync", 2), ("force-resync", 0), ("quota-recalc", 2), ("purge", 2)]
 )
