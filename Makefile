@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-2.4 check bench clean
+.PHONY: demo test test-2.4 roots check bench clean
 
 demo: $(VENV)/.run
 	$(BIN)/orchestrator demo
@@ -14,9 +14,12 @@ ARGS ?= -q -n 4 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
-# Against a real Dovecot 2.4 too: the first time a Debian root is made for it, with debootstrap.
-test-2.4: $(VENV)/.dev
+# Against the real Dovecot 2.4 of Debian trixie and of sid: the first time roots are made for them, in some minutes.
+test-2.4: roots
 	ORCHESTRATOR_DOVECOT24=1 $(BIN)/python -m pytest -m dovecot24 $(ARGS)
+
+roots: $(VENV)/.dev
+	$(BIN)/python -m tests.real.roots
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,3 +1,3 @@
 """Fixtures for all tests."""
 
-pytest_plugins = ["tests.ring.fixtures"]
+pytest_plugins = ["tests.ring.fixtures", "tests.real.fixtures"]

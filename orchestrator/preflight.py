@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
+from orchestrator.dovecot import catalog
 from orchestrator.dovecot.ask import Asker, each
 from orchestrator.dovecot.listing import Listing, read_listing
 from orchestrator.inventory import Host, fold
@@ -64,10 +65,19 @@ class Preflight:
     def _reason(self, listing: Listing | None, command: str, names: list[str]) -> str:
         if listing is None:
             return ""
-        if command not in listing.commands:
-            return f"Dovecot {listing.version} there has no command {command} (a plugin that is not loaded, or another version)"
-        unknown = [name for name in names if name not in listing.commands[command]]
+        where = f"Dovecot {listing.release} there"
+        listed = listing.commands.get(command)
+        if listed is None:
+            return f"{where} has no command {command} (a plugin that is not loaded, or another version)"
+        entry = catalog.find(command) or catalog.UNLISTED
+        unknown = [name for name in names if name not in listed]
+        others = [word for choice in entry.one_of if {*unknown} & {*choice} for word in choice if word in listed]
+        for name in [*names, *others]:
+            spec = entry.parameters.get(name)
+            if spec and name in listed and listing.version in spec.fatal:
+                return f"{where} dies of {command} with {name}; {spec.fatal[listing.version]}"
         if unknown:
-            known = ", ".join(listing.commands[command]) or "none"
-            return f"Dovecot {listing.version} there does not know the parameter {unknown[0]!r} of {command} (it knows {known})"
+            known = ", ".join(listed) or "none"
+            use = f"; use {' or '.join(others)} there" if others else ""
+            return f"{where} does not know the parameter {unknown[0]!r} of {command} (it knows {known}){use}"
         return ""

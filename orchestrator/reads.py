@@ -89,7 +89,7 @@ def row_origins(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of a part of an expression: that it is an answer, its hosts, rows, or a row, and of which names."""
+    """What is known of a part of an expression: that it is an answer, its hosts, the groups, rows, or a row; of which names."""
 
     kind: str
     origins: frozenset[str]
@@ -141,6 +141,8 @@ class _ColumnReader:
             return None
         if of.kind == "hosts":
             return _Known("answer", of.origins)
+        if of.kind == "groups":
+            return _Known("rows", of.origins)
         if of.kind == "rows":
             slice_ = isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)
             return of if slice_ else _Known("row", of.origins)
@@ -169,7 +171,7 @@ class _ColumnReader:
 
 
 def _known_name(name: str) -> _Known:
-    kinds = {"rows": "rows", "item": "row"}
+    kinds = {"rows": "rows", "item": "row", "groups": "groups", "batch": "rows"}
     return _Known(kinds.get(name, "answer"), frozenset({name}))
 
 

@@ -109,6 +109,9 @@ def _names(value: Any) -> frozenset[str]:
         return frozenset()
 
 
+HOST_COLUMNS = frozenset({"name", "address", "port", "groups", "tags", "protected"})  # what a host of the fleet has
+
+
 def _plain(names: Iterable[str]) -> dict[str, frozenset[str] | None]:
     """Names of whose columns nothing is known, most of which have no rows at all."""
     return dict.fromkeys(names)
@@ -165,7 +168,7 @@ class _Checker:
 
     def problems(self) -> Iterator[Problem]:
         yield from self._parameters()
-        yield from self._steps(self.steps, _plain([*self.parameters, *BUILTIN]))
+        yield from self._steps(self.steps, {**_plain([*self.parameters, *BUILTIN]), "groups": HOST_COLUMNS})
 
     def _steps(self, steps: list[tuple[tuple[str | int, ...], Step]], known: Known) -> Iterator[Problem]:
         for path, step in steps:
@@ -198,7 +201,7 @@ class _Checker:
                 (*path, "batches", "hosts"), step.batches.hosts, _plain([*self.parameters, "groups"])
             )
             nested = [((*path, "batches", "steps", index), inner) for index, inner in enumerate(step.batches.steps)]
-            yield from self._steps(nested, {**known, **_plain(BATCH)})
+            yield from self._steps(nested, {**known, **dict.fromkeys(BATCH, HOST_COLUMNS)})
         if step.command is None:
             return
         yield from self._action(path, step, known, items)

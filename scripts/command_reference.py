@@ -99,6 +99,8 @@ def _command(name: str, entry: Command) -> Iterator[str]:
     yield f"**{entry.class_}**; Dovecot {', '.join(entry.versions)}{where}."
     for test in entry.class_when:
         yield f"With `{test.parameter}: {str(test.equals).lower()}` it is **{test.class_}**."
+    if entry.long:
+        yield "May run long: when no answer comes in time it may still be running."
     if entry.disrupts:
         unless = entry.disrupts_unless
         spared = f" (not with `{unless.parameter}: {str(unless.equals).lower()}`)" if unless else ""

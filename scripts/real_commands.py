@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 from tests.real.cases import STORES  # noqa: E402 - from this tree
 
 TARGET = ROOT / "docs" / "commands-on-real-servers.md"
-FAMILIES = ("2.3", "2.4")
+FAMILIES = ("2.3", "2.4", "2.4.5")
 
 HEAD = """\
 # Commands on real servers
@@ -38,7 +38,8 @@ the server, `@lf@` a line feed, `@soon@` a time an hour ahead. What names a dict
 {stores}
 
 - **refused, nothing sent**: by the rules of this program; exit code 2.
-- **refused by the host's list of commands, not sent**: the host does not have the command or the parameter; exit code 5.
+- **refused by the host's list of commands, not sent**: the host does not have the command or the parameter, or is
+  known to die of it; exit code 5.
 - **done, exit code N**: N means that there was nothing to do.
 - **no answer**: the server closed the connection without a word, usually because the process died of the request.
 - **in doubt**: no answer, and the command must not be sent twice; exit code 4.
@@ -62,7 +63,7 @@ def page(documents: Mapping[str, Mapping[str, Any]]) -> str:
 def _lines(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     families = [family for family in FAMILIES if family in documents]
     said = [f"Dovecot {documents[family]['version']} ({documents[family]['date']})" for family in families]
-    yield HEAD.format(versions=" and ".join(said), stores="\n".join(_stores()))
+    yield HEAD.format(versions=", ".join(said), stores="\n".join(_stores()))
     tables = {family: _table(documents[family]) for family in families}
     rows: dict[tuple[str, str], None] = {}
     for table in tables.values():
@@ -78,7 +79,7 @@ def _lines(documents: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 def _stores() -> Iterator[str]:
     for name, words in STORES.items():
-        yield "| " + " | ".join([_code(name), *(_code(words[family]) for family in FAMILIES)]) + " |"
+        yield "| " + " | ".join([_code(name), *(_code(words[family]) for family in words)]) + " |"
 
 
 def _table(document: Mapping[str, Any]) -> Outcomes:

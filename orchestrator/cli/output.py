@@ -69,7 +69,7 @@ def emit_json(value: Mapping[str, Any]) -> None:
     """
     from orchestrator.views.words import json_text
 
-    emit(json_text(value, getattr(sys.stdout, "encoding", "utf-8")))
+    emit(json_text(value, getattr(sys.stdout, "encoding", None) or "utf-8"))
 
 
 def message(text: str, end: str = "\n") -> None:

@@ -20,6 +20,8 @@ from orchestrator.outcome import Repeatability
 
 FOLDER = Path(__file__).parent / "commands"
 
+LONG_TIMEOUT = 3600.0  # seconds
+
 ParameterType = Literal["string", "integer", "boolean", "array"]
 Version = Literal["2.2", "2.3", "2.4"]
 
@@ -37,6 +39,14 @@ class Parameter(Strict):
     option: str = ""
     argument: int | None = None
     word: str = ""
+    fatal: dict[str, str] = Field({})
+    long: bool | Literal["pattern"] = False
+
+    def lengthens(self, value: Any) -> bool:
+        """Whether a command that is given it with this value may run for long: for many users, not for one."""
+        if self.long == "pattern":
+            return isinstance(value, str) and bool({*value} & {*"*?"})
+        return self.long and value not in {None, "", False, "false"}
 
     def types(self) -> set[str]:
         """The types it has in any version."""
@@ -171,6 +181,7 @@ class Command(Strict):
     summary: str
     class_: Literal["read", "repeatable", "unrepeatable"] = Field(alias="class")
     class_when: list[ParameterTest] = Field([])
+    long: bool = False
     disrupts: str = ""
     disrupts_unless: ParameterTest | None = None
     versions: list[Version] = Field([])
@@ -209,6 +220,15 @@ class Command(Strict):
             if test.class_ and test.holds(parameters):
                 return Repeatability(test.class_)
         return Repeatability(self.class_)
+
+    def may_run_long(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether with these parameters it may take as long as there is mail, so that an answer may come late."""
+        given = ((self.parameters[name], value) for name, value in parameters.items() if name in self.parameters)
+        return self.long or any(spec.lengthens(value) for spec, value in given)
+
+    def timeout(self, parameters: Mapping[str, Any]) -> float | None:
+        """Seconds to wait for its answer where nobody says how long; None: as long as for any command."""
+        return LONG_TIMEOUT if self.may_run_long(parameters) else None
 
     def disturbs(self, parameters: Mapping[str, Any]) -> str:
         """Whom it disturbs with these parameters, in a sentence; empty when nobody notices."""

@@ -152,7 +152,7 @@ def _stream(name: str, value: Any) -> str:
 
 def _array(name: str, value: Any, *, required: bool) -> list[str]:
     items = value if isinstance(value, list | tuple) else [value]
-    if required and not items and name != "user":  # authCacheFlush: "user": [] means everybody (2.3.19.1)
+    if required and not items:
         raise ParameterError(name, f"{name} must not be empty")
     return [_string(name, item) for item in items]
 

@@ -24,7 +24,16 @@ class Listing:
         """The version family: "2.4" has lost the director's commands (seen in the lists of 2.3.19.1 and 2.4.1)."""
         if "directorStatus" in self.commands or "replicatorStatus" in self.commands:
             return "2.3"
-        return "2.4" if "indexerAdd" in self.commands or "mailDictGet" in self.commands else "unknown"
+        later = "indexerAdd" in self.commands or "destHost" in self.commands.get("kick", ())
+        return "2.4" if later else "unknown"
+
+    @property
+    def release(self) -> str:
+        """The version as closely as the list tells: 2.4.3 renamed a parameter (seen in 2.4.1 and 2.4.5)."""
+        flush = self.commands.get("authCacheFlush", {})
+        if self.version != "2.4" or not flush:
+            return self.version
+        return "2.4.3 or later" if "userMask" in flush else "2.4 before 2.4.3"
 
 
 def read_listing(exchange: Exchange) -> Listing | None:

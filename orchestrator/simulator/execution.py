@@ -69,7 +69,10 @@ def execute(site: Simulation, host: Host, body: bytes, records: list[Record]) ->
             if run.over:
                 return run.response
     except BadPayload as problem:
-        return Response(400, f"{problem}\r\n".encode(errors="replace"), TEXT)
+        text = str(problem)
+        if host.newer:
+            text = text.replace("encounted", "encountered")  # it is spelled right there
+        return Response(400, f"{text}\r\n".encode(errors="replace"), TEXT)
     except Died as death:
         host.complain(site.clock(), death.text, kind="Fatal")
         if death.after:
@@ -95,7 +98,7 @@ class _Run:
     def command(self, element: Element) -> Steps:
         """Read, run and answer one command, or be in trouble."""
         host = self.host
-        declared = COMMANDS[host.version, host.role].get(canonical(element.name))
+        declared = COMMANDS[host.release, host.role].get(canonical(element.name))
         parameters, refusal = _parameters(declared, element, host.version)
         tag = _tag(element)
         record = Record(self.site.clock(), host.name, element.name, parameters, tag)

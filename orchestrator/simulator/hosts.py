@@ -100,6 +100,7 @@ class Host:
     """What directors and backends have in common.
 
     Attributes:
+        release: What it runs: ``2.3``, ``2.4`` (that is 2.4.1) or ``2.4.5``.
         up: Whether the master process runs; the API refuses connections otherwise.
         failed_at: When the rest of the ring gave this director up.
         stopped: Services that `serviceStop` stopped; `reload` brings them back.
@@ -108,7 +109,7 @@ class Host:
     role: ClassVar[str] = "host"
     name: str
     address: str
-    version: str
+    release: str
     up: bool = True
     stopped: set[str] = field(default_factory=set)
     started_at: float = 0.0
@@ -121,6 +122,16 @@ class Host:
     folders: dict[str, set[str]] = field(default_factory=dict)
     metrics: dict[str, int] = field(default_factory=dict)
     auth_cache: set[str] = field(default_factory=set)
+
+    @property
+    def version(self) -> str:
+        """The family of its release: ``2.3`` or ``2.4``."""
+        return self.release[:3]
+
+    @property
+    def newer(self) -> bool:
+        """Whether it answers as 2.4.5 does where that differs from 2.4.1."""
+        return self.release == "2.4.5"
 
     def complain(self, now: float, text: str, *, user: str = "", kind: str = "Error") -> None:
         """Add a line to the log, as every failing request of ours does."""

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+VERSIONS = ("2.3", "2.4", "2.4.5")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FleetSpec:
@@ -22,7 +24,7 @@ class FleetSpec:
         accounts: How many users exist; those without a session too. At least ``users``.
         relogin: Seconds until a dropped client logs in again.
         time_scale: Factor on every delay that is Dovecot's own: 0.1 is ten times faster.
-        version: What the hosts run: ``"2.3"`` or ``"2.4"`` (directors exist in 2.3 alone).
+        version: What the hosts run: ``"2.3"``, ``"2.4"`` (2.4.1) or ``"2.4.5"`` (directors exist in 2.3 alone).
         backend_versions: Backends that run something else, by name.
         unreadable_users: Users whose home cannot be read; forceResync lies about them, mailboxStatus does not.
         faults: Scripted trouble, one rule a text; see `faults`.
@@ -65,9 +67,9 @@ class FleetSpec:
             raise ValueError("at most 60000 hosts of a kind fit in the loopback network")
         if self.time_scale <= 0 or self.relogin <= 0:
             raise ValueError("time_scale and relogin must be greater than zero")
-        unknown = {self.version, *self.backend_versions.values()} - {"2.3", "2.4"}
+        unknown = {self.version, *self.backend_versions.values()} - set(VERSIONS)
         if unknown:
-            raise ValueError(f"unknown Dovecot version {min(unknown)!r}; the simulator knows 2.3 and 2.4")
+            raise ValueError(f"unknown Dovecot version {min(unknown)!r}; the simulator knows {', '.join(VERSIONS)}")
 
     def version_of(self, host: str) -> str:
         """The version that the host `host` runs; a director is always a 2.3."""

@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
 
     def _respond(self, request: Request, records: list[Record]) -> Generator[float, None, None]:
         if request.method == "OPTIONS":
-            self._finish(_head(200, 0, "", extra=_CORS), Response(), records)
+            self._finish(_head(200, 0, "", extra=() if self._door.host.newer else _CORS), Response(), records)
             return
         response = _mounted(request)
         if response is None and not _admitted(self._door, request):
@@ -276,7 +276,7 @@ def _listing(host: Host, path: str) -> str:
     if path == "/":
         between = "" if host.version == "2.4" else "\n"
         return f"[{between}" + f",{between}".join(_MOUNTS) + f"{between}]"
-    return catalogue(COMMANDS[host.version, host.role], host.version)
+    return catalogue(COMMANDS[host.release, host.role], host.version)
 
 
 def _challenges(door: Door) -> list[str]:

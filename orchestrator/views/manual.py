@@ -30,6 +30,8 @@ def manual(name: str, command: Command) -> Iterator[str]:
     where = "any host" if command.where == "any" else command.where
     yield f"{name}: {command.summary}"
     yield f"  {_EFFECTS[command.class_]}; Dovecot {', '.join(command.versions)}; {where}"
+    if command.long:
+        yield "  may run long: when no answer comes in time it may still be running"
     if command.disrupts:
         yield f"  disturbs: {command.disrupts}"
     if command.parameters:

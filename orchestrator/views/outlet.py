@@ -38,7 +38,7 @@ class Outlet(io.TextIOBase):
         self._queued = self._written = 0  # characters; each is counted by one thread alone
         self._queue: SimpleQueue[str | Callable[[], None] | None] = SimpleQueue()
         self._encoding = getattr(stream, "encoding", None) or "utf-8"
-        self._descriptor = stream.fileno() if stream is not None else -1
+        self._descriptor = _descriptor(stream)
         self._thread = threading.Thread(target=self._work, name="output", daemon=True)
         if stream is not None:
             stream.flush()
@@ -110,6 +110,9 @@ class Outlet(io.TextIOBase):
     def _put(self, text: str) -> None:
         data = text.encode(self._encoding, "backslashreplace")
         try:
+            if self._descriptor < 0 and self._stream is not None:  # something in memory stands for it
+                self._stream.write(text)
+                data = b""
             while data and self.failure is None:
                 try:
                     data = data[os.write(self._descriptor, data) :]
@@ -118,3 +121,10 @@ class Outlet(io.TextIOBase):
         except OSError as error:
             self.failure = error
         self._written += len(text)
+
+
+def _descriptor(stream: io.TextIOBase | None) -> int:
+    try:
+        return -1 if stream is None else stream.fileno()
+    except io.UnsupportedOperation:
+        return -1

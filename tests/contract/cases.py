@@ -4,8 +4,8 @@ A request goes to a host by its name (``d1``, ``b1``); ``@b1@`` in a text stands
 ``@directory@`` for one in which the server may write, and ``@fresh@`` for what no earlier run has used. A
 scenario's steps run in order and leave the servers as they found them.
 
-A step holds for 2.3 and for 2.4 unless `on_23`, `on_24` or `differs` says otherwise; one to a director is for 2.3
-alone. Errors are written as 2.3 prints them, with a blank that 2.4 leaves out.
+A step holds for all versions unless `on_23`, `on_24`, `on_241`, `on_245` or `differs` says otherwise; one to a director
+is for 2.3 alone. 2.4 stands for 2.4.1. Errors are written as 2.3 prints them, with a blank that 2.4 leaves out.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 OK = '[["doveadmResponse",[],"t"]]'
-V23, V24 = "2.3", "2.4"
-VERSIONS = (V23, V24)
+V23, V24, V245 = "2.3", "2.4", "2.4.5"
+VERSIONS = (V23, V24, V245)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Step:
 
     def holds(self, version: str) -> bool:
         """Whether a server of this version gives this answer; 2.4 has no directors."""
-        return version in self.versions and not (version == V24 and self.host.startswith("d"))
+        return version in self.versions and not (version != V23 and self.host.startswith("d"))
 
     def expected(self, version: str) -> str | None:
         """The body as this version prints it."""
@@ -65,8 +65,23 @@ def on_23(*steps: Step) -> tuple[Step, ...]:
 
 
 def on_24(*steps: Step) -> tuple[Step, ...]:
-    """Steps that hold for 2.4 alone."""
+    """Steps that hold for all of 2.4 alone."""
+    return tuple(replace(step, versions=(V24, V245)) for step in steps)
+
+
+def on_241(*steps: Step) -> tuple[Step, ...]:
+    """Steps that hold for 2.4.1 alone."""
     return tuple(replace(step, versions=(V24,)) for step in steps)
+
+
+def before_245(*steps: Step) -> tuple[Step, ...]:
+    """Steps that hold for 2.3 and 2.4.1."""
+    return tuple(replace(step, versions=(V23, V24)) for step in steps)
+
+
+def on_245(*steps: Step) -> tuple[Step, ...]:
+    """Steps that hold for 2.4.5 alone."""
+    return tuple(replace(step, versions=(V245,)) for step in steps)
 
 
 def differs(old: Step, new: Step) -> tuple[Step, ...]:

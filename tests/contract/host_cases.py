@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from tests.contract.cases import Scenario, Step, bad, dies, differs, fails, invalid, ok, on_23, on_24, scenario, unknown
+from tests.contract.cases import (
+    Scenario,
+    Step,
+    bad,
+    before_245,
+    dies,
+    differs,
+    fails,
+    invalid,
+    ok,
+    on_23,
+    on_24,
+    on_241,
+    on_245,
+    scenario,
+    unknown,
+)
 
 _STATUS = {"user": "user150", "field": ["messages"], "mailboxMask": ["INBOX"]}
 _FILE = {"userFile": "user150\n", "field": ["messages"], "mailboxMask": ["INBOX"]}
@@ -83,7 +99,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         ok("b1", "who", {"mask": ""}),
         ok("b1", "who", {"mask": ["10.9.9.0/24"]}),
         ok("b1", "who", {"mask": ["nobody"], "separateConnections": True}),
-        fails("b1", "who", {"mask": ["a", "b"]}, 64),
+        *before_245(fails("b1", "who", {"mask": ["a", "b"]}, 64)),
+        *on_245(ok("b1", "who", {"mask": ["a", "b"]})),
         fails("b1", "who", {"mask": ["10.0.0.0/8", "127.0.0.0/8"]}, 64),
         dies("b1", "who", {"mask": ["zz"], "socketPath": "/nonexistent"}),
         *differs(
@@ -105,10 +122,10 @@ SCENARIOS: tuple[Scenario, ...] = (
             ok("b1", "kick", {"mask": ["127.0.0.1", "zz"]}, _NOBODY),
             ok("b1", "kick", {"mask": ["*"], "destHost": "127.0.99.9"}, _NOBODY),
             invalid("b1", "kick", {"mask": ["nobody"], "force": True}),
-            dies("b1", "kick", {"mask": []}),
-            dies("b1", "kick", {"mask": ["a", "b"]}),
             dies("b1", "kick", {}),
         ),
+        *on_241(*(dies("b1", "kick", {"mask": mask}) for mask in ([], ["a", "b"]))),
+        *on_245(*(ok("b1", "kick", {"mask": mask}, _NOBODY) for mask in ([], ["a", "b"]))),
         invalid("b1", "kick", {"user": ["nobody"]}),
     ),
     scenario("proxyList and proxyKick without sessions",
@@ -118,7 +135,9 @@ SCENARIOS: tuple[Scenario, ...] = (
         ok("d1", "proxyKick", {"user": []}, _NOBODY),
         ok("d1", "proxyKick", {"host": ""}, _NOBODY),
         *differs(ok("b1", "proxyKick", {"user": ["nobody"]}, _NOBODY), invalid("b1", "proxyKick", {"user": ["nobody"]})),
-        *on_24(ok("b1", "proxyKick", {"mask": ["nobody"]}, _NOBODY), dies("b1", "proxyKick", {"mask": []})),
+        *on_24(ok("b1", "proxyKick", {"mask": ["nobody"]}, _NOBODY)),
+        *on_241(dies("b1", "proxyKick", {"mask": []})),
+        *on_245(ok("b1", "proxyKick", {"mask": []}, _NOBODY)),
         ok("d1", "proxyKick", {"user": "nobody"}, _NOBODY),
         ok("d1", "proxyKick", {"user": ["user1*"]}, _NOBODY),
         ok("d1", "proxyKick", {"host": "127.0.99.9"}, _NOBODY),
@@ -225,13 +244,25 @@ SCENARIOS: tuple[Scenario, ...] = (
         dies("b1", "user", {"userMask": ["user001"], "userdbOnly": True}),
     ),
     scenario("authCacheFlush",
-        dies("b1", "authCacheFlush"),
         *on_23(
+            dies("b1", "authCacheFlush"),
             ok("b1", "authCacheFlush", {"socketPath": "/nonexistent", "user": ["nobody"]}, '{"entries":"0"}'),
             ok("b1", "authCacheFlush", {"user": ["nobody"]}, '{"entries":"0"}'),
             ok("b1", "authCacheFlush", {"user": "nobody"}, '{"entries":"0"}'),
         ),
-        *on_24(*(dies("b1", "authCacheFlush", {"user": user}) for user in (["nobody"], "nobody", []))),
+        *on_241(
+            dies("b1", "authCacheFlush"),
+            *(dies("b1", "authCacheFlush", {"user": user}) for user in (["nobody"], "nobody", [])),
+            invalid("b1", "authCacheFlush", {"userMask": ["nobody"]}),
+        ),
+        *on_245(
+            ok("b1", "authCacheFlush", {}, '{"entries":"0"}'),
+            *(
+                ok("b1", "authCacheFlush", {"userMask": users}, '{"entries":"0"}')
+                for users in (["nobody"], "nobody", [], ["*"], ["a", "b"])
+            ),
+            invalid("b1", "authCacheFlush", {"user": ["nobody"]}),
+        ),
     ),
     scenario("dict", *on_23(*_dict(_DICT_23)), *on_24(*_dict(_DICT_24))),
     scenario("dict: bad parameters",

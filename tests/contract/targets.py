@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from tests.contract.cases import V23, V24, VERSIONS
+from tests.contract.cases import V23, V24, V245, VERSIONS
 from tests.contract.exchange import Reply, basic, exchange, request, rows
+from tests.real.fixtures import on
+from tests.real.roots import SID, TRIXIE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-_REAL = {
-    V23: [pytest.mark.real_dovecot],
-    V24: [pytest.mark.dovecot24, pytest.mark.timeout(2400)],  # the first run makes a Debian root
-}
+SUITES = {V24: TRIXIE, V245: SID}
+_REAL = {V23: [pytest.mark.real_dovecot], V24: on(TRIXIE), V245: on(SID)}
 
 
 def targets(*versions: str) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator.simulator.commands.registry import COMMANDS
-from tests.contract.cases import V23, V24
+from tests.contract.cases import V23, V24, V245
 from tests.contract.exchange import PATH, basic, exchange, request
 from tests.contract.targets import targets
 
@@ -104,8 +104,9 @@ def test_options_needs_no_credentials(target: Target, path: str) -> None:
     """Any path has the same options."""
     reply = target.send("b1", request("x", authorization=None, method="OPTIONS", path=path))
     assert (reply.status, reply.body) == (200, "")
-    assert reply.header("Access-Control-Allow-Methods") == ["GET, POST, OPTIONS"]
-    assert len(reply.headers) == 7
+    crossing = target.version != V245  # which web pages of other sites might use it, 2.4.5 does not say any more
+    assert reply.header("Access-Control-Allow-Methods") == (["GET, POST, OPTIONS"] if crossing else [])
+    assert len(reply.headers) == (7 if crossing else 3)
 
 
 def test_mounts_are_listed(target: Target) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.cases import V24
+from tests.contract.cases import V24, V245
 from tests.contract.exchange import unordered
 from tests.contract.targets import eventually, targets
 
@@ -231,7 +231,7 @@ def test_stopped_service_leaves_sessions_and_reload_brings_it_back(busy: Target)
     assert row["doveadm_stop"] == "n"  # "listening" is also "n" where a process waits for logins itself
 
 
-on_24 = pytest.mark.parametrize("busy", targets(V24), indirect=True)
+on_24 = pytest.mark.parametrize("busy", targets(V24, V245), indirect=True)
 
 
 @on_24

@@ -284,10 +284,23 @@ def test_work_on_many_users(changed_ring: Ring, cli: CommandLine, playbook: str,
 def test_work_on_users_of_one_host(changed_ring: Ring, cli: CommandLine) -> None:
     """With on=b2 no director is asked, and a user whom nobody knows fails while the others are done."""
     users = write(cli, "users.txt", ["user001", "user002", "nobody"])
-    result = run(cli, "force-resync", f"users={users}", "on=b2")
+    result = run(cli, "force-resync", f"users={users}", "on=b2", "users_are_local=true")
     assert result.code == 1, result.said
     assert {operation["host"] for operation in cli.exported() if operation["state"] != "skipped"} == {"b2"}
     assert [operation["exit_code"] for operation in failed(cli)] == [67]
+
+
+@pytest.mark.parametrize("playbook", ["force-resync", "quota-recalc", "purge"])
+def test_a_backend_is_not_believed_to_have_all_users(changed_ring: Ring, cli: CommandLine, playbook: str) -> None:
+    """With on=b2 alone nobody's mailbox is opened."""
+    users = changed_ring.users[-2:]
+    log = len(changed_ring.log("b2"))
+    result = run(cli, playbook, f"users={write(cli, 'users.txt', users)}", "on=b2")
+    assert result.code == 5, result.said
+    assert "users_are_local" in result.err
+    asked = [line for line in changed_ring.log("b2")[log:].splitlines() if "Executing command" in line]
+    assert len(asked) == 2
+    assert all("Executing command 'user'" in line for line in asked)
 
 
 def test_flush_auth_cache(changed_ring: Ring, cli: CommandLine) -> None:

@@ -52,7 +52,7 @@ WITHOUT_DIRECTORS: dict[str, tuple[str, ...]] = {
     "collect-sessions": ("proxied=false",),
     "collect-stats": (),
     "flush-auth-cache": (),
-    "force-resync": (f"users={USERS}", "on=b1"),
+    "force-resync": (f"users={USERS}", "on=b1", "users_are_local=true"),
     "kick-users": (f"users={USERS}",),
     "purge": (f"users={USERS}", "on=b1"),
     "quota-recalc": (f"users={USERS}", "on=b1"),
@@ -72,7 +72,7 @@ COLUMNS = [
     re.compile(r"item\['([^']*)'\]"),
 ]
 # What cannot be told from the text: the userdb's fields may have any name, and items that are no rows of an answer.
-OPEN = re.compile(r"known\.(?:answered\.)?rows \| column\('user'$")
+OPEN = re.compile(r"known\.(?:answered\.)?rows(?: \| where\('\w+', ''\))* \| (?:column|where)\('(?:user|uid|home)'$")
 OF_ITEMS = {("move-users", "user"), ("move-users", "backend"), ("rebalance", "address")}
 
 

@@ -127,6 +127,19 @@ def test_kick_users_proxied(site: Start) -> None:
     assert here.commands().count("directorKick") == 2
 
 
+def test_kick_users_proxied_looks_at_all_backends(site: Start) -> None:
+    """With sessions on a backend that the configuration does not have, nobody is kicked: the check would not see them."""
+    here = site(users=30)
+    there = min(users_on(here, "b3"))
+    config = here.cli.config.read_text()
+    here.cli.config.write_text(config.replace(f", b3: {here.fleet.backends['b3']}", ""))
+    assert here.cli.config.read_text() != config
+    result = run(here, "kick-users-proxied", f"users={write(here, [there])}")
+    assert result.code == 5, result.said
+    assert here.fleet.backends["b3"] in result.err
+    assert "directorKick" not in here.commands()
+
+
 @pytest.mark.parametrize(
     ("playbook", "directors"), [("force-resync", 2), ("force-resync", 0), ("quota-recalc", 2), ("purge", 2)]
 )
@@ -134,7 +147,7 @@ def test_work_on_users(site: Start, playbook: str, directors: int) -> None:
     """The user with an unreadable home ends as failed, with the host's reason; all others are done."""
     here = site(users=10, directors=directors, unreadable_users=("user015",))
     users = write(here, [f"user{number:03}" for number in range(1, 31)])
-    result = run(here, playbook, f"users={users}", *(() if directors else ("on=b1",)))
+    result = run(here, playbook, f"users={users}", *(() if directors else ("on=b1", "users_are_local=true")))
     assert result.code == 1, result.said
     assert "Permission denied" in result.out
     wrong = [operation for operation in here.cli.exported() if operation["state"] not in {"done", "skipped"}]
@@ -142,6 +155,17 @@ def test_work_on_users(site: Start, playbook: str, directors: int) -> None:
     if playbook == "quota-recalc":
         counted = {account.user for account in here.fleet.fleet.accounts.values() if account.quota_recounted}
         assert counted == {f"user{number:03}" for number in range(1, 31)} - {"user015"}
+
+
+@pytest.mark.parametrize("version", ["2.3", "2.4", "2.4.5"])
+@pytest.mark.parametrize("playbook", ["force-resync", "quota-recalc", "purge"])
+def test_a_backend_is_not_believed_to_have_all_users(site: Start, playbook: str, version: str) -> None:
+    """A host that has homes for the users is refused before any mailbox is opened there."""
+    here = site(users=0, directors=0, version=version)
+    result = run(here, playbook, f"users={write(here, ['user001', 'user002', 'nobody'])}", "on=b1")
+    assert result.code == 5, result.said
+    assert "users_are_local" in result.err
+    assert set(here.commands()) == {"user", "logErrors"}  # why nobody is not known
 
 
 def test_rebalance(site: Start) -> None:
@@ -238,6 +262,28 @@ def test_flush_auth_cache(site: Start) -> None:
     assert cached(here) == {"user003", "user004", "user005", "user006"}
     done(here, "flush-auth-cache")
     assert cached(here) == set()
+
+
+def test_flush_auth_cache_where_it_has_another_name(site: Start) -> None:
+    """Hosts of 2.3 and of 2.4.5 are each told in their own words, and 2.4.5 takes patterns."""
+    here = site(users=0, directors=0, backend_versions={"b2": "2.4.5"})
+    for host in here.fleet.fleet.hosts.values():
+        host.auth_cache |= {"user001", "user002"}
+    done(here, "flush-auth-cache", "hosts=b1,b2", "users=user001")
+    assert [host.auth_cache for host in here.fleet.fleet.hosts.values()][:2] == [{"user002"}, {"user002"}]
+    done(here, "flush-auth-cache", "hosts=b2", "users=user*")
+    assert [bool(host.auth_cache) for host in here.fleet.fleet.hosts.values()] == [True, False, True]
+    done(here, "flush-auth-cache")
+    assert cached(here) == set()
+
+
+def test_flush_auth_cache_where_it_kills(site: Start) -> None:
+    """With a host of 2.4.1 among them nothing is sent to any host; it is told what to do there."""
+    here = site(users=0, directors=0, backend_versions={"b2": "2.4", "b3": "2.4.5"})
+    result = run(here, "flush-auth-cache")
+    assert result.code == 5, result.said
+    assert "doveadm auth cache flush" in result.err
+    assert "authCacheFlush" not in here.commands()
 
 
 @pytest.mark.parametrize("lost", ["empty", "empty=after"])

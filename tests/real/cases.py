@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-V23, V24 = "2.3", "2.4"
-VERSIONS = (V23, V24)
+V23, V24, V245 = "2.3", "2.4", "2.4.5"  # 2.4 is 2.4.1
+VERSIONS = (V23, V24, V245)
+LATER = (V24, V245)
 STORES = {
     "@dict@": {V23: "dictUri=file:@dir@/dict/x", V24: "filterName=mail_attribute"},
     "@other@": {V23: "dictUri=file:@dir@/dict/y", V24: "filterName=acl_sharing_map"},
@@ -109,6 +110,7 @@ class _Draft:
     look: Look | None
     versions: Sequence[str]
     on_24: Mapping[str, Any]
+    on_245: Mapping[str, Any]
 
 
 def _case(
@@ -118,14 +120,14 @@ def _case(
     *,
     before: Sequence[str] = (),
     look: tuple[str, Mapping[str, str] | int | str] | None = None,
-    only: str = "",
+    only: Sequence[str] = VERSIONS,
     on_24: Mapping[str, Any] | None = None,
+    on_245: Mapping[str, Any] | None = None,
     **expected: Any,
 ) -> _Draft:
-    """A case of both versions, or `only` of one; `on_24` is what is different there."""
-    return _Draft(
-        kind, title, line, expected, before, Look(*look) if look else None, (only,) if only else VERSIONS, on_24 or {}
-    )
+    """A case of all versions, or `only` of some; `on_24` is what is different on 2.4, `on_245` what on 2.4.5 besides."""
+    found = Look(*look) if look else None
+    return _Draft(kind, title, line, expected, before, found, only, on_24 or {}, on_245 or {})
 
 
 def _success(line: str, title: str = "", **more: Any) -> _Draft:
@@ -146,7 +148,7 @@ def _lost(line: str, title: str, **more: Any) -> _Draft:
 
 
 def _of(draft: _Draft, version: str) -> Case:
-    changes = dict(draft.on_24) if version == V24 else {}
+    changes = {**(draft.on_24 if version in LATER else {}), **(draft.on_245 if version == V245 else {})}
     expected = {**draft.expected, **changes}
     line = expected.pop("line", draft.line)
     before = expected.pop("before", draft.before)
@@ -161,9 +163,12 @@ def _of(draft: _Draft, version: str) -> Case:
 def with_stores(line: str, version: str) -> str:
     """A request with the words that name a dictionary or a store on that version."""
     for name, words in STORES.items():
-        line = line.replace(name, words[version])
+        line = line.replace(name, words[version[:3]])
     return line
 
+
+FLUSHED = {"line": "b1 authCacheFlush userMask=root", "state": "done", "rows": 1, "has": {"entries": "1"}, "says": ""}
+FLUSHED_ROOT = {"before": ("b1 user userMask=root",), "rows": 1, "has": {"entries": "1"}}
 
 NO_SUCH_COMMAND = "has no command"
 
@@ -371,7 +376,13 @@ _SESSIONS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
             _nothing("backends who mask=nobody", "nobody of that name"),
             _bad("b1 who mask=user001@lf@", "a line feed"),
             _bad("b1 who user=user001", "a parameter that it does not have"),
-            _bad("b1 who mask=user001 mask=user002", "two names", state="failed", code=64),
+            _bad(
+                "b1 who mask=user001 mask=user002",
+                "two names",
+                state="failed",
+                code=64,
+                on_245={"state": "done", "code": None, "rows": 2},
+            ),
             _lost("b1 who socketPath=/nowhere", "a socket that is not there", says="/nowhere"),
         ],
         {"doors": ("d1", "d2", "d3"), "sessions": 30, "leaves": True},
@@ -395,6 +406,14 @@ _SESSIONS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
                 code=64,
                 look=("b1 who mask=user002", 1),
                 on_24={"code": None, "says": LOST},
+                on_245={
+                    "line": "b1 kick mask=user001 mask=user003",
+                    "state": "done",
+                    "says": "",
+                    "rows": 1,
+                    "has": {"count": "1"},
+                    "look": ("b1 who mask=user003", 0),
+                },
             ),
             _lost(
                 "b1 kick mask=user002 socketPath=/nowhere",
@@ -406,18 +425,18 @@ _SESSIONS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
             _bad(
                 "b1 kick mask=user002 destHost=b2.example",
                 "a host name for an address, of which the process would die",
-                only=V24,
+                only=LATER,
                 look=("b1 who mask=user002", 1),
             ),
             _bad(
                 "b1 kick mask=user002 force=true",
                 "a parameter of 2.3",
-                only=V24,
+                only=LATER,
                 state="not there",
                 look=("b1 who mask=user002", 1),
             ),
         ],
-        {"doors": ("b1",), "sessions": 2, "leaves": True},
+        {"doors": ("b1",), "sessions": 3, "leaves": True},
     ),
     "proxyList": (
         [
@@ -432,7 +451,7 @@ _SESSIONS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
             _bad(
                 "d1 proxyList user=user001", "a parameter that it does not have", on_24={"line": "b1 proxyList user=x"}
             ),
-            _bad("d1 proxyList mask=user001", "a parameter of 2.4", only=V23, state="not there"),
+            _bad("d1 proxyList mask=user001", "a parameter of 2.4", only=(V23,), state="not there"),
             _bad(
                 "d1 proxyList socketPath=/nowhere",
                 "a socket that is not there, which 2.3 does not tell",
@@ -458,7 +477,7 @@ _SESSIONS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
                 on_24={"line": "b1 proxyKick mask=user001"},
             ),
             _bad("d1 proxyKick user=user003@lf@", "a line feed", on_24={"line": "b1 proxyKick mask=user003@lf@"}),
-            _bad("d1 proxyKick host=5", "a number for an address", only=V23),
+            _bad("d1 proxyKick host=5", "a number for an address", only=(V23,)),
             _bad(
                 "d1 proxyKick user=user003 socketPath=/nowhere",
                 "a socket that is not there",
@@ -468,7 +487,7 @@ _SESSIONS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
                 on_24={"line": "b1 proxyKick mask=user003 socketPath=/nowhere", "look": ("b1 who", 2)},
             ),
             _bad("d1 proxyKick", "neither user nor host", on_24={"line": "b1 proxyKick"}),
-            _bad("b1 proxyKick user=user001", "a parameter of 2.3", only=V24, state="not there"),
+            _bad("b1 proxyKick user=user001", "a parameter of 2.3", only=LATER, state="not there"),
         ],
         {"doors": ("d1",), "sessions": 3, "leaves": True},
     ),
@@ -479,33 +498,48 @@ _SESSIONS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
                 before=("b1 user userMask=root",),
                 rows=1,
                 has={"entries": "1"},
-                on_24={
-                    "before": (),
-                    "state": "failed",
-                    "rows": None,
-                    "has": {},
-                    "says": "Panic: file doveadm-cmd-parse.c",
-                },
+                on_24={"before": (), "state": "not there", "rows": None, "has": {}, "says": "dies of authCacheFlush"},
+                on_245=FLUSHED | {"before": ("b1 user userMask=root",)},
             ),
             _nothing(
                 "b1 authCacheFlush user=root",
                 rows=1,
                 has={"entries": "0"},
-                on_24={"state": "failed", "rows": None, "has": {}, "says": "Panic: file doveadm-cmd-parse.c"},
+                on_24={"state": "not there", "rows": None, "has": {}, "says": "doveadm auth cache flush"},
+                on_245=FLUSHED | {"has": {"entries": "0"}},
+            ),
+            _bad(
+                "b1 authCacheFlush user=root",
+                "the name that it had before 2.4.3",
+                only=(V245,),
+                state="not there",
+                says="use userMask there",
+            ),
+            _bad(
+                "b1 authCacheFlush userMask=root",
+                "the name that it has from 2.4.3 on",
+                state="not there",
+                only=(V23, V24),
+                says="use user there",
+                on_24={"says": "doveadm auth cache flush"},
+            ),
+            _success("b1 authCacheFlush userMask=r*t", "a pattern", only=(V245,), **FLUSHED_ROOT),
+            _success(
+                "b1 authCacheFlush userMask=[]", "everybody", before=("b1 user userMask=root",), only=(V245,), rows=1
             ),
             _success(
                 "b1 authCacheFlush user=[]",
                 "everybody",
                 before=("b1 user userMask=root",),
                 rows=1,
-                only=V23,
+                only=(V23,),
             ),
             _bad("b1 authCacheFlush", "no user"),
             _bad("b1 authCacheFlush user=root@lf@", "a line feed"),
             _bad(
                 "b1 authCacheFlush user=root socketPath=/nowhere",
                 "a socket that is not there, which 2.3 does not tell",
-                only=V23,
+                only=(V23,),
                 state="done",
                 rows=1,
                 has={"entries": "0"},
@@ -610,13 +644,13 @@ _DICT: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
                 "b1 dictSet dictUri=file:x key=shared/a value=7",
                 "a parameter of the other version",
                 state="not there",
-                only=V24,
+                only=LATER,
             ),
             _bad(
                 "b1 dictSet filterName=mail_attribute key=shared/a value=7",
                 "a parameter of the other version",
                 state="not there",
-                only=V23,
+                only=(V23,),
             ),
         ],
         {},
@@ -708,9 +742,9 @@ _FS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
                 f"{_PUT} metadata=key=value",
                 "metadata, which posix does not have",
                 says="No metadata support",
-                only=V24,
+                only=LATER,
             ),
-            _bad(f"{_PUT} metadata=key=value", "a parameter of 2.4", state="not there", only=V23),
+            _bad(f"{_PUT} metadata=key=value", "a parameter of 2.4", state="not there", only=(V23,)),
         ],
         {},
     ),
@@ -878,9 +912,9 @@ def groups(version: str) -> dict[str, Group]:
 
 
 def _group(command: str, drafts: Sequence[_Draft], options: Mapping[str, Any], version: str) -> Group:
-    if version == V24 and command in _DIRECTOR:
+    if version in LATER and command in _DIRECTOR:
         return Group(command, list(_without_directors(drafts)))
-    if version == V24 and "doors" in options:
+    if version in LATER and "doors" in options:
         options = {**options, "doors": ("b1",)}
     return Group(command, [_of(draft, version) for draft in drafts if version in draft.versions], **options)
 
@@ -904,6 +938,7 @@ __all__ = [
     "SUCCESS",
     "V23",
     "V24",
+    "V245",
     "Case",
     "Expected",
     "Group",

@@ -482,7 +482,7 @@ def test_what_is_missing_is_told_with_what_is_there(text: str, said: str) -> Non
         ("item.k | default('x')", {("k", "item")}),
         ("rows | column(item)", set()),
         ("a.rows[0][item.k]", {("k", "item")}),
-        ("groups.directors | column('name')", set()),
+        ("groups.directors | column('name')", {("name", "groups")}),
         ("a.failed | column('k')", set()),
         ("(a.rows + words) | column('k')", set()),
         ("a.rows | column('k') | first", {("k", "a")}),

@@ -18,18 +18,21 @@ URL = "https://b1:8080/doveadm/v1"
 
 
 @pytest.mark.parametrize(
-    ("name", "version", "command", "parameters"),
+    ("name", "release", "command", "parameters"),
     [
         ("catalog-2.3-backend.json", "2.3", "kick", {"mask": "array", "force": "boolean"}),
         ("catalog-2.3-director.json", "2.3", "directorKick", {"passdbField": "string", "user": "string"}),
-        ("catalog-2.4.json", "2.4", "kick", {"passdbField": "string", "destHost": "string", "mask": "array"}),
+        ("catalog-2.4.1-backend.json", "2.4 before 2.4.3", "kick", {"passdbField": "string", "destHost": "string"}),
+        ("catalog-2.4.1-proxy.json", "2.4 before 2.4.3", "authCacheFlush", {"user": "array"}),
+        ("catalog-2.4.5-backend.json", "2.4.3 or later", "authCacheFlush", {"userMask": "array"}),
+        ("catalog-2.4.5-proxy.json", "2.4.3 or later", "kick", {"mask": "array"}),
     ],
 )
-def test_lists_of_real_hosts_are_read(name: str, version: str, command: str, parameters: dict[str, str]) -> None:
-    """The lists of real servers are read, with the parameters' types, and their version is recognised."""
+def test_lists_of_real_hosts_are_read(name: str, release: str, command: str, parameters: dict[str, str]) -> None:
+    """The lists of real servers are read, with the parameters' types, and their release is recognised."""
     listing = read_listing(Answered(200, (DATA / name).read_bytes()))
     assert listing is not None
-    assert (listing.version, len(listing.commands) > 90) == (version, True)
+    assert (listing.release, listing.version, len(listing.commands) > 90) == (release, release[:3], True)
     assert parameters.items() <= dict(listing.commands[command]).items()
 
 

@@ -231,13 +231,17 @@ def _userdb(call: Call, name: str, account: Account) -> dict[str, str]:
 
 
 def auth_cache_flush(call: Call) -> Reply:
-    """`authCacheFlush`: an empty list flushes everything, names are exact; 2.4.1 dies of every call."""
-    names = call.names("user")
-    if call.version == "2.4":
-        raise Died("Panic: auth cache flush")
-    if names is None:
-        raise call.usage()
+    """`authCacheFlush`: exact names on 2.3, patterns on 2.4.5; of nobody it flushes everything. 2.4.1 dies of every call."""
     cache = call.host.auth_cache
-    gone = set(cache) if not names else cache & set(names)
+    if call.host.newer:
+        masks = [pattern(mask) for mask in call.names("userMask") or ["*"]]
+        gone = {user for user in cache if any(mask.match(user) for mask in masks)}
+    else:
+        names = call.names("user")
+        if call.version == "2.4":
+            raise Died("Panic: auth cache flush")
+        if names is None:
+            raise call.usage()
+        gone = set(cache) if not names else cache & set(names)
     cache -= gone
     return Reply([{"entries": str(len(gone))}])

@@ -1,7 +1,7 @@
 """All commands that the simulator answers, by version, in the order of the real catalogue.
 
 A real host's catalogue is longer. What is missing here is answered ``unknownMethod``, as by a host without the
-plugin. Parameter lists are those of live 2.3.19.1 and 2.4.1 servers.
+plugin. Parameter lists are those of live 2.3.19.1, 2.4.1 and 2.4.5 servers.
 """
 
 from __future__ import annotations
@@ -148,6 +148,8 @@ _ALL_24 = (
     declare("quotaRecalc", mail.quota_recalc, _MAIL_24),
 )
 
+_RENAMED_245 = {"authCacheFlush": declare("authCacheFlush", mail.auth_cache_flush, "socketPath:string userMask:array")}
+
 # Directors do not load the quota plugin, whose commands they therefore do not know.
 _BACKEND_ONLY = ("quotaGet", "quotaRecalc")
 
@@ -155,4 +157,5 @@ COMMANDS: Mapping[tuple[str, str], Mapping[str, Declared]] = {
     ("2.3", "backend"): {command.name: command for command in _ALL_23},
     ("2.3", "director"): {command.name: command for command in _ALL_23 if command.name not in _BACKEND_ONLY},
     ("2.4", "backend"): {command.name: command for command in _ALL_24},
+    ("2.4.5", "backend"): {command.name: _RENAMED_245.get(command.name, command) for command in _ALL_24},
 }

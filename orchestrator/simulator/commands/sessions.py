@@ -71,9 +71,9 @@ def _filtered(call: Call) -> list[Session] | None:
     masks = call.names("mask") or []
     nets = [net for net in map(_network, masks) if net is not None]
     users = [mask for mask in masks if _network(mask) is None]
-    if len(nets) > 1 or len(users) > 1:
+    if len(nets) > 1 or (len(users) > 1 and not call.host.newer):
         return None
-    chosen = _own(call, users[0] if users else None)
+    chosen = [session for user in users for session in _own(call, user)] if users else _own(call, None)
     if nets:
         chosen = [session for session in chosen if ip_address(session.ip) in nets[0]]
     return chosen
@@ -110,9 +110,9 @@ def _kick_23(call: Call) -> Reply:
 
 def _kick_24(call: Call) -> Reply:
     masks, destination = call.names("mask"), call.text("destHost")
-    if not masks and destination is None:
+    if (masks is None if call.host.newer else not masks) and destination is None:
         raise call.usage()
-    chosen = _filtered(call)
+    chosen = _filtered(call) if masks or destination is not None else []
     if chosen is None:
         raise call.usage()
     if destination is not None or call.text("passdbField") is not None:

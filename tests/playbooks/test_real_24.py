@@ -1,0 +1,142 @@
+"""The shipped playbooks on real Dovecot 2.4: two proxies before two backends, each with homes of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import CommandLine
+from tests.playbooks.conftest import QuickCommandLine
+from tests.playbooks.test_real import PLAYBOOKS, done, failed, names, run, write
+from tests.real.fixtures import EACH
+from tests.real.server24 import Fleet24
+from tests.ring import Sessions
+from tests.ring.api import wait_until
+
+USERS = 12
+ON_MAIL = ["force-resync", "quota-recalc", "purge"]
+
+# A second userdb, whose answers are cached.
+CACHE = """\
+auth_cache_size = 1M
+userdb passwd {
+}
+"""
+
+
+@pytest.fixture(scope="module", params=EACH)
+def fleet(request: pytest.FixtureRequest, dovecot24_factory: Callable[..., Fleet24]) -> Fleet24:
+    """Two proxies and two backends of a version."""
+    return dovecot24_factory(request.param, proxies=2, backends=2, users=60, settings=CACHE)
+
+
+@pytest.fixture
+def cli(fleet: Fleet24, tmp_path: Path) -> Iterator[CommandLine]:
+    """The command line for the fleet."""
+    command_line = QuickCommandLine(tmp_path, fleet.write_config(tmp_path / "config.yaml"))
+    yield command_line
+    command_line.stop()
+
+
+def fresh(fleet: Fleet24, backend: str, count: int) -> list[str]:
+    """Users of a backend whose mail nobody has touched yet, on any backend."""
+    ours = [user for user in fleet.users[USERS:] if fleet.backend_of(user) == backend]
+    return [user for user in ours if not any(fleet.home(user, name).exists() for name in fleet.backends)][:count]
+
+
+def sessions_of(fleet: Fleet24, user: str) -> list[str]:
+    """The processes that serve a user, on the user's backend."""
+    rows = fleet.call(fleet.backend_of(user), "who", {"mask": [user], "separateConnections": True})
+    return [row["pid"] for row in rows]
+
+
+@pytest.mark.parametrize("playbook", ON_MAIL)
+def test_a_proxy_hands_on(fleet: Fleet24, cli: CommandLine, playbook: str) -> None:
+    """Through a proxy each user is worked on where the user's mail is, and nowhere else."""
+    users = fresh(fleet, "b1", 2) + fresh(fleet, "b2", 2)
+    done(cli, playbook, f"users={write(cli, 'users.txt', users)}", "on=p1")
+    for user in users:
+        there = {name for name in fleet.backends if fleet.home(user, name).exists()}
+        assert there == {fleet.backend_of(user)}
+
+
+@pytest.mark.parametrize("playbook", ON_MAIL)
+def test_a_wrong_backend_is_not_touched(fleet: Fleet24, cli: CommandLine, playbook: str) -> None:
+    """For users of another backend a backend is refused, and nothing of them is on its disk afterwards."""
+    users = fresh(fleet, "b2", 2)
+    result = run(cli, playbook, f"users={write(cli, 'users.txt', users)}", "on=b1")
+    assert result.code == 5, result.said
+    assert "users_are_local" in result.err
+    assert users == fresh(fleet, "b2", 2)
+
+
+def test_a_backend_of_which_it_is_known(fleet: Fleet24, cli: CommandLine) -> None:
+    """Where it is said that the users are a backend's own, they are worked on there."""
+    users = fresh(fleet, "b1", 2)
+    done(cli, "force-resync", f"users={write(cli, 'users.txt', users)}", "on=b1", "users_are_local=true")
+    assert all(fleet.home(user, "b1").exists() and not fleet.home(user, "b2").exists() for user in users)
+
+
+def test_a_proxy_without_the_plugin(fleet: Fleet24, cli: CommandLine) -> None:
+    """A proxy that does not know the command is refused before it is sent."""
+    users = fresh(fleet, "b1", 1)
+    result = run(cli, "quota-recalc", f"users={write(cli, 'users.txt', users)}", "on=p2")
+    assert result.code == 5, result.said
+    assert "no command quotaRecalc" in result.err
+    assert users == fresh(fleet, "b1", 1)
+
+
+def test_kick_users(fleet: Fleet24, cli: CommandLine) -> None:
+    """The sessions of these users are gone from the backends, and nobody else's."""
+    with Sessions(fleet, count=USERS) as sessions:  # type: ignore[arg-type]
+        kicked = sessions.users[:5]
+        before = {user: sessions_of(fleet, user) for user in kicked}
+        done(cli, "kick-users", f"users={write(cli, 'users.txt', [*kicked, 'user060'])}")
+        wait_until(lambda: names(sessions.drops) == {*kicked}, 60.0, "the users are kicked")
+        sessions.wait_alive()
+        assert len(sessions.drops) == len(kicked)
+        for user in kicked:
+            assert before[user]
+            assert not set(before[user]) & set(sessions_of(fleet, user))
+
+
+def test_kick_users_tells_who_is_still_there(fleet: Fleet24, cli: CommandLine) -> None:
+    """Of a session whose process hangs the kick says that there was none; the run says that it is there."""
+    text = (PLAYBOOKS / "kick-users.yaml").read_text().replace("within: 30s", "within: 2s")
+    with Sessions(fleet, count=2, relogin=None) as sessions:  # type: ignore[arg-type]
+        stuck, other = sessions.users
+        [pid] = sessions_of(fleet, stuck)
+        os.kill(int(pid), signal.SIGSTOP)
+        try:
+            result = run(cli, cli.playbook(text), f"users={write(cli, 'users.txt', [stuck, other])}")
+            assert pid in sessions_of(fleet, stuck)
+        finally:
+            os.kill(int(pid), signal.SIGCONT)
+        assert result.code == 1, result.said
+        [left] = failed(cli)
+        assert (left["command"], left["host"], left["parameters"]["mask"]) == ("who", fleet.backend_of(stuck), [stuck])
+        kicks = [operation for operation in cli.exported() if operation["command"] == "kick"]
+        assert {operation["state"] for operation in kicks} == {"done"}
+        wait_until(lambda: other in names(sessions.drops), 60.0, "the other user is kicked")
+
+
+def test_flush_auth_cache(fleet: Fleet24, cli: CommandLine) -> None:
+    """What is cached is forgotten; where the command would kill its process, nothing is sent and the way out is told."""
+    logs = {name: len(node.log()) for name, node in fleet.nodes.items()}
+    for name in fleet.backends:
+        fleet.call(name, "user", {"userMask": ["mail"]})
+    result = run(cli, "flush-auth-cache", "hosts=backends", "users=ma?l,nobody@*")
+    if fleet.version == "2.4.1":
+        assert result.code == 5, result.said
+        assert "doveadm auth cache flush" in result.err
+        assert not [name for name, start in logs.items() if "auth cache flush" in fleet.nodes[name].log()[start:]]
+        return
+    assert result.code == 0, result.said
+    flushed = [operation for operation in cli.exported() if operation["command"] == "authCacheFlush"]
+    assert {op["host"]: op["changed"] for op in flushed if op["state"] == "done"} == {"b1": True, "b2": True}
+    for name in fleet.backends:
+        assert fleet.call(name, "authCacheFlush", {"userMask": ["mail"]}) == [{"entries": "0"}]
