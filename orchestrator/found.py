@@ -6,10 +6,7 @@ changed something for the item.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-
-from orchestrator.outcome import State
 
 
 @dataclass(frozen=True)
@@ -30,23 +27,6 @@ class Found:
     def total(self) -> int:
         """All items that anything was sent for, or is to be."""
         return self.found + self.absent + self.unknown
-
-
-def count_found(operations: Iterable[tuple[Hashable, State, bool | None]]) -> Found:
-    """Count items.
-
-    Args:
-        operations: of a step: what all operations of an item have in common (their parameters), the state, and whether
-            anything was changed (None where that cannot be told). Those that were skipped do not count.
-    """
-    best: dict[Hashable, int] = {}  # 2 found, 1 unknown, 0 absent: the greatest of an item's operations counts
-    for item, state, changed in operations:
-        if state is State.SKIPPED:
-            continue
-        rank = 1 if state is not State.DONE or changed is None else 2 * changed
-        best[item] = max(best.get(item, 0), rank)
-    ranks = list(best.values())
-    return Found(ranks.count(2), ranks.count(0), ranks.count(1))
 
 
 def found_sentence(counted: Found, had: str) -> str:

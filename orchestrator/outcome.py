@@ -27,6 +27,7 @@ class Kind(Enum):
     UNREACHABLE = "unreachable"  # nothing was sent
     NOT_EXECUTED = "not_executed"  # sent, no answer, and a probe says that it had no effect
     UNKNOWN = "unknown"  # sent, and no complete answer
+    LATE = "late"  # sent, and no answer in time: the host may still be executing it
     CANCELLED = "cancelled"  # sent, and not waited for: the run was stopped
 
 
@@ -94,6 +95,7 @@ _AFTER: dict[Kind, Follow] = {
     Kind.UNREACHABLE: Follow(State.UNREACHABLE, again=True),
     Kind.NOT_EXECUTED: Follow(State.FAILED, again=True),
     Kind.UNKNOWN: Follow(State.FAILED, again=True),
+    Kind.LATE: Follow(State.FAILED, again=True),
     Kind.CANCELLED: Follow(State.PENDING),  # whoever resumes the run sends it again
 }
 _AFTER_UNREPEATABLE: dict[Kind, Follow] = {
@@ -101,6 +103,7 @@ _AFTER_UNREPEATABLE: dict[Kind, Follow] = {
     # 75 can mean that the change was applied all the same (2.3.19.1: a ring that did not answer for 30 s).
     Kind.TEMPORARY: Follow(State.IN_DOUBT),
     Kind.UNKNOWN: Follow(State.IN_DOUBT),
+    Kind.LATE: Follow(State.IN_DOUBT),
     Kind.CANCELLED: Follow(State.IN_DOUBT),
 }
 

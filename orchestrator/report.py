@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from orchestrator.dovecot import catalog
+from orchestrator.found import found_sentence
 from orchestrator.journal.run_file import RunFile, StepRecord
 from orchestrator.outcome import BAD_STATES, OPEN_STATES, State
 
@@ -33,6 +35,7 @@ class Report:
         planned: all operations that the run file has.
         unexpanded: steps whose operations were not known when the run ended.
         attempts, retries: in all.
+        found: step and sentence, where a step tells how many of a list's names it found.
         started, finished: milliseconds since the epoch, or None.
         next_words: what to type next, without the program's name; empty when there is nothing to do.
     """
@@ -53,6 +56,7 @@ class Report:
     started: int | None
     finished: int | None
     causes: list[Cause]
+    found: list[tuple[str, str]]
     holder: str
     next_words: tuple[str, ...]
 
@@ -83,12 +87,13 @@ _STATUS = {
 }
 
 
-def make_report(file: RunFile, holder: str = "") -> Report:
+def make_report(file: RunFile, holder: str = "", *, brief: bool = False) -> Report:
     """Read a report out of a run file.
 
     Args:
         file: open.
         holder: who works on it now, or empty.
+        brief: leave out what takes a look at every operation.
 
     Raises:
         AssertionError: the operations do not add up.
@@ -121,10 +126,21 @@ def make_report(file: RunFile, holder: str = "") -> Report:
         started=next((event.at for event in events if event.kind == "started"), None),
         finished=max([finished or 0, *(event.at for event in events)]) or None,
         causes=[Cause(*cause) for cause in file.causes()],
+        found=[] if brief else list(_found(file, steps)),
         holder=holder,
         next_words=(),
     )
     return replace(report, next_words=_next(report))
+
+
+def _found(file: RunFile, steps: Iterable[StepRecord]) -> Iterator[tuple[str, str]]:
+    """How many of a list's names were found, by the steps whose commands tell."""
+    for step in steps:
+        entry = catalog.find(step.command)
+        if entry and entry.found and step.state != "pending" and (step.operations or 0) > 1:
+            counted = file.found(step.number)
+            if counted.total > 1:  # one is a pattern, or can be seen without counting
+                yield step.key, found_sentence(counted, entry.found)
 
 
 RESUMABLE = ("stopped", "interrupted", "crashed", "in doubt")  # where `resume` has something to do

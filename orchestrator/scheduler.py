@@ -396,7 +396,7 @@ class Scheduler:
 
     def _note_trouble(self, lane: Lane, kind: Kind, started: float, now: float) -> None:
         if (
-            kind not in {Kind.UNREACHABLE, Kind.UNKNOWN, Kind.CANCELLED} or self.rules.polling
+            kind not in {Kind.UNREACHABLE, Kind.UNKNOWN, Kind.LATE, Kind.CANCELLED} or self.rules.polling
         ):  # a poll may wait for a host to come back
             lane.trouble, lane.open_until, lane.paused_at = 0, 0.0, 0.0
             return

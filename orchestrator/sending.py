@@ -15,10 +15,11 @@ from anyio.abc import TaskGroup
 from orchestrator.answers import HostAnswer
 from orchestrator.dovecot import catalog, evidence
 from orchestrator.dovecot.ask import Asker
+from orchestrator.dovecot.catalog import LONG_TIMEOUT
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.command import request_body
-from orchestrator.dovecot.exchange import Exchange, NoAnswer, NotSent, may_still_run
+from orchestrator.dovecot.exchange import Exchange, NoAnswer, NotSent
 from orchestrator.errors import ExpressionError
 from orchestrator.events import AttemptEnded, Audience
 from orchestrator.expression import compile_value, truth
@@ -38,6 +39,10 @@ KEPT = 64 * 1024  # characters kept of an answer that nobody registered
 KEPT_REGISTERED = 64 * 1024 * 1024
 EVIDENCE = 3  # times that a host's log is read for one step
 EVIDENCE_TIMEOUT = 5.0  # seconds
+_STILL_RUNNING = (
+    "the host may still be executing it, so it is not retried at once; retry the run when it has ended, "
+    "and give the step a longer timeout"
+)
 _NOT_WAITED_FOR = Outcome(Kind.CANCELLED, error="not waited for: the run was stopped")
 
 
@@ -209,7 +214,7 @@ class Sending:
         host = operation.host
         tag = operation_id(self._step.key, operation.seq, self._first)
         body = request_body(self._command, operation.parameters, tag)
-        timeout = self._timeout or self._edge.hosts[host].endpoint.request_timeout
+        timeout = self._seconds(operation)
         started, moment = self._edge.clock(), now_ms()
         if reason := self._edge.preflight.too_large(host, operation.parameters):
             self._heard(operation, tag, Outcome(Kind.FAILED, error=reason), started, moment)
@@ -222,8 +227,10 @@ class Sending:
                 outcome = self._judged(outcome, operation)
             if self._worth_asking(outcome.kind, operation):
                 outcome = await self._with_evidence(outcome, operation, started, moment)
-            if self._careful and outcome.kind in {Kind.UNKNOWN, Kind.TEMPORARY}:
-                outcome = await self._probed(outcome, operation, late=may_still_run(exchange))
+            if self._careful and outcome.kind in {Kind.UNKNOWN, Kind.LATE, Kind.TEMPORARY}:
+                outcome = await self._probed(outcome, operation)
+            elif outcome.kind is Kind.LATE and self._may_run_long(operation):
+                outcome = replace(outcome, kind=Kind.FAILED, error=f"{outcome.error}; {_STILL_RUNNING}")
         except get_cancelled_exc_class():
             self._heard(operation, tag, outcome, started, moment)
             raise
@@ -242,7 +249,19 @@ class Sending:
         """Whether the host's log is to be read: after a failure, a lost answer, or the last of many 75s."""
         if kind is Kind.TEMPORARY:
             return self._careful or operation.attempts + 1 >= self._scheduler.rules.retry.attempts
-        return kind in {Kind.FAILED, Kind.UNKNOWN}
+        return kind in {Kind.FAILED, Kind.UNKNOWN, Kind.LATE}
+
+    def _may_run_long(self, operation: Operation) -> bool:
+        """Whether a command that was not answered in time may go on for as long as there is mail."""
+        entry = self._entry
+        return entry is not None and entry.ever_long and entry.may_run_long(json.loads(operation.parameters))
+
+    def _seconds(self, operation: Operation) -> float:
+        """How long to wait for an answer: as the step says, or as the host's settings do, or long where that is needed."""
+        if self._timeout:
+            return self._timeout
+        usual = self._edge.hosts[operation.host].endpoint.request_timeout
+        return max(usual, LONG_TIMEOUT) if self._may_run_long(operation) else usual
 
     async def _with_evidence(self, outcome: Outcome, operation: Operation, started: float, moment: int) -> Outcome:
         """The outcome with what the host logged about it; a few times for each host and step, not for all of a storm."""
@@ -273,7 +292,7 @@ class Sending:
             if not (first and isinstance(exchange, NoAnswer) and left > 0):
                 return found
 
-    async def _probed(self, outcome: Outcome, operation: Operation, *, late: bool) -> Outcome:
+    async def _probed(self, outcome: Outcome, operation: Operation) -> Outcome:
         """What the step's probe says of an operation whose answer was lost."""
         probe = self._step.step.probe
         if probe is None:
@@ -282,8 +301,10 @@ class Sending:
         verdict = await ask(probe, host, operation.parameters, self._scope, self._edge.asker)
         if verdict is Verdict.DONE:
             return replace(outcome, kind=Kind.DONE, error=f"{outcome.error}; the probe says that it was executed")
-        if verdict is Verdict.RETRY and late:  # what is not there yet may come
-            return replace(outcome, error=f"{outcome.error}; the probe sees no effect, but the host may still be at it")
+        if verdict is Verdict.RETRY and outcome.kind is Kind.LATE:  # what is not there yet may come
+            return replace(
+                outcome, error=f"{outcome.error}; the probe sees no effect, but the host may still be executing it"
+            )
         if verdict is Verdict.RETRY:
             return replace(
                 outcome, kind=Kind.NOT_EXECUTED, error=f"{outcome.error}; the probe says that it was not executed"

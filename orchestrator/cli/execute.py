@@ -192,6 +192,9 @@ def confirm(plan: Plan, file: RunFile, *, yes: bool) -> None:
     Raises:
         RefusedError: the answer is no, or nobody can be asked.
     """
+    if yes:
+        for warning in plan.warnings:  # nobody has seen the plan
+            message(f"warning: {warning}")
     if yes or not plan.changes_anything:
         return
     if not is_terminal():
@@ -404,5 +407,6 @@ def report_object(report: Report, program: str) -> dict[str, Any]:
             {"step": c.step, "state": c.state.word, "error": c.error, "count": c.count, "host": c.host}
             for c in report.causes
         ],
+        "found": [{"step": step, "text": text} for step, text in report.found],
         "next": report.next_command(program),
     }

@@ -31,7 +31,7 @@ def runs(app: App, form: str) -> int:
         path = app.store.path(run_id)
         try:
             with RunFile(path) as file:
-                report = make_report(file, holder(path))
+                report = make_report(file, holder(path), brief=True)
         except OrchestratorError as error:
             if form == "json":
                 emit_json({"run": run_id, "status": "damaged", "reason": error.message})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from orchestrator.outcome import Repeatability
 
 FOLDER = Path(__file__).parent / "commands"
 
-LONG_TIMEOUT = 3600.0  # seconds
+LONG_TIMEOUT = 600.0  # seconds that a command that may run long is given where nobody says how long
 
 ParameterType = Literal["string", "integer", "boolean", "array"]
 Version = Literal["2.2", "2.3", "2.4"]
@@ -195,6 +195,7 @@ class Command(Strict):
     doveadm: str = ""
     notes: list[str] = Field([])
     changed: Changed | None = None
+    found: str = ""
     columns: list[Columns] = Field([Columns(open="not known")])
 
     def columns_of(self, parameters: Mapping[str, Any], version: str = "") -> frozenset[str] | None:
@@ -226,9 +227,10 @@ class Command(Strict):
         given = ((self.parameters[name], value) for name, value in parameters.items() if name in self.parameters)
         return self.long or any(spec.lengthens(value) for spec, value in given)
 
-    def timeout(self, parameters: Mapping[str, Any]) -> float | None:
-        """Seconds to wait for its answer where nobody says how long; None: as long as for any command."""
-        return LONG_TIMEOUT if self.may_run_long(parameters) else None
+    @cached_property
+    def ever_long(self) -> bool:
+        """Whether it may run long with any parameters; a cheap question before the other one."""
+        return self.long or any(spec.long for spec in self.parameters.values())
 
     def disturbs(self, parameters: Mapping[str, Any]) -> str:
         """Whom it disturbs with these parameters, in a sentence; empty when nobody notices."""

@@ -9,7 +9,7 @@ from orchestrator.dovecot.exchange import Answered, Exchange, NotSent
 from orchestrator.dovecot.reply import Reply, ReplyError, read_reply
 from orchestrator.outcome import Kind, Outcome
 
-TEMPORARY_CODE = 75
+GATEWAY_TIMEOUT = 504
 
 
 def classify(exchange: Exchange, command: Command | None, tag: str, accept: Collection[int] = ()) -> Outcome:
@@ -24,7 +24,7 @@ def classify(exchange: Exchange, command: Command | None, tag: str, accept: Coll
     if isinstance(exchange, NotSent):
         return Outcome(Kind.UNREACHABLE, error=exchange.reason)
     if not isinstance(exchange, Answered):
-        return Outcome(Kind.UNKNOWN, error=exchange.reason)
+        return Outcome(Kind.LATE if exchange.late else Kind.UNKNOWN, error=exchange.reason)
     if exchange.status != 200:
         return _http_error(exchange)
     try:
@@ -79,7 +79,8 @@ def _http_error(answer: Answered) -> Outcome:
     if status == 503:
         return Outcome(Kind.TEMPORARY, error=f"a proxy before the host says it is unavailable (HTTP 503): {text}")
     if status >= 500:
-        return Outcome(Kind.UNKNOWN, error=f"a proxy before the host failed (HTTP {status}): {text}")
+        kind = Kind.LATE if status == GATEWAY_TIMEOUT else Kind.UNKNOWN  # the proxy gave up waiting, the host did not
+        return Outcome(kind, error=f"a proxy before the host failed (HTTP {status}): {text}")
     return _failed(f"HTTP {status}: {text}")
 
 

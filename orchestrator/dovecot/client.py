@@ -11,6 +11,7 @@ import asyncio
 import errno
 import ipaddress
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -34,6 +35,8 @@ from orchestrator.secret import Secret, SecretReference, encode
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes; `who` of 10 000 connections is 0.9 MB on 2.3.19.1
 LARGE = 1024 * 1024  # bytes; larger answers are read a few at a time
+PATIENCE = 120.0  # seconds; whoever waits longer for an answer has the connection watched
+KEEP_ALIVE = 30  # seconds of silence after which the host is asked whether it is still there
 ROOM = 2 * MAX_ANSWER  # bytes of large answers at a time
 _LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
@@ -47,9 +50,21 @@ class _Underway:
         body: what is sent behind the headers.
         connected: bytes of the request may have left.
         expired: its time ended it.
+        patient: it waits so long that a host which is gone should be noticed earlier.
     """
 
-    __slots__ = ("_before", "_cancelling", "_loop", "_task", "_timer", "_whole", "body", "connected", "expired")
+    __slots__ = (
+        "_before",
+        "_cancelling",
+        "_loop",
+        "_task",
+        "_timer",
+        "_whole",
+        "body",
+        "connected",
+        "expired",
+        "patient",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, body: bytes, connect: float, whole: float) -> None:
         self._loop = loop
@@ -58,6 +73,7 @@ class _Underway:
         self._timer = loop.call_at(now + min(connect, whole), self._due)
         self.body = body
         self.connected = self.expired = False
+        self.patient = whole > PATIENCE
 
     def __enter__(self) -> Self:
         self._task = cast("asyncio.Task[Any]", asyncio.current_task(self._loop))
@@ -138,6 +154,8 @@ class _Connector(aiohttp.TCPConnector):
         underway.connected = True
         protocol = connection.protocol
         if protocol is not None and protocol.transport is not None:
+            if underway.patient:
+                _keep_alive(protocol.transport)
             protocol.transport = cast("asyncio.Transport", _Headed(protocol, protocol.transport, underway.body))
         return connection
 
@@ -149,6 +167,18 @@ class _Connector(aiohttp.TCPConnector):
         except OSError as error:
             raise aiohttp.ClientConnectorError(req.connection_key, error) from error
         return protocol
+
+
+def _keep_alive(transport: asyncio.BaseTransport) -> None:
+    """Have the kernel ask whether the host is still there; one that lost its power says nothing for ever."""
+    connection = transport.get_extra_info("socket")
+    for option, value in (
+        (socket.TCP_KEEPIDLE, KEEP_ALIVE),
+        (socket.TCP_KEEPINTVL, KEEP_ALIVE // 3),
+        (socket.TCP_KEEPCNT, 3),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 @cache

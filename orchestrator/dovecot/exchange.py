@@ -45,10 +45,3 @@ class Answered:
 
 
 Exchange = NotSent | NoAnswer | Answered
-
-
-def may_still_run(exchange: Exchange) -> bool:
-    """Whether the host may still be executing what it was sent: the client, or a proxy (HTTP 504), gave up waiting."""
-    if isinstance(exchange, Answered):
-        return exchange.status == 504
-    return isinstance(exchange, NoAnswer) and exchange.late

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from orchestrator.answers import Answer, Recorded, collect
 from orchestrator.errors import DamagedRunError
+from orchestrator.found import Found
 from orchestrator.journal.decide import retryable
 from orchestrator.journal.schema import connect, explain
 from orchestrator.outcome import BAD_STATES, State
@@ -348,6 +349,16 @@ class RunFile:
             (key, State(state), error, count, self._hosts[host], logged)
             for key, state, error, count, host, logged in rows
         ]
+
+    def found(self, step: int) -> Found:
+        """Of how many of a step's items anything was changed; an item's operations have their parameters in common."""
+        rows = self._rows(
+            "SELECT rank, count(*) FROM (SELECT max(CASE WHEN state != ? OR changed IS NULL THEN 1 ELSE 2 * changed END)"
+            " AS rank FROM operation WHERE step = ? AND state != ? GROUP BY parameters) GROUP BY rank",
+            *(int(State.DONE), step, int(State.SKIPPED)),
+        )
+        ranks = dict(rows)
+        return Found(found=ranks.get(2, 0), absent=ranks.get(0, 0), unknown=ranks.get(1, 0))
 
     def totals(self) -> tuple[int, int, int | None, int | None]:
         """Attempts in all, attempts beyond the first, first start, last finish (milliseconds)."""

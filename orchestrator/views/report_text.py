@@ -37,6 +37,7 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
         yield f"  {step.key:<9} {step.state:<8} {safe(step.name, 80)}{shown}{reason}"
     yield ""
     yield from _causes(report)
+    yield from _found(report)
     yield f"  {report.conservation}"
     if report.unexpanded:
         yield f"  {count(report.unexpanded, 'step')} not begun, whose requests were not known yet"
@@ -49,6 +50,7 @@ def summary_lines(report: Report, program: str) -> Iterator[str]:
     """The end of a run in a few lines."""
     yield f"{report.status}{': ' + safe(report.reason) if report.reason else ''}"
     yield from _causes(report)
+    yield from _found(report)
     retries = f"; {report.retries} {'retry' if report.retries == 1 else 'retries'}" if report.retries else ""
     yield f"{report.conservation}{retries}; {_duration(report)}"
     yield f"run {report.run_id}; `{program} report {report.run_id}` shows all of it"
@@ -70,6 +72,11 @@ def _causes(report: Report) -> Iterator[str]:
     more = sum(report.counts.get(state, 0) for state in BAD_STATES) - shown
     if more > 0:
         yield f"  and {more} more, for other reasons"
+
+
+def _found(report: Report) -> Iterator[str]:
+    for step, sentence in report.found:
+        yield f"  step {step}: {sentence}"
 
 
 def _times(report: Report) -> str:

@@ -268,7 +268,7 @@ def test_a_probe_cannot_settle_what_still_runs(site: Callable[..., Site]) -> Non
     assert arrived(here, "2.1") == 1
     first = of_step(here.cli, "2")[0]
     assert first["state"] == "in_doubt"
-    assert "may still be at it" in first["error"]
+    assert "may still be executing it" in first["error"]
 
 
 def test_a_probe_is_not_believed_too_early(site: Callable[..., Site]) -> None:

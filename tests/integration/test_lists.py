@@ -201,3 +201,30 @@ def test_a_process_substitution_is_a_list(cli: CommandLine) -> None:
     done = subprocess.run(["bash", "-c", line], env=cli.environment, cwd=cli.folder, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert b"(2 names)" in done.stdout
+
+
+def test_the_end_says_how_many_names_were_found(site: Callable[..., Any]) -> None:
+    """A list of which most names nobody has is "done", and says so: at the end, in the report and for programs."""
+    here = site(users=3, directors=0, backends=2)
+    users = here.cli.folder / "list.txt"
+    users.write_text("user001\nnobody1\nnobody2\n")
+    done = here.cli("run", "kick-users", "-e", f"users={users}", "--yes")
+    assert done.code == 0, done.said
+    assert "1 of 3 names had a session (2 had none)" in done.out
+    assert "1 of 3 names had a session" in here.cli("report").out
+    assert here.cli("report", "--format", "json").json()[0]["found"] == [
+        {"step": "2", "text": "1 of 3 names had a session (2 had none)"}
+    ]
+    users.write_text("nobody1\nnobody2\n")
+    none = here.cli("run", "kick-users", "-e", f"users={users}", "--yes")
+    assert "none of 2 names had a session: is the list right" in none.out
+
+
+def test_warnings_are_shown_when_nobody_sees_the_plan(site: Callable[..., Any]) -> None:
+    """With --yes the plan is not shown, and what a reviewer should know of its lists is told all the same."""
+    here = site(users=3, directors=0, backends=1)
+    users = here.cli.folder / "list.txt"
+    users.write_text("user001\nuser001\n")
+    done = here.cli("run", "kick-users", "-e", f"users={users}", "--yes")
+    assert done.code == 0, done.said
+    assert "warning: 1 line repeats an earlier one" in done.err.replace(str(users) + ": ", "")

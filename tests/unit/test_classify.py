@@ -62,7 +62,8 @@ def outcome(exchange: Exchange, command: str = "reload", accept: tuple[int, ...]
         (Answered(302, b""), Kind.FAILED, "a redirect (HTTP 302), which is not followed"),
         (Answered(502, b"bad gateway"), Kind.UNKNOWN, "HTTP 502"),
         (Answered(503, b"busy"), Kind.TEMPORARY, "HTTP 503"),
-        (Answered(504, b""), Kind.UNKNOWN, "HTTP 504"),
+        (Answered(504, b""), Kind.LATE, "HTTP 504"),
+        (NoAnswer("no complete answer within 9 s", late=True), Kind.LATE, "within 9 s"),
         (Answered(204, b""), Kind.FAILED, "HTTP 204: (no text)"),
     ],
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import sqlite3
+from pathlib import Path
 
-from orchestrator.found import Found, count_found, found_sentence
+import pytest
+
+from orchestrator.found import Found, found_sentence
+from orchestrator.journal.create import Header, create
+from orchestrator.journal.run_file import RunFile
 from orchestrator.outcome import State
+from tests.unit.test_plan import plan, steps
 
 DONE, FAILED, SKIPPED = State.DONE, State.FAILED, State.SKIPPED
 
@@ -15,7 +19,6 @@ DONE, FAILED, SKIPPED = State.DONE, State.FAILED, State.SKIPPED
 @pytest.mark.parametrize(
     ("operations", "found"),
     [
-        ([], (0, 0, 0)),
         ([("u1", DONE, True), ("u2", DONE, False)], (1, 1, 0)),
         ([("u1", DONE, False), ("u1", DONE, True), ("u1", DONE, False)], (1, 0, 0)),
         ([("u1", DONE, False), ("u1", FAILED, None)], (0, 0, 1)),
@@ -26,18 +29,18 @@ DONE, FAILED, SKIPPED = State.DONE, State.FAILED, State.SKIPPED
     ],
 )
 def test_an_item_is_found_where_any_host_has_it(
-    operations: list[tuple[str, State, bool | None]], found: tuple[int, int, int]
+    tmp_path: Path, operations: list[tuple[str, State, bool | None]], found: tuple[int, int, int]
 ) -> None:
     """An item counts once: found if any host changed something, absent if all answered and none did, else unknown."""
-    assert count_found(operations) == Found(*found)
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(State), st.sampled_from([True, False, None]))))
-def test_every_item_is_counted_once(operations: list[tuple[int, State, bool | None]]) -> None:
-    """The counts are those of the items that were not skipped, in whatever order the operations come."""
-    counted = count_found(operations)
-    assert counted.total == len({item for item, state, _ in operations if state is not SKIPPED})
-    assert counted == count_found(reversed(operations))
+    items = ", ".join(user for user, _, _ in operations)
+    line = f"hosts: b1, for_each: [{items}], command: kick, parameters: {{mask: '{{{{ item }}}}'}}"
+    path = create([("r", tmp_path / "r.run")], plan(steps(line)), Header(0, {}, "/c"))
+    with sqlite3.connect(path) as connection:
+        for seq, (_, state, changed) in enumerate(operations, 1):
+            connection.execute("UPDATE operation SET state = ?, changed = ? WHERE seq = ?", (int(state), changed, seq))
+    connection.close()
+    with RunFile(path) as file:
+        assert file.found(0) == Found(*found)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ READ, REPEATABLE, UNREPEATABLE = Repeatability
         (Kind.UNREACHABLE, Follow(State.UNREACHABLE, again=True), Follow(State.UNREACHABLE, again=True)),
         (Kind.NOT_EXECUTED, Follow(State.FAILED, again=True), Follow(State.FAILED, again=True)),
         (Kind.UNKNOWN, Follow(State.FAILED, again=True), Follow(State.IN_DOUBT)),
+        (Kind.LATE, Follow(State.FAILED, again=True), Follow(State.IN_DOUBT)),
         (Kind.CANCELLED, Follow(State.PENDING), Follow(State.IN_DOUBT)),
     ],
 )
