@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from orchestrator.document import Strict, Suggested
-from orchestrator.units import Duration, ShareField
+from orchestrator.text.document import Strict, Suggested
+from orchestrator.text.units import Duration, ShareField
 
 
 def _per_host(value: Any) -> Any:

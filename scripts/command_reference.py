@@ -12,8 +12,8 @@ sys.path.insert(0, str(ROOT))
 
 from orchestrator.dovecot import catalog  # noqa: E402 - from this tree, whether installed or not
 from orchestrator.dovecot.catalog import Command, ExitCode, Parameter  # noqa: E402
-from orchestrator.playbook import Parameter as Given  # noqa: E402
-from orchestrator.source import load_playbook  # noqa: E402
+from orchestrator.playbook.model import Parameter as Given  # noqa: E402
+from orchestrator.playbook.source import load_playbook  # noqa: E402
 
 MANUAL = ROOT / "docs" / "manual"
 

@@ -8,12 +8,12 @@ from textwrap import dedent
 
 from hypothesis import strategies as st
 
-from orchestrator.config import Config
-from orchestrator.document import Document, parse
-from orchestrator.inventory import Inventory, build_inventory
+from orchestrator.fleet.config import Config
+from orchestrator.fleet.inventory import Inventory, build_inventory
 from orchestrator.plan import Draft, Plan, build_plan, expand
-from orchestrator.source import Source
-from orchestrator.values import given_values
+from orchestrator.playbook.source import Source
+from orchestrator.playbook.values import given_values
+from orchestrator.text.document import Document, parse
 
 NOWHERE = Path("/nowhere")
 

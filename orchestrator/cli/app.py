@@ -1,12 +1,11 @@
-"""What the verbs share: the fleet, the state directory, playbooks by name, options."""
+"""What the verbs share: the fleet, the state directory, options."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,14 +13,12 @@ import click
 from orchestrator.cli.output import message
 
 if TYPE_CHECKING:
-    from orchestrator.config import Config
-    from orchestrator.inventory import Inventory
-    from orchestrator.journal.store import Store
-    from orchestrator.source import Source
+    from orchestrator.cli.conduct import Options
+    from orchestrator.journal.sqlite.store import FileRun, FileStore
+    from orchestrator.playbook.source import Source
+    from orchestrator.runs.planning import Fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-SHIPPED = (Path(__file__).parent.parent / "playbooks", Path(__file__).parent.parent.parent / "playbooks")
 
 
 @dataclass
@@ -43,91 +40,56 @@ class App:
         words = [word for option, value in typed if value is not None for word in (option, value)]
         self.program = shlex.join(["orchestrator", *words])
 
-    @cached_property
-    def config(self) -> Config:
-        """The configuration; its warnings go to stderr once."""
-        from orchestrator.config import find_config, load_config
-
-        return load_config(find_config(self.config_option))
-
     def use_config(self, path: str) -> None:
         """Go by this configuration, unless the operator named another."""
         if self.config_option is None:
             self.config_option = path
-            self.__dict__.pop("config", None)
-            self.__dict__.pop("inventory", None)
+            for name in ("fleet", "store"):
+                self.__dict__.pop(name, None)
 
     @cached_property
-    def inventory(self) -> Inventory:
-        """The fleet."""
-        from orchestrator.inventory import build_inventory
+    def fleet(self) -> Fleet:
+        """The fleet; its warnings go to stderr once."""
+        from orchestrator.runs.planning import load_fleet
 
-        inventory = build_inventory(self.config)
-        for warning in sorted(set(_warnings(inventory))):
+        fleet = load_fleet(self.config_option)
+        for warning in fleet.warnings():
             message(f"warning: {warning}")
-        return inventory
+        return fleet
 
     @cached_property
-    def store(self) -> Store:
+    def store(self) -> FileStore:
         """The state directory; a configuration that cannot be read does not hide it."""
         from orchestrator.errors import OrchestratorError
-        from orchestrator.journal.store import Store, state_dir
+        from orchestrator.fleet.config import find_config, load_config
+        from orchestrator.journal.sqlite.store import FileStore, state_dir
         from orchestrator.user import expand
 
         try:
-            given = self.config.file.state_dir
-            configured = str(self.config.path.parent / expand(given)) if given else None
+            config = load_config(find_config(self.config_option))
+            given = config.file.state_dir
+            configured = str(config.path.parent / expand(given)) if given else None
         except OrchestratorError:
             configured = None
-        return Store(state_dir(self.state_option, configured))
+        return FileStore(state_dir(self.state_option, configured))
 
-    def run_file(self, name: str | None) -> Path:
-        """The file of a run or of a saved plan: a path, or what the state directory has under that name.
+    def find(self, name: str | None) -> FileRun:
+        """A run, or a saved plan: a path, or what the state directory has under that name.
 
         Raises:
             RunNotFoundError: neither.
         """
-        return Path(name) if name and Path(name).is_file() else self.store.find(name)
+        from pathlib import Path
 
+        from orchestrator.journal.sqlite.store import open_file
 
-def _warnings(inventory: Inventory) -> Iterator[str]:
-    for host in inventory.hosts.values():
-        if warning := host.endpoint.secret.warning():
-            yield warning
-        if host.endpoint.scheme == "https" and not host.endpoint.tls.verify:
-            yield "tls verify is false: any certificate is accepted, so anyone in between can read the secret"
-
-
-def find_playbook(name: str) -> Path:
-    """A playbook's file: a path, or the name of a shipped one.
-
-    Raises:
-        InputError: neither.
-    """
-    from orchestrator.errors import InputError, nearest
-
-    path = Path(name)
-    if path.exists() or "/" in name or name.endswith((".yaml", ".yml")):
-        return path
-    known = shipped()
-    if name in known:
-        return known[name]
-    raise InputError.at(
-        f"there is no file {name!r}, and no shipped playbook of that name",
-        "playbook",
-        suggestion=nearest(name, known),
-        hint="`orchestrator playbooks` lists the shipped ones",
-    )
-
-
-def shipped() -> dict[str, Path]:
-    """The shipped playbooks' files by name, in alphabetical order."""
-    return dict(sorted((file.stem, file) for folder in SHIPPED for file in folder.glob("*.yaml")))
+        return open_file(name) if name and Path(name).is_file() else self.store.find(name)
 
 
 def load_source(name: str) -> Source:
     """A playbook by path or name."""
-    from orchestrator.source import load_playbook
+    from orchestrator.playbook.source import load_playbook
+    from orchestrator.runs.planning import find_playbook
 
     return load_playbook(find_playbook(name))
 
@@ -158,13 +120,26 @@ LIMIT = click.option("--limit", metavar="SELECTION", help="Only these of the pla
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
-def limits(function: F) -> F:
-    """The options that limit a run."""
+def working(function: F) -> F:
+    """The options of every verb that works on a run; they arrive as keywords, for `options_of`."""
     for option in (
+        FORMAT,
+        VERBOSE,
         click.option("--force", is_flag=True, help="Even while another run changes the same hosts."),
         click.option("--max-failed", metavar="N|P%", help="How many operations of a step may fail before all stops."),
         click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests a second in the whole run."),
         click.option("--in-flight", type=click.IntRange(min=1, max=10_000), help="Operations under way at a time."),
+        YES,
     ):
         function = option(function)
     return function
+
+
+def options_of(values: dict[str, Any], *, quiet: bool = False) -> Options:
+    """What the shared options of a verb that works on a run say."""
+    from orchestrator.cli.conduct import Options
+    from orchestrator.runs.work import Choices
+
+    names = ("in_flight", "rate", "max_failed", "force", "take_over")
+    choices = Choices(**{name: values[name] for name in names if values.get(name) is not None})
+    return Options(choices, values["form"], values["verbose"], values["yes"], quiet=quiet)

@@ -16,7 +16,7 @@ from orchestrator.cli.output import emit, emit_json
 if TYPE_CHECKING:
     from orchestrator.dovecot.ask import Asker
     from orchestrator.dovecot.listing import Listing
-    from orchestrator.inventory import Host
+    from orchestrator.fleet.inventory import Host
 
 TIMEOUT = 15.0  # seconds for a host
 AT_A_TIME = 50
@@ -47,7 +47,7 @@ def check(app: App, selection: str, form: str) -> int:
       orchestrator check
       orchestrator check backends
     """
-    hosts = app.inventory.select(selection)
+    hosts = app.fleet.inventory.select(selection)
     width = max(len(host.name) for host in hosts)
     findings: list[Finding] = []
 

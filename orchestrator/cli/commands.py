@@ -74,7 +74,7 @@ async def _listing(app: App, name: str) -> Listing:
     from orchestrator.dovecot.listing import read_listing, trouble
     from orchestrator.errors import InputError, RefusedError
 
-    hosts = app.inventory.select(name)
+    hosts = app.fleet.inventory.select(name)
     if len(hosts) != 1:
         raise InputError.at(f"{name!r} names {len(hosts)} hosts, not one", "--host")
     endpoint = hosts[0].endpoint

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import VERBOSE, App, find_playbook
+from orchestrator.cli.app import VERBOSE, App
 from orchestrator.cli.output import emit, message
 
 USERS = 400
@@ -24,11 +24,11 @@ def demo(users: int, *, keep: bool, verbose: int) -> int:
 
     Nothing outside this machine is contacted.
     """
-    from orchestrator.cli.execute import Options, make_plan, planned_run, work
-    from orchestrator.journal.run_file import RunFile
+    from orchestrator.cli.conduct import Options, conduct
     from orchestrator.report import make_report
+    from orchestrator.runs.planning import plan
+    from orchestrator.runs.work import Choices, begin
     from orchestrator.simulator import BackgroundFleet, FleetSpec
-    from orchestrator.source import load_playbook
     from orchestrator.views.plan_text import plan_lines
     from orchestrator.views.report_text import report_lines
 
@@ -41,19 +41,19 @@ def demo(users: int, *, keep: bool, verbose: int) -> int:
             message(f"A simulated fleet of 2 directors and 4 backends; {users} users are logged in. Draining b1.\n")
             app = App()
             app.take(str(config), str(folder / "runs"))
-            plan, header = make_plan(
-                app, load_playbook(find_playbook("drain-backend")), {"backend": "b1", "parallel": "20"}
-            )
-            with planned_run(app, plan, header) as path, RunFile(path) as file:
-                for line in plan_lines(plan, file, verbose=False):
+            planned, header = plan("drain-backend", app.fleet, {"backend": "b1", "parallel": "20"})
+            run = app.store.create(planned, header)
+            with run.read() as reader:
+                for line in plan_lines(planned, reader, verbose=False):
                     message(line)
             message("")
-            code = work(app, path, Options(verbose=verbose, quiet_end=True))
-            with RunFile(path) as file:
-                for line in report_lines(make_report(file), app.program):
+            options = Options(Choices(), verbose=verbose, quiet_end=True)
+            _, code = conduct(app, options, lambda who: begin(run, app.store, app.fleet, options.choices, who))
+            with run.read() as reader:
+                for line in report_lines(make_report(reader), app.program):
                     emit(line)
         if keep:
-            emit(f"the run file is {path}: orchestrator show {path}")
+            emit(f"the run is kept: {app.program} show {run.id}")
         elif code == exit_codes.DONE:
             emit(
                 "\nNext: README.md, “A first real run”; or `orchestrator simulate`, and try things on a fleet of your own."

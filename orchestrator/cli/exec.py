@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, VERBOSE, YES, App, limits
+from orchestrator.cli.app import App, options_of, working
 from orchestrator.cli.output import beside_the_point, emit, emit_json, message
 
 if TYPE_CHECKING:
-    from orchestrator.journal.run_file import RunFile
+    from orchestrator.journal.base import OperationRecord, Reader
+    from orchestrator.playbook.source import Source
 
 
 @click.command("exec", short_help="Send one command to hosts.")
@@ -23,13 +24,11 @@ if TYPE_CHECKING:
 @click.option("--repeatable/--unrepeatable", "repeatable", default=None, help="For commands that the catalogue lacks.")
 @click.option("--accept", multiple=True, type=int, metavar="CODE", help="An exit code that counts as done.")
 @click.option("--timeout", metavar="DURATION", help="How long to wait for each answer.")
-@YES
-@limits
-@VERBOSE
-@FORMAT
+@working
 @click.pass_obj
 def exec_(
     app: App,
+    /,
     selection: str,
     command: str,
     parameters: tuple[str, ...],
@@ -37,13 +36,7 @@ def exec_(
     repeatable: bool | None,
     accept: tuple[int, ...],
     timeout: str | None,
-    yes: bool,
-    in_flight: int | None,
-    rate: float | None,
-    max_failed: str | None,
-    force: bool,
-    verbose: int,
-    form: str,
+    **working: Any,
 ) -> int:
     """Send COMMAND with PARAMETERS (name=value; a list is name=a name=b) to each host of SELECTION.
 
@@ -56,40 +49,45 @@ def exec_(
       orchestrator exec d1 directorStatus user=jane@example.com
       orchestrator exec b1 kick mask=jane@example.com
     """
-    from orchestrator.cli.execute import Options, begin, confirm, make_plan, planned_run
-    from orchestrator.document import dump, parse
-    from orchestrator.journal.run_file import RunFile
-    from orchestrator.source import Source
+    from orchestrator.cli.conduct import conduct, confirm
+    from orchestrator.runs.planning import plan
+    from orchestrator.runs.work import begin, fresh
 
-    quiet = not verbose and form == "text"
-    options = Options(form, verbose, in_flight, rate, max_failed, force, quiet=quiet)
+    options = options_of(working, quiet=not working["verbose"] and working["form"] == "text")
     step: dict[str, Any] = {
         "name": f"{command} on {selection}",
         "hosts": selection,
         "command": command,
         "parameters": _parameters(command, parameters),
         "register": "answer_of_hosts",
-        "on_failure": "continue" if max_failed is None else "stop",
+        "on_failure": "continue" if options.choices.max_failed is None else "stop",
     }
     step |= {key: value for key, value in (("repeatable", repeatable), ("timeout", timeout)) if value is not None}
     if accept:
         step["accept"] = list(accept)
-    text = dump({"name": f"exec {command}", "steps": [step]})
-    source = Source(parse(text, source=f"exec {command}", folder=Path.cwd()))
-    planned, header = make_plan(app, source, {})
-    with planned_run(app, planned, header) as path, RunFile(path) as file:
-        if planned.changes_anything and not yes:
-            _announce(file)
-        confirm(planned, file, yes=yes)
-    code = begin(app, path, options)
-    with RunFile(path) as file, beside_the_point():
-        if form == "json":
-            _print_answers(file)
-        for line in _answers(file) if form == "text" else ():
+    planned, header = plan(_source(f"exec {command}", step), app.fleet)
+    with fresh(app.store.create(planned, header)) as made, made.read() as reader:
+        if planned.changes_anything and not options.yes:
+            _announce(reader)
+        confirm(planned, reader, yes=options.yes)
+    report, code = conduct(app, options, lambda who: begin(made, app.store, app.fleet, options.choices, who))
+    with made.read() as reader, beside_the_point():
+        if options.form == "json":
+            _print_answers(reader, report.reason)
+        for line in _answers(reader, report.reason) if options.form == "text" else ():
             emit(line)
     if code:
-        message(f"exit code {code}: {exit_codes.MEANINGS.get(code, '')}; `{app.program} report {path.stem}` shows why")
+        meaning = exit_codes.MEANINGS.get(code, "")
+        message(f"exit code {code}: {meaning}; `{app.program} report {made.id}` shows why")
     return code
+
+
+def _source(name: str, step: dict[str, Any]) -> Source:
+    """A playbook of one step."""
+    from orchestrator.playbook.source import Source
+    from orchestrator.text.document import dump, parse
+
+    return Source(parse(dump({"name": name, "steps": [step]}), source=name, folder=Path.cwd()))
 
 
 def _parameters(command: str, words: tuple[str, ...]) -> dict[str, Any]:
@@ -116,33 +114,29 @@ def _parameters(command: str, words: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-def _announce(file: RunFile) -> None:
+def _announce(reader: Reader) -> None:
     """What is about to be changed, where, and who will notice."""
     from orchestrator.dovecot import catalog
-    from orchestrator.inventory import fold
+    from orchestrator.fleet.inventory import fold
     from orchestrator.views.words import count, safe
 
-    first = next(file.operations())
-    hosts = list(file.open_counts(0))
+    first = next(reader.operations())
+    hosts = list(reader.open_counts(0))
     message(
         f"{first.command} on {fold(hosts)} ({count(len(hosts), 'request')}) {safe(str(dict(first.parameters)), 200)}"
     )
     entry = catalog.find(first.command)
     disturbs = entry.disturbs(first.parameters) if entry else "the catalogue does not know this command"
     if disturbs:
-        message(f"  ! disturbs: {disturbs}")
+        message(f"  ! user impact: {disturbs}")
 
 
-def _answers(file: RunFile) -> Iterator[str]:
+def _answers(reader: Reader, reason: str) -> Iterator[str]:
     """Each host's answer: a table of its rows, or what went wrong."""
     from orchestrator.outcome import State
-    from orchestrator.report import status_of
     from orchestrator.views.words import count, safe
 
-    _, reason = status_of(file)
-    for record in file.operations():
-        seq = file.seq_of(record.id)
-        rows, left_out = file.answer_rows(seq) if seq else ([], 0)
+    for record, rows, left_out in _answered(reader):
         if record.state is not State.DONE:
             yield f"{record.host}: {record.state.word}: {safe(record.error or reason)}"
             continue
@@ -151,6 +145,13 @@ def _answers(file: RunFile) -> Iterator[str]:
         yield from (f"  {line}" for line in table(rows))
         if left_out:
             yield f"  … and {count(left_out, 'more row')}"
+
+
+def _answered(reader: Reader) -> Iterator[tuple[OperationRecord, list[dict[str, Any]], int]]:
+    """Each operation with the rows that its host answered, and how many more there were."""
+    for record in reader.operations():
+        found = reader.operation(record.id)
+        yield record, *(reader.answer_rows(found[0]) if found else ([], 0))
 
 
 def table(rows: list[dict[str, Any]]) -> Iterator[str]:
@@ -167,15 +168,11 @@ def table(rows: list[dict[str, Any]]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
-def _print_answers(file: RunFile) -> None:
+def _print_answers(reader: Reader, reason: str) -> None:
     """Each host's answer as a JSON line."""
     from orchestrator.outcome import State
-    from orchestrator.report import status_of
 
-    _, reason = status_of(file)
-    for record in file.operations():
-        seq = file.seq_of(record.id)
-        rows, left_out = file.answer_rows(seq) if seq else ([], 0)
+    for record, rows, left_out in _answered(reader):
         error = record.error or ("" if record.state is State.DONE else reason)
         answer = {"host": record.host, "state": record.state.word, "exit_code": record.exit_code, "error": error}
         emit_json({"event": "answer", **answer, "rows": rows, "rows_left_out": left_out})

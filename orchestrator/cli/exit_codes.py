@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.errors import InputError, JournalError, OrchestratorError, RefusedError, RunNotFoundError, SecretError
+from orchestrator.status import Status
 
 DONE = 0
 FAILED = 1
@@ -38,13 +39,13 @@ _OF_ERRORS: list[tuple[type[OrchestratorError], int]] = [
 ]
 
 _OF_STATUS = {
-    "done": DONE,
-    "failed": FAILED,
-    "undone": FAILED,
-    "stopped": STOPPED,
-    "in doubt": IN_DOUBT,
-    "refused": REFUSED,
-    "interrupted": INTERRUPTED,
+    Status.DONE: DONE,
+    Status.FAILED: FAILED,
+    Status.UNDONE: FAILED,
+    Status.STOPPED: STOPPED,
+    Status.IN_DOUBT: IN_DOUBT,
+    Status.REFUSED: REFUSED,
+    Status.INTERRUPTED: INTERRUPTED,
 }
 
 
@@ -53,6 +54,6 @@ def of_error(error: OrchestratorError) -> int:
     return next(code for kind, code in _OF_ERRORS if isinstance(error, kind))
 
 
-def of_status(status: str) -> int:
-    """The exit code of a report's status."""
-    return _OF_STATUS.get(status, STOPPED)
+def of_status(status: Status) -> int:
+    """The exit code of how a session ended."""
+    return _OF_STATUS[status]

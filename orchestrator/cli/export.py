@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -18,7 +16,8 @@ from orchestrator.cli.output import write, write_utf8
 
 if TYPE_CHECKING:
     from orchestrator.errors import DamagedRunError
-    from orchestrator.journal.run_file import OperationRecord
+    from orchestrator.journal.base import OperationRecord
+    from orchestrator.journal.sqlite.store import FileRun
 
 FIELDS = (
     "id", "step", "host", "command", "parameters", "state", "exit_code", "error", "attempts", "changed", "started_at",
@@ -43,38 +42,31 @@ def export(app: App, run: str | None, form: str) -> int:
       orchestrator export | jq 'select(.state == "failed")'
     """
     from orchestrator.errors import DamagedRunError
-    from orchestrator.journal.run_file import RunFile
 
-    path = app.run_file(run)
+    found = app.find(run)
     with ExitStack() as stack:
         try:
-            file = stack.enter_context(RunFile(path))
-            file.check()  # before anything is written: no operation is written twice
+            reader = stack.enter_context(found.read())
+            reader.check()  # before anything is written: no operation is written twice
         except DamagedRunError as error:
-            _salvage(path, form, error)
-        _write(file.operations(), form)
+            _salvage(found, form, error)
+        _write(reader.operations(), form)
     return exit_codes.DONE
 
 
-def _salvage(path: Path, form: str, damage: DamagedRunError) -> NoReturn:
+def _salvage(run: FileRun, form: str, damage: DamagedRunError) -> NoReturn:
     """Write what can be read of a damaged run, and end with the damage."""
     from orchestrator.errors import DamagedRunError
-    from orchestrator.journal.run_file import RunFile
-    from orchestrator.journal.salvage import mended_copy, readable
 
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="orchestrator-") as folder,
-            RunFile(mended_copy(path, Path(folder))) as file,
-        ):
-            count = _write(readable(file), form)
+        count = run.salvage(lambda operations: _write(operations, form))
     except DamagedRunError:  # not even of its copy
         raise damage from None
     raise DamagedRunError(damage.message, hint=f"the {count} operations that can be read were written") from None
 
 
 def _write(operations: Iterable[OperationRecord], form: str) -> int:
-    from orchestrator.cli.show import operation_record
+    from orchestrator.views.objects import operation_record
 
     count = 0
     write_utf8()

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, load_source, shipped
+from orchestrator.cli.app import FORMAT, load_source
 from orchestrator.cli.output import emit, emit_json
 
 if TYPE_CHECKING:
-    from orchestrator.source import Source
+    from orchestrator.playbook.source import Source
 
 
 @click.command("playbooks", short_help="What the shipped playbooks do.")
@@ -26,6 +26,7 @@ def playbooks(playbook: str | None, form: str) -> int:
       orchestrator playbooks drain-backend
       orchestrator playbooks my/playbook.yaml
     """
+    from orchestrator.runs.planning import shipped
     from orchestrator.views.playbook_text import playbook_page, to_give
 
     if playbook is not None:

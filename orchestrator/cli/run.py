@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from orchestrator.cli.app import FORMAT, GIVEN, LIMIT, VERBOSE, YES, App, limits, load_source, parse_given
+from orchestrator.cli.app import GIVEN, LIMIT, App, load_source, options_of, parse_given, working
 from orchestrator.cli.output import message
 
 
@@ -12,25 +14,9 @@ from orchestrator.cli.output import message
 @click.argument("playbook")
 @GIVEN
 @LIMIT
-@YES
-@limits
-@VERBOSE
-@FORMAT
+@working
 @click.pass_obj
-def run(
-    app: App,
-    playbook: str,
-    given: tuple[str, ...],
-    limit: str | None,
-    *,
-    yes: bool,
-    in_flight: int | None,
-    rate: float | None,
-    max_failed: str | None,
-    force: bool,
-    verbose: int,
-    form: str,
-) -> int:
+def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, **working: Any) -> int:
     """Plan PLAYBOOK, show the plan, ask, and run it.
 
     Ctrl-C stops sending and waits for answers; the run can be resumed. After a crash too.
@@ -40,19 +26,20 @@ def run(
       orchestrator run drain-backend -e backend=b1
       orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
     """
-    from orchestrator.cli.execute import Options, begin, confirm, make_plan, planned_run
-    from orchestrator.journal.run_file import RunFile
+    from orchestrator.cli.conduct import conduct, confirm, planned_so_far
+    from orchestrator.runs.planning import plan
+    from orchestrator.runs.work import begin, fresh
     from orchestrator.views.plan_text import plan_lines
 
-    options = Options(form, verbose, in_flight, rate, max_failed, force, yes)
-    source = load_source(playbook)
-    planned, header = make_plan(app, source, parse_given(given), limit)
-    with planned_run(app, planned, header) as path, RunFile(path) as file:
-        if form == "text" and not yes:
-            for line in plan_lines(planned, file, verbose=False):
+    options = options_of(working)
+    planned, header = plan(load_source(playbook), app.fleet, parse_given(given), limit=limit)
+    with fresh(app.store.create(planned, header, planned_so_far)) as made, made.read() as reader:
+        if options.form == "text" and not options.yes:
+            for line in plan_lines(planned, reader, verbose=False):
                 message(line)
-        confirm(planned, file, yes=yes)
-    return begin(app, path, options)
+        confirm(planned, reader, yes=options.yes)
+    _, code = conduct(app, options, lambda who: begin(made, app.store, app.fleet, options.choices, who))
+    return code
 
 
 COMMANDS = {"run": run}

@@ -19,31 +19,28 @@ def runs(app: App, form: str) -> int:
     Examples:
       orchestrator runs
     """
-    from orchestrator.cli.execute import report_object
     from orchestrator.errors import OrchestratorError
-    from orchestrator.journal.lock import holder
-    from orchestrator.journal.run_file import RunFile
     from orchestrator.report import make_report
+    from orchestrator.views.objects import report_object
     from orchestrator.views.words import moment, states
 
-    ids = app.store.ids()
-    for run_id in ids:
-        path = app.store.path(run_id)
+    runs = app.store.runs()
+    for run in runs:
         try:
-            with RunFile(path) as file:
-                report = make_report(file, holder(path), brief=True)
+            with run.read() as reader:
+                report = make_report(reader, run.holder(), brief=True)
         except OrchestratorError as error:
             if form == "json":
-                emit_json({"run": run_id, "status": "damaged", "reason": error.message})
+                emit_json({"run": run.id, "status": "damaged", "reason": error.message})
             else:
-                emit(f"{run_id}  damaged: {error.message}")
+                emit(f"{run.id}  damaged: {error.message}")
             continue
         if form == "json":
             emit_json(report_object(report, app.program))
         else:
-            about = states(dict(report.counts)) or "nothing sent"
-            emit(f"{run_id:<50} {report.status:<11} {moment(report.started)}  {about}")
-    if not ids and form == "text":
+            about = states(report.counts) or "nothing sent"
+            emit(f"{run.id:<50} {report.status.word:<11} {moment(report.started)}  {about}")
+    if not runs and form == "text":
         emit(f"no runs in {app.store.folder}")
     return exit_codes.DONE
 

@@ -13,7 +13,7 @@ from orchestrator.cli.app import FORMAT, App
 from orchestrator.cli.output import emit, emit_json
 
 if TYPE_CHECKING:
-    from orchestrator.journal.run_file import OperationRecord, RunFile
+    from orchestrator.journal.base import OperationRecord, Reader
     from orchestrator.outcome import State
 
 LISTED = 50
@@ -47,24 +47,22 @@ def show(
       orchestrator show last --failed
       orchestrator show last 5.17
     """
-    from orchestrator.cli.execute import report_object
-    from orchestrator.journal.lock import holder
-    from orchestrator.journal.run_file import RunFile
     from orchestrator.outcome import State
     from orchestrator.report import make_report
+    from orchestrator.views.objects import report_object
     from orchestrator.views.report_text import report_lines
 
-    path = app.run_file(run)
-    with RunFile(path) as file:
+    found = app.find(run)
+    with found.read() as reader:
         if operation is not None:
-            return _operation(file, operation, form)
+            return _operation(reader, operation, form)
         chosen: tuple[State, ...] = tuple(State) if everything else ()
         chosen += (State.FAILED, State.UNREACHABLE) if failed else ()
         chosen += (State.IN_DOUBT,) if in_doubt else ()
         if chosen:
-            _list(file, chosen, form)
+            _list(reader, chosen, form)
             return exit_codes.DONE
-        report = make_report(file, holder(path))
+        report = make_report(reader, found.holder())
         if form == "json":
             emit_json(report_object(report, app.program))
             return exit_codes.DONE
@@ -93,10 +91,11 @@ def report(context: click.Context, run: str | None, form: str) -> int:
     return result
 
 
-def _list(file: RunFile, states: tuple[State, ...], form: str) -> None:
+def _list(reader: Reader, states: tuple[State, ...], form: str) -> None:
+    from orchestrator.views.objects import operation_record
     from orchestrator.views.words import safe
 
-    for number, record in enumerate(file.operations(states)):
+    for number, record in enumerate(reader.operations(states)):
         if form == "json":
             emit_json(operation_record(record))
             continue
@@ -108,43 +107,26 @@ def _list(file: RunFile, states: tuple[State, ...], form: str) -> None:
         emit(f"{record.id:<10} {record.state.word:<11} {record.command} on {record.host} {parameters}{error}")
 
 
-def operation_record(record: OperationRecord) -> dict[str, object]:
-    """An operation as exports write it."""
-    return {
-        "id": record.id,
-        "step": record.step,
-        "host": record.host,
-        "command": record.command,
-        "parameters": dict(record.parameters),
-        "state": record.state.word,
-        "exit_code": record.exit_code,
-        "error": record.error,
-        "attempts": record.attempts,
-        "changed": record.changed,
-        "started_at": record.started_at,
-        "finished_at": record.finished_at,
-    }
-
-
-def _operation(file: RunFile, operation: str, form: str) -> int:
+def _operation(reader: Reader, operation: str, form: str) -> int:
     from orchestrator.errors import RunNotFoundError
+    from orchestrator.views.objects import operation_record
 
-    seq = file.seq_of(operation)
-    record = next((r for r in file.operations() if r.id == operation), None) if seq is not None else None
-    if seq is None or record is None:
-        raise RunNotFoundError(f"run {file.run_id} has no operation {operation!r}", hint="--all lists them")
-    attempts = [attempt._asdict() for attempt in file.attempts(seq)]
-    rows, left_out = file.answer_rows(seq)
+    found = reader.operation(operation)
+    if found is None:
+        raise RunNotFoundError(f"run {reader.run_id} has no operation {operation!r}", hint="--all lists them")
+    seq, record = found
     if form == "json":
-        kept = {"evidence": file.evidence(seq), "rows": rows, "rows_left_out": left_out}
+        attempts = [attempt._asdict() for attempt in reader.attempts(seq)]
+        rows, left_out = reader.answer_rows(seq)
+        kept = {"evidence": reader.evidence(seq), "rows": rows, "rows_left_out": left_out}
         emit_json({**operation_record(record), "attempt_list": attempts, **kept})
         return exit_codes.DONE
-    for line in _operation_lines(file, record, seq):
+    for line in _operation_lines(reader, record, seq):
         emit(line)
     return exit_codes.DONE
 
 
-def _operation_lines(file: RunFile, record: OperationRecord, seq: int) -> Iterator[str]:
+def _operation_lines(reader: Reader, record: OperationRecord, seq: int) -> Iterator[str]:
     from orchestrator.dovecot import catalog
     from orchestrator.dovecot.command import command_line, encode_parameters, request_body
     from orchestrator.views.words import clock, safe
@@ -153,7 +135,7 @@ def _operation_lines(file: RunFile, record: OperationRecord, seq: int) -> Iterat
     body = request_body(record.command, encode_parameters(dict(record.parameters)), record.id).decode()
     yield f"  {safe(body, 2000)}"
     yield f"  = {safe(command_line(record.command, catalog.find(record.command), record.parameters), 2000)}"
-    for attempt in file.attempts(seq):
+    for attempt in reader.attempts(seq):
         code = f", exit code {attempt.exit_code}" if attempt.exit_code is not None else ""
         took = (
             f", {attempt.finished - attempt.started} ms"
@@ -162,9 +144,9 @@ def _operation_lines(file: RunFile, record: OperationRecord, seq: int) -> Iterat
         )
         error = f": {safe(attempt.error)}" if attempt.error else ""
         yield f"  attempt {attempt.number} at {clock(attempt.started)}{took}: {attempt.kind}{code}{error}"
-    if evidence := file.evidence(seq):
+    if evidence := reader.evidence(seq):
         yield f"  {record.host} logged: {safe(evidence, 2000)}"
-    rows, left_out = file.answer_rows(seq)
+    rows, left_out = reader.answer_rows(seq)
     for row in rows:
         yield "  " + safe("  ".join(f"{key}={value}" for key, value in row.items()), 400)
     if left_out:

@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     help="0.1 is ten times faster than Dovecot.",
 )
 @click.option(
-    "--version", type=click.Choice(["2.3", "2.4", "2.4.5"]), default="2.3", show_default=True, help="Dovecot's version family."
+    "--version",
+    type=click.Choice(["2.3", "2.4", "2.4.5"]),
+    default="2.3",
+    show_default=True,
+    help="Dovecot's version family.",
 )
 @click.option(
     "--fault", "faults", multiple=True, metavar="RULE", help="Trouble, such as command=kick,rate=0.3,exit=75."

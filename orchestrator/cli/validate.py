@@ -7,7 +7,7 @@ import json
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, find_playbook
+from orchestrator.cli.app import FORMAT, load_source
 from orchestrator.cli.output import emit, emit_json, message
 
 
@@ -23,12 +23,11 @@ def validate(playbooks: tuple[str, ...], form: str) -> int:
       orchestrator validate drain-backend
     """
     from orchestrator.errors import InputError
-    from orchestrator.source import load_playbook
 
     bad = 0
     for name in playbooks:
         try:
-            source = load_playbook(find_playbook(name))
+            source = load_source(name)
         except InputError as error:
             bad += 1
             problems = [str(problem) for problem in error.problems]
@@ -55,8 +54,8 @@ def schema(subject: str) -> int:
       orchestrator schema > playbook.schema.json
       orchestrator schema config > config.schema.json
     """
-    from orchestrator.config import ConfigFile
-    from orchestrator.playbook import Playbook
+    from orchestrator.fleet.config import ConfigFile
+    from orchestrator.playbook.model import Playbook
 
     model = Playbook if subject == "playbook" else ConfigFile
     emit(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}, indent=2))

@@ -15,8 +15,8 @@ from orchestrator.dovecot.catalog import Command
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.command import request_body
 from orchestrator.dovecot.exchange import Exchange
+from orchestrator.engine.pace import Pace
 from orchestrator.outcome import Outcome
-from orchestrator.pace import Pace
 
 T = TypeVar("T")
 AT_A_TIME = 32  # hosts that are asked at a time
@@ -31,6 +31,10 @@ class Wire(Protocol):
 
     async def command_list(self, host: str, timeout: float) -> Exchange:
         """The host's list of commands."""
+        ...
+
+    def redact(self, host: str, text: str) -> str:
+        """A text without the host's secret."""
         ...
 
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from orchestrator.document import Document, Strict, build, load
 from orchestrator.errors import InputError, nearest
 from orchestrator.outcome import Repeatability
+from orchestrator.text.document import Document, Strict, build, load
 
 FOLDER = Path(__file__).parent / "commands"
 

@@ -17,7 +17,7 @@ from typing import Any
 from orchestrator.dovecot.catalog import Command, Need, Parameter
 from orchestrator.dovecot.jsontext import dumps
 from orchestrator.errors import nearest
-from orchestrator.scalar import Written, text_of
+from orchestrator.text.scalar import Written, text_of
 
 Values = dict[str, Any]
 

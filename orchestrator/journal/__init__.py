@@ -1,1 +1,1 @@
-"""The run file: one SQLite file that is the plan, the queue and the record of a run."""
+"""The record of a run, which is also its plan and its queue: what it must do is in `base`, how it is kept in `sqlite`."""

@@ -7,7 +7,7 @@ from typing import TextIO
 
 from orchestrator.events import AttemptEnded, Event, Note, Progress, Question, StepEnded, StepStarted
 from orchestrator.outcome import BAD_STATES, State
-from orchestrator.units import format_duration
+from orchestrator.text.units import format_duration
 from orchestrator.views.words import count, safe, states
 
 SHOWN_PER_STEP = 5  # failures of a step that are shown as they happen; all are in the report

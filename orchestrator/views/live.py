@@ -12,7 +12,7 @@ from rich.text import Text
 
 from orchestrator.events import AttemptEnded, Event, Note, Progress, Question, StepEnded, StepStarted
 from orchestrator.outcome import BAD_STATES
-from orchestrator.units import format_duration
+from orchestrator.text.units import format_duration
 from orchestrator.views.lines import SHOWN_PER_STEP
 from orchestrator.views.words import safe, states
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.playbook import Parameter, Playbook, Step
+from orchestrator.playbook.model import Parameter, Playbook, Step
 
 
 def playbook_page(name: str, playbook: Playbook) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.outcome import BAD_STATES
 from orchestrator.report import Report
-from orchestrator.units import format_duration
+from orchestrator.text.units import format_duration
 from orchestrator.views.words import count, moment, safe, states
 
 
@@ -18,7 +18,7 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
         program: how this program was called, with its global options.
     """
     yield f"Run {report.run_id}: {report.playbook}"
-    yield f"  {report.status}{': ' + safe(report.reason) if report.reason else ''}"
+    yield f"  {report.status.word}{': ' + safe(report.reason) if report.reason else ''}"
     if report.given:
         yield "  " + "  ".join(f"{name}={safe(value, 100)}" for name, value in report.given.items())
     yield f"  {_times(report)}"
@@ -48,7 +48,7 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
 
 def summary_lines(report: Report, program: str) -> Iterator[str]:
     """The end of a run in a few lines."""
-    yield f"{report.status}{': ' + safe(report.reason) if report.reason else ''}"
+    yield f"{report.status.word}{': ' + safe(report.reason) if report.reason else ''}"
     yield from _causes(report)
     yield from _found(report)
     retries = f"; {report.retries} {'retry' if report.retries == 1 else 'retries'}" if report.retries else ""

@@ -16,13 +16,13 @@ from pydantic import BaseModel
 from orchestrator.cli import exit_codes
 from orchestrator.cli.export import FIELDS
 from orchestrator.cli.main import VERBS, cli
-from orchestrator.config import ConfigFile, load_config
-from orchestrator.document import parse
-from orchestrator.expression import _ENV
-from orchestrator.inventory import build_inventory
+from orchestrator.fleet.config import ConfigFile, load_config
+from orchestrator.fleet.inventory import build_inventory
 from orchestrator.outcome import State
-from orchestrator.playbook import Playbook
-from orchestrator.source import Source, load_playbook
+from orchestrator.playbook.model import Playbook
+from orchestrator.playbook.source import Source, load_playbook
+from orchestrator.text.document import parse
+from orchestrator.text.expression import _ENV
 
 ROOT = Path(__file__).parent.parent.parent
 MANUAL = ROOT / "docs" / "manual"

@@ -11,7 +11,7 @@ import pytest
 from anyio.abc import ByteStream, SocketAttribute, TaskStatus
 from anyio.from_thread import start_blocking_portal
 
-from orchestrator.tuning import CEILING
+from orchestrator.engine.concurrency import CEILING
 from tests.command_line import CommandLine
 from tests.ring import Ring
 

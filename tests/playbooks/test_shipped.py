@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 import pytest
 
 from orchestrator.cli.main import run
-from orchestrator.document import parse
 from orchestrator.errors import InputError
 from orchestrator.outcome import Repeatability
-from orchestrator.playbook import Playbook, repeatability, steps_of
-from orchestrator.source import Source, load_playbook
+from orchestrator.playbook.model import Playbook, repeatability, steps_of
+from orchestrator.playbook.source import Source, load_playbook
+from orchestrator.text.document import parse
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 SHIPPED = sorted(path.stem for path in PLAYBOOKS.glob("*.yaml"))

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.engine.pace import Pace
+from orchestrator.engine.scheduler import Decision, Operation, Rules, Scheduler, Wait
 from orchestrator.outcome import Kind, Outcome, State
-from orchestrator.pace import Pace
-from orchestrator.scheduler import Decision, Operation, Rules, Scheduler, Wait
 
 
 class ForgetsPerHost(Scheduler):

@@ -13,9 +13,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+import orchestrator.engine.runner
 import orchestrator.journal.session
-import orchestrator.runner
 from orchestrator.dovecot.client import Client
+from orchestrator.engine.concurrency import CEILING
+from orchestrator.engine.pace import LATENESS
+from orchestrator.engine.runner import OVER, End, Ending, Runner
+from orchestrator.engine.scheduler import TROUBLE, Scheduler
 from orchestrator.events import AttemptEnded, Audience, Event, StepStarted
 from orchestrator.journal.decide import Verdict, decide, reopen
 from orchestrator.journal.run_file import RunFile
@@ -23,12 +27,8 @@ from orchestrator.journal.schema import in_transaction
 from orchestrator.journal.session import Session
 from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
-from orchestrator.pace import LATENESS
 from orchestrator.report import make_report
-from orchestrator.runner import OVER, End, Ending, Runner
-from orchestrator.scheduler import TROUBLE, Scheduler
-from orchestrator.tuning import CEILING
-from orchestrator.units import Share
+from orchestrator.text.units import Share
 from tests.simulation.database import in_memory
 from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.servers import OURS, Habits, Servers
@@ -353,7 +353,7 @@ class _Schedule:
 
             return Session(path, writer=cast("Any", writer))
 
-        orchestrator.runner.Scheduler = make  # type: ignore[assignment, misc]
+        orchestrator.engine.runner.Scheduler = make  # type: ignore[assignment, misc]
         return Runner(
             self.template.plan,
             file,
@@ -500,7 +500,7 @@ def play(
     loop = _LOOPS.pop() if _LOOPS else VirtualLoop()
     loop.rewind()
     schedule = _Schedule(seed, loop, scheduler, cancels, scratch() / f"{seed}.run", rates)
-    original: Callable[..., Scheduler] = orchestrator.runner.Scheduler
+    original: Callable[..., Scheduler] = orchestrator.engine.runner.Scheduler
     try:
         with _wall_clock(loop), _database(schedule, real=seed % REAL == 0 if real is None else real):
             loop.run_until_complete(schedule.go())
@@ -508,7 +508,7 @@ def play(
         _discard(loop)
         raise
     finally:
-        orchestrator.runner.Scheduler = original  # type: ignore[assignment, misc]
+        orchestrator.engine.runner.Scheduler = original  # type: ignore[assignment, misc]
     _LOOPS.append(loop)
     trace = schedule.servers.trace
     digest = hashlib.blake2b(repr(trace).encode(), digest_size=8).hexdigest()

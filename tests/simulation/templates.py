@@ -9,12 +9,12 @@ from functools import cache
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-from orchestrator.config import load_config
-from orchestrator.document import parse
-from orchestrator.inventory import build_inventory
+from orchestrator.fleet.config import load_config
+from orchestrator.fleet.inventory import build_inventory
 from orchestrator.journal.create import Header, create
 from orchestrator.plan import Plan, build_plan
-from orchestrator.source import Source
+from orchestrator.playbook.source import Source
+from orchestrator.text.document import parse
 
 TIMEOUT = 10.0  # seconds; with evidence and a probe an attempt takes less than the grace of a stop
 

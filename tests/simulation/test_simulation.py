@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.scheduler import Scheduler
+from orchestrator.engine.scheduler import Scheduler
 from tests.command_line import ROOT
 from tests.simulation.broken import BROKEN
 from tests.simulation.loop import Stuck

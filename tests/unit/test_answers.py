@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.answers import Answer, Recorded, collect
 from orchestrator.errors import ExpressionError
-from orchestrator.expression import template, truth
 from orchestrator.outcome import State
+from orchestrator.text.expression import template, truth
 
 NOT_DONE = [state for state in State if state not in {State.DONE, State.SKIPPED}]
 

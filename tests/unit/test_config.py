@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.config import Config, SecretSpec, find_config, load_config
 from orchestrator.errors import InputError
-from orchestrator.inventory import build_inventory
+from orchestrator.fleet.config import Config, SecretSpec, find_config, load_config
+from orchestrator.fleet.inventory import build_inventory
 from orchestrator.secret import SecretReference
 from tests.strategies import config, document
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.document import MAX_DEPTH, Strict, Suggested, build, dump, load, parse
 from orchestrator.errors import InputError, Problem, nearest
+from orchestrator.text.document import MAX_DEPTH, Strict, Suggested, build, dump, load, parse
 from tests.strategies import document, json_values
 
 
@@ -156,7 +156,7 @@ def test_unreadable_texts_are_refused(text: str, message: str) -> None:
 def test_very_deep_nesting_does_not_kill_the_program(text: str) -> None:
     """Thirty thousand brackets or dashes are refused like any other text; the interpreter survives them."""
     program = (
-        "from pathlib import Path\nfrom orchestrator.document import parse\nfrom orchestrator.errors import InputError\n"
+        "from pathlib import Path\nfrom orchestrator.text.document import parse\nfrom orchestrator.errors import InputError\n"
         f"try:\n    parse({text}, source='a.yaml', folder=Path())\nexcept InputError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -286,7 +286,7 @@ def test_types_are_strict(text: str, message: str) -> None:
 )
 def test_a_literal_secret_is_never_shown(text: str) -> None:
     """A secret that stands in a file by mistake is in no error message, on whichever line it stands."""
-    from orchestrator.config import ConfigFile
+    from orchestrator.fleet.config import ConfigFile
 
     with pytest.raises(InputError) as caught:
         build(ConfigFile, document("groups: {}\ndefaults:\n  " + text.replace("\n", "\n  ")))

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.errors import ExpressionError
-from orchestrator.expression import (
+from orchestrator.secret import Secret
+from orchestrator.text.expression import (
     MAX_LENGTH,
     compile_value,
     is_template,
@@ -18,8 +19,7 @@ from orchestrator.expression import (
     template,
     truth,
 )
-from orchestrator.reads import column_uses, row_origins
-from orchestrator.secret import Secret
+from orchestrator.text.reads import column_uses, row_origins
 from tests.strategies import fleet
 
 

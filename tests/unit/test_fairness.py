@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from orchestrator.engine.retry import RetryPolicy
+from orchestrator.engine.scheduler import DEFAULT, HELD, WINDOW, Operation, Rules, Scheduler
 from orchestrator.outcome import Kind, Outcome, State
-from orchestrator.retry import RetryPolicy
-from orchestrator.scheduler import DEFAULT, HELD, WINDOW, Operation, Rules, Scheduler
 
 HOSTS = 100
 HUNG = "h050"  # in the middle of the turns

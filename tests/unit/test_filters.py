@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.filters import FILTERS, NoColumnError, NothingThereError
+from orchestrator.text.filters import FILTERS, NoColumnError, NothingThereError
 
 ROWS = [
     {"host": "b1", "state": "up", "users": "3"},

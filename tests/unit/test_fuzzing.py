@@ -11,19 +11,19 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.config import Config
-from orchestrator.document import parse
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.exchange import Answered
 from orchestrator.dovecot.listing import read_listing
 from orchestrator.dovecot.reply import ReplyError, read_reply
 from orchestrator.errors import ExpressionError, InputError, RefusedError
-from orchestrator.inventory import Inventory, build_inventory
+from orchestrator.fleet.config import Config
+from orchestrator.fleet.inventory import Inventory, build_inventory
 from orchestrator.outcome import Kind
 from orchestrator.plan import build_plan, expand, known_now
-from orchestrator.source import Source
-from orchestrator.values import given_values
+from orchestrator.playbook.source import Source
+from orchestrator.playbook.values import given_values
+from orchestrator.text.document import parse
 from tests.captured import SINGLE
 from tests.command_line import ROOT
 from tests.strategies import fleet

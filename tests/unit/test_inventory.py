@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import InputError
-from orchestrator.inventory import Inventory, build_inventory, fold
+from orchestrator.fleet.inventory import Inventory, build_inventory, fold
 from orchestrator.secret import SecretReference
 from tests.strategies import config, fleet, host_names, inventories
 

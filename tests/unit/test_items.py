@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import ExpressionError, InputError
-from orchestrator.items import MAX_FILE, MAX_LINE, Lists, from_value
+from orchestrator.playbook.items import MAX_FILE, MAX_LINE, Lists, from_value
 
 BOM = b"\xef\xbb\xbf"
 

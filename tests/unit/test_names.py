@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.names import NoNameError, is_network, is_plain, mask_meaning, user_name
+from orchestrator.text.names import NoNameError, is_network, is_plain, mask_meaning, user_name
 
 # How doveadm who of 2.3.19 reads a mask, by giving it a second one: it refuses two user patterns, and two networks.
 MASKS = {

@@ -10,9 +10,9 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.outcome import Repeatability
-from orchestrator.playbook import RESERVED, CsvSource, FileSource, repeatability
-from orchestrator.source import Source, load_playbook
-from orchestrator.units import Share
+from orchestrator.playbook.model import RESERVED, CsvSource, FileSource, repeatability
+from orchestrator.playbook.source import Source, load_playbook
+from orchestrator.text.units import Share
 from tests.strategies import playbook, steps
 
 SHIPPED = sorted((Path(__file__).parents[2] / "playbooks").glob("*.yaml"))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.engine.retry import FREE_RETRIES, RetryPolicy, policy
 from orchestrator.limits import Retry
-from orchestrator.retry import FREE_RETRIES, RetryPolicy, policy
 
 seconds = st.floats(0, 1000)
 

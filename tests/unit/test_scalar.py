@@ -12,14 +12,14 @@ import yaml
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from orchestrator.document import dump
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.expression import template
-from orchestrator.filters import number
-from orchestrator.playbook import Parameter
-from orchestrator.scalar import Written, plain_number, read_number, text_of
+from orchestrator.playbook.model import Parameter
+from orchestrator.text.document import dump
+from orchestrator.text.expression import template
+from orchestrator.text.filters import number
+from orchestrator.text.scalar import Written, plain_number, read_number, text_of
 from tests.strategies import config, document, drafts, fleet, plan, playbook
 
 ERROR = object()

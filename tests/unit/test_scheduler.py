@@ -13,10 +13,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.engine.pace import LATENESS, Pace
+from orchestrator.engine.retry import FREE_RETRIES, RetryPolicy
+from orchestrator.engine.scheduler import DEFAULT, WINDOW, Decision, Operation, Polling, Rules, Scheduler, Wait
 from orchestrator.outcome import BAD_STATES, Kind, Outcome, Repeatability, State
-from orchestrator.pace import LATENESS, Pace
-from orchestrator.retry import FREE_RETRIES, RetryPolicy
-from orchestrator.scheduler import DEFAULT, WINDOW, Decision, Operation, Polling, Rules, Scheduler, Wait
 
 DONE, FAILED, TEMPORARY, UNREACHABLE, UNKNOWN = Kind.DONE, Kind.FAILED, Kind.TEMPORARY, Kind.UNREACHABLE, Kind.UNKNOWN
 UNREPEATABLE = Repeatability.UNREPEATABLE

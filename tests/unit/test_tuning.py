@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from orchestrator.engine.concurrency import CEILING, Tuner
 from orchestrator.outcome import Kind
-from orchestrator.tuning import CEILING, Tuner
 
 
 def throughput(workers: int, limit: Tuner | int, *, answers: int = 4000, seed: int = 1, uneven: bool = False) -> float:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.units import Share, format_duration, parse_duration, parse_share
+from orchestrator.text.units import Share, format_duration, parse_duration, parse_share
 
 
 @pytest.mark.parametrize(

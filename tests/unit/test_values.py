@@ -10,7 +10,7 @@ from hypothesis import given as property_of
 from hypothesis import strategies as st
 
 from orchestrator.errors import InputError
-from orchestrator.values import given_values, usage
+from orchestrator.playbook.values import given_values, usage
 from tests.strategies import fleet, playbook
 
 STEP = "steps: [{name: S, require: [{that: true, message: m}]}]"

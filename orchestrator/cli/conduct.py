@@ -1,0 +1,156 @@
+"""Working on a run from the command line: signals, the display, the end, and the exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import anyio
+import click
+
+from orchestrator.cli import exit_codes
+from orchestrator.cli.app import App
+from orchestrator.cli.output import beside_the_point, emit, emit_json, is_terminal, message
+from orchestrator.cli.question import ask
+from orchestrator.cli.screen import Screen
+from orchestrator.errors import RefusedError
+from orchestrator.events import Audience
+from orchestrator.fleet.inventory import fold
+from orchestrator.journal.base import Reader
+from orchestrator.plan.steps import Plan
+from orchestrator.report import Report
+from orchestrator.runs.work import Choices, Control, Watching
+from orchestrator.views.objects import report_object
+from orchestrator.views.report_text import summary_lines
+from orchestrator.views.words import safe
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is limited and shown.
+
+    Attributes:
+        choices: the limits of the command line.
+        quiet: show nothing but what the verb itself prints.
+        quiet_end: leave the end to the verb.
+    """
+
+    choices: Choices
+    form: str = "text"
+    verbose: int = 0
+    yes: bool = False
+    quiet: bool = False
+    quiet_end: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            self.choices.share()
+        except ValueError as error:
+            raise click.UsageError(f"--max-failed: {error}") from None
+
+
+Call = Callable[[Watching], Awaitable[Report]]
+
+
+def conduct(app: App, options: Options, call: Call) -> tuple[Report, int]:
+    """Have a run worked on, shown and stopped as an operator wants it.
+
+    Args:
+        app: the global options.
+        options: how it is shown.
+        call: works on it.
+
+    Returns:
+        the report, and the exit code: of what the run came to, or of the signal that stopped it.
+    """
+    report, caught = anyio.run(
+        _attended, options, call, backend_options={"use_uvloop": find_spec("uvloop") is not None}
+    )
+    with beside_the_point():
+        _show_end(app, report, options)
+    code = exit_codes.of_status(report.status)
+    return report, 128 + caught if caught and code == exit_codes.INTERRUPTED else code
+
+
+async def _attended(options: Options, call: Call) -> tuple[Report, int]:
+    """Work with the signals attended to; the report, and the signal that stopped it, or 0."""
+    screen = Screen(options.form, options.verbose, quiet=options.quiet, yes=options.yes)
+    caught: list[int] = []
+    control = Control()
+    try:
+        async with anyio.create_task_group() as group:
+            await group.start(_attend, control, caught, screen.audience)
+            report = await call(Watching(screen.audience, screen.approve, control))
+            group.cancel_scope.cancel()
+    finally:
+        screen.finish()
+    return report, caught[0] if caught else 0
+
+
+async def _attend(
+    control: Control, caught: list[int], audience: Audience, *, task_status: anyio.abc.TaskStatus[None]
+) -> None:
+    """First signal: send nothing more. Second: wait for no answer. Third: die; the run is valid all the same."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        task_status.started()
+        async for number in signals:
+            if number == signal.SIGHUP:  # the terminal is gone; the work goes on
+                continue
+            caught.append(number)
+            name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+            if len(caught) == 1:
+                audience.note(
+                    f"stopping ({name}): nothing more is sent; waiting for answers (again: do not wait for them)"
+                )
+                control.interrupt(f"stopped by {signal.Signals(number).name}")
+            elif len(caught) == 2:
+                audience.note("not waiting for answers any more (again: exit at once)")
+                control.cancel()
+            else:
+                os._exit(128 + number)
+
+
+def confirm(plan: Plan, reader: Reader, *, yes: bool) -> None:
+    """Ask before anything is changed.
+
+    Raises:
+        RefusedError: the answer is no, or nobody can be asked.
+    """
+    if yes:
+        for warning in plan.warnings:  # nobody has seen the plan
+            message(f"warning: {warning}")
+    if yes or not plan.changes_anything:
+        return
+    if not is_terminal():
+        raise RefusedError(
+            "this would change something, and there is no terminal to ask on",
+            hint="look at `orchestrator plan`, then give --yes",
+        )
+    if not ask(_what_is_asked(plan, reader)):
+        raise RefusedError("not confirmed; nothing was sent")
+
+
+def _what_is_asked(plan: Plan, reader: Reader) -> str:
+    """The question names what is about to happen: the plan itself may have left the screen."""
+    values = " ".join(f"{name}={safe(text, 60)}" for name, text in reader.header.given.items())
+    changed = fold(name for name in plan.inventory.hosts if name in reader.changes())
+    felt = [step.key for step in plan.of("step") if step.user_impact]
+    about = f"user impact in step{'s' if len(felt) > 1 else ''} {', '.join(felt)}" if felt else "no user impact"
+    name = " ".join([plan.terms.name, *([f"({values})"] if values else [])])
+    return f"{name}: changes {changed}; {about}; digest {reader.digest}. Run it?"
+
+
+def planned_so_far(count: int) -> None:
+    """Tell the operator that a long planning goes on."""
+    message(f"planning: {count} operations so far")
+
+
+def _show_end(app: App, report: Report, options: Options) -> None:
+    if options.form == "json":
+        emit_json({"event": "report", **report_object(report, app.program)})
+    elif not (options.quiet or options.quiet_end):
+        for text in summary_lines(report, app.program):
+            emit(text)

@@ -1,0 +1,1 @@
+"""Running a plan: what to send next, and sending it."""

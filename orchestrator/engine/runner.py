@@ -1,0 +1,414 @@
+"""Runs a plan: step after step, then what is to be undone, then `finally`. What follows from what, `course` and `rules` say.
+
+A run that was interrupted is run by the very same code: what is done is done, what is pending is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from orchestrator.answers import Answer
+from orchestrator.dovecot.ask import Asker, Wire
+from orchestrator.engine.course import Sent, Stop, after, after_finally, after_undo, failed_before, to_undo
+from orchestrator.engine.meter import Meter
+from orchestrator.engine.pace import Pace
+from orchestrator.engine.preflight import Preflight
+from orchestrator.engine.probing import ask
+from orchestrator.engine.rules import Settings, rate, rules
+from orchestrator.engine.scheduler import Polling, Scheduler
+from orchestrator.engine.sending import Edge, Sending
+from orchestrator.errors import ExpressionError, InputError
+from orchestrator.events import Audience, StepEnded, StepStarted
+from orchestrator.fleet.inventory import fold
+from orchestrator.journal.base import Reader, Session
+from orchestrator.outcome import Repeatability, State
+from orchestrator.plan.expand import expand
+from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep, Scope
+from orchestrator.status import OVER, Ending, Status
+from orchestrator.text.expression import compile_value, names_in, truth
+from orchestrator.text.units import format_duration, parse_duration
+
+Approve = Callable[[str], Awaitable[bool]]
+
+
+async def nobody(_question: str) -> bool:
+    """Answers every question with no."""
+    return False
+
+
+@dataclass(frozen=True)
+class World:
+    """What a run needs besides its plan and its journal.
+
+    Attributes:
+        wire: sends.
+        audience: who watches.
+        settings: of configuration and command line.
+        approve: asks the operator.
+    """
+
+    wire: Wire
+    audience: Audience
+    settings: Settings
+    approve: Approve = nobody
+
+
+class Runner:
+    """One session of a run.
+
+    Args:
+        plan: the run's.
+        reader: of the run.
+        session: of the run, open.
+        world: the rest.
+    """
+
+    def __init__(self, plan: Plan, reader: Reader, session: Session, world: World) -> None:
+        self._plan = plan
+        self._reader = reader
+        self._session = session
+        self._world = world
+        self._audience = world.audience
+        self._pace = Pace()
+        self._asker = Asker(world.wire, self._pace)
+        self._preflight = Preflight(self._asker, plan.inventory.hosts)
+        self._numbers = {step.key: step.index for step in plan.steps}
+        self._answers: dict[str, Answer] = {}
+        self._interrupted = ""
+        self._interruption = anyio.Event()
+        self._impatience = anyio.Event()
+        self._sending: Sending | None = None
+        self._meter = Meter(len(plan.of("step", "verify")))
+
+    # asked from outside
+
+    def interrupt(self, why: str) -> None:
+        """Send nothing more, let answers come, run `finally`, end."""
+        self._interrupted = self._interrupted or why
+        self._interruption.set()
+        if self._sending:
+            self._sending.stop(why)
+
+    def cancel(self) -> None:
+        """Wait for no answer any more, and leave `finally` to whoever resumes the run."""
+        self.interrupt("stopped")
+        self._impatience.set()
+        if self._sending:
+            self._sending.cancel()
+
+    # the run
+
+    async def run(self) -> Ending:
+        """Work through the plan until it is done, stopped or interrupted.
+
+        Raises:
+            JournalError: the run could not be written; what was recorded until then is true.
+        """
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._tick)
+            if doubtful := self._session.doubtful:
+                self._audience.note(f"{doubtful} operations were being sent when the last session ended")
+            ending = await self._finally(await self._main())
+            if ending.status in OVER:
+                await self._session.skip_rest("the run ended before it")
+            await self._session.end(ending)
+            group.cancel_scope.cancel()
+        return ending
+
+    async def _main(self) -> Ending:
+        if failed := self._reader.undoing():  # an earlier session was cut short while it undid
+            return await self._undo(failed)
+        try:
+            for step in self._plan.of("step", "verify"):
+                await self._step(step)
+        except Stop as stop:
+            if not stop.takes_back:
+                return stop.ending
+            await self._session.undoing(stop.ending)
+            return await self._undo(stop.ending)
+        return Ending(Status.FAILED if self._reader.any_bad("step", "verify") else Status.DONE)
+
+    async def _undo(self, failed: Ending) -> Ending:
+        """Take back, last first, what was begun. One that cannot be undone does not keep the others from it."""
+        self._audience.note(f"{failed.reason}; undoing what was done")
+        wanted, not_needed = to_undo(self._plan.of("undo"), self._reader.begun())
+        for step in not_needed:
+            await self._session.mark(step.index, "skipped", "its step was not begun")
+        stops = []
+        for step in wanted:
+            try:
+                await self._step(step)
+            except Stop as stop:
+                stops.append(stop.ending)
+                if stop.ending.status is Status.INTERRUPTED:
+                    break
+        return after_undo(failed, stops, bad=self._reader.any_bad("undo"))
+
+    async def _finally(self, ending: Ending) -> Ending:
+        stops = []
+        for step in self._plan.of("finally"):
+            if self._impatience.is_set():
+                stops.append(Ending(Status.INTERRUPTED, self._interrupted))
+                break
+            try:
+                await self._step(step)
+            except Stop as stop:
+                stops.append(stop.ending)
+        return after_finally(ending, stops, bad=self._reader.any_bad("finally"))
+
+    # one step
+
+    def _end_of_waiting(self, step: PlannedStep) -> anyio.Event:
+        """What ends every wait of a step: the first signal; of a final step, which is run after it, the second."""
+        return self._impatience if step.role == "finally" else self._interruption
+
+    async def _step(self, step: PlannedStep) -> None:
+        if self._end_of_waiting(step).is_set():
+            raise Stop(Status.INTERRUPTED, self._interrupted)
+        state, first, total = self._reader.step(step.index)
+        again = step.role == "finally" and state == "done" and step.effect is not Repeatability.UNREPEATABLE
+        if state in {"done", "skipped"} and not again:
+            return
+        try:
+            if not self._wanted(step):
+                await self._end(step, "skipped", "its condition does not hold")
+            elif isinstance(step, CommandStep):
+                if again and first is not None:
+                    await self._session.reopen(step.index)
+                if first is None:
+                    total = await self._expand(step)
+                await self._command(step, total or 0)
+            else:
+                await self._without_command(step)
+        except (ExpressionError, InputError) as error:
+            await self._end(step, "failed", error.message)
+            raise Stop(Status.REFUSED, f"step {step.key} ({step.name}): {error.message}", step) from None
+
+    def _wanted(self, step: PlannedStep) -> bool:
+        """Whether the step's `when` holds; a verify goes with its step."""
+        if step.owner and step.role != "undo":
+            return self._reader.step(self._numbers[step.owner])[0] != "skipped"
+        if step.when is None or step.per_item_condition:
+            return True
+        return truth(compile_value(step.when)(self._scope(step, names_in(step.when))))
+
+    async def _expand(self, step: CommandStep) -> int:
+        scope = self._scope(step, frozenset(step.needs))
+        return await self._session.expand(step.index, expand(step, self._plan, scope))
+
+    async def _command(self, step: CommandStep, total: int) -> None:
+        self._pace.rate = rate(step, self._plan.terms, self._world.settings)
+        await self._unless_interrupted(step, self._look_ahead)
+        await self._unless_interrupted(step, self._probe_doubtful)
+        scheduler = self._scheduler(step, total)
+        if scheduler.failed > scheduler.rules.allowed_failures:
+            raise failed_before(step, len(self._reader.doubtful(step.index)))
+        await self._send(step, scheduler)
+
+    async def _unless_interrupted(self, step: CommandStep, what: Callable[[CommandStep], Awaitable[None]]) -> None:
+        """Do something that asks hosts; a signal ends it at once.
+
+        Raises:
+            Stop: it was ended so.
+        """
+        done, ended_by = False, self._end_of_waiting(step)
+        error: Exception | None = None
+        async with anyio.create_task_group() as group:
+
+            async def watch() -> None:
+                await ended_by.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(watch)
+            try:
+                await what(step)
+            except (ExpressionError, InputError) as found:  # told outside of the group, which would wrap it
+                error = found
+            done = True
+            group.cancel_scope.cancel()
+        if error is not None:
+            raise error
+        if not done:
+            raise Stop(Status.INTERRUPTED, self._interrupted)
+
+    async def _look_ahead(self, step: CommandStep) -> None:
+        """Refuse a step whose command some of its hosts do not have, before any of them is sent it."""
+        hosts = list(self._reader.open_counts(step.index))
+        if problems := await self._preflight.problems(step.command, iter(step.parameters), hosts):
+            raise ExpressionError("; ".join(problems))
+
+    async def _probe_doubtful(self, step: CommandStep) -> None:
+        """Ask the step's probe about what an earlier session left in doubt.
+
+        A command goes on when its client is gone (seen on 2.3.19.1), so what has no effect yet may have one soon: nothing
+        is asked before no host can still be executing it.
+        """
+        doubtful = self._reader.doubtful(step.index)
+        if step.probe is None or not doubtful:
+            return
+        since = time.time_ns() // 1_000_000 - self._reader.last_doubt_ms(step.index)
+        left = min(step.probe.after, step.probe.after - since / 1000)  # a clock that was set back makes it no longer
+        if left > 0:
+            self._audience.note(f"waiting {format_duration(left)}: the host may still be executing what is in doubt")
+            await anyio.sleep(left)
+        scope = self._scope(step, step.read_later)
+        for seq, host, parameters in doubtful:
+            verdict = await ask(step.probe, self._plan.inventory.hosts[host], parameters, scope, self._asker)
+            if verdict is not None:
+                await self._session.decide([seq], verdict, "by the step's probe")
+
+    async def _send(self, step: CommandStep, scheduler: Scheduler) -> None:
+        edge = Edge(
+            reader=self._reader,
+            session=self._session,
+            wire=self._world.wire,
+            asker=self._asker,
+            preflight=self._preflight,
+            hosts=self._plan.inventory.hosts,
+            audience=self._audience,
+            clock=asyncio.get_running_loop().time,
+        )
+        sending = Sending(
+            edge,
+            step,
+            scheduler,
+            first=self._reader.step(step.index)[1] or 0,
+            scope=self._scope(step, step.read_later),
+            timeout=self._seconds(step, step.timeout),
+        )
+        await self._session.mark(step.index, "running", ended=False)
+        where, total = fold(self._reader.open_counts(step.index)), sum(scheduler.counts.values())
+        self._audience.tell(StepStarted(step.key, step.name, step.command, where, total))
+        begun = time.monotonic()
+        if self._end_of_waiting(step).is_set():
+            scheduler.stop(self._interrupted)
+        self._meter.begin(step, scheduler)
+        self._sending = sending
+        await sending.run()
+        self._sending = None
+        self._meter.end()
+        if self._session.failure:
+            raise self._session.failure
+        await self._conclude(step, scheduler, time.monotonic() - begun)
+
+    async def _conclude(self, step: CommandStep, scheduler: Scheduler, seconds: float) -> None:
+        sent = Sent(
+            left=scheduler.left,
+            failed=scheduler.failed,
+            allowed=scheduler.rules.allowed_failures,
+            doubtful=len(self._reader.doubtful(step.index)),
+            stopped=scheduler.stopped,
+            interrupted=self._interrupted if scheduler.stopped == self._interrupted else "",
+        )
+        await self._end(step, sent.state, sent.reason, scheduler.counts, seconds, ended=not sent.left)
+        if stop := after(step, sent):
+            raise stop
+
+    async def _without_command(self, step: RequireStep | PauseStep) -> None:
+        self._audience.tell(StepStarted(step.key, step.name, "", "", 0))
+        if isinstance(step, PauseStep):
+            await self._pause(step)
+        else:
+            self._require(step)
+            await self._session.mark(step.index, "running", ended=False)
+        await self._end(step, "done")
+
+    async def _pause(self, step: PauseStep) -> None:
+        """Wait, or ask; a pause that was interrupted begins anew when the run is resumed."""
+        await self._session.mark(step.index, "running", ended=False)
+        ended_by, pause = self._end_of_waiting(step), step.pause
+        if pause.for_ is not None:
+            self._audience.note(f"waiting {format_duration(pause.for_)}")
+            with anyio.move_on_after(pause.for_):
+                await ended_by.wait()
+        else:
+            question = str(compile_value(pause.confirm)(self._scope(step, names_in(pause.confirm))))
+            if not await self._asked(question, ended_by) and not ended_by.is_set():
+                raise Stop(Status.STOPPED, f"step {step.key} ({step.name}) was not confirmed")
+        if ended_by.is_set():
+            raise Stop(Status.INTERRUPTED, self._interrupted)
+        await self._session.event("confirmed" if pause.confirm else "waited", step.key)
+
+    async def _asked(self, question: str, ended_by: anyio.Event) -> bool:
+        """The operator's answer; no, when the run is interrupted meanwhile."""
+        confirmed = False
+        async with anyio.create_task_group() as group:
+
+            async def give_up() -> None:
+                await ended_by.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(give_up)
+            confirmed = await self._world.approve(question)
+            group.cancel_scope.cancel()
+        return confirmed
+
+    def _require(self, step: RequireStep) -> None:
+        for requirement in step.require:
+            scope = self._scope(step, names_in([requirement.that, requirement.message]))
+            if not truth(compile_value(requirement.that)(scope)):
+                raise ExpressionError(str(compile_value(requirement.message)(scope)))
+
+    async def _end(
+        self,
+        step: PlannedStep,
+        state: str,
+        reason: str = "",
+        counts: dict[State, int] | None = None,
+        seconds: float = 0.0,
+        *,
+        ended: bool = True,
+    ) -> None:
+        await self._session.mark(step.index, state, reason, ended=ended)
+        self._answers.pop(step.key, None)
+        self._audience.tell(StepEnded(step.key, step.name, state, reason, counts or {}, seconds))
+
+    # values
+
+    def _scheduler(self, step: CommandStep, total: int) -> Scheduler:
+        pending = self._reader.open_counts(step.index)
+        untouched = sum(pending.values()) == total  # then there is no need to count what has ended
+        ended = {} if untouched else self._reader.ended(step.index)
+        hosts, polling = self._plan.inventory.hosts, self._polling(step)
+        found = rules(step, self._plan.terms, self._world.settings, hosts, total, polling)
+        return Scheduler(found, pending, ended=ended, pace=self._pace)
+
+    def _polling(self, step: CommandStep) -> Polling | None:
+        if step.until is None:
+            return None
+        return Polling(
+            every=step.every if step.every is not None else 1.0,
+            within=self._seconds(step, step.within) or 60.0,
+            stall=self._seconds(step, step.stall),
+        )
+
+    def _seconds(self, step: CommandStep, value: Any) -> float | None:
+        return None if value is None else parse_duration(compile_value(value)(self._scope(step, names_in(value))))
+
+    def _scope(self, step: PlannedStep, names: frozenset[str]) -> Scope:
+        """What a step's expressions may read: what was known at planning, and the answers among `names`."""
+        scope = self._plan.scope(step)
+        for name in names & set(step.givers):
+            scope[name] = self._given(name, step.givers[name])
+        return scope
+
+    def _given(self, name: str, key: str) -> Any:
+        if name == "run":
+            return {"id": self._reader.run_id, "started": self._reader.started_ms() // 1000}
+        if key not in self._answers:
+            self._answers[key] = self._reader.answer(self._numbers[key])
+        return self._answers[key]
+
+    # who watches
+
+    async def _tick(self) -> None:
+        while True:
+            await anyio.sleep(self._audience.interval)
+            if progress := self._meter.read(time.monotonic()):
+                self._audience.tell(progress)

@@ -1,0 +1,1 @@
+"""The fleet: its configuration, its hosts, and selections of them."""

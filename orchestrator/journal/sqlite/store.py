@@ -1,0 +1,346 @@
+"""Where run files are kept, how they are named and found; and one run file, as those see it who work with runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from secrets import token_hex
+from typing import TypeVar
+
+from orchestrator.errors import (
+    DamagedRunError,
+    InputError,
+    JournalError,
+    OrchestratorError,
+    RefusedError,
+    RunNotFoundError,
+    nearest,
+)
+from orchestrator.journal.base import Header, OperationRecord, Start, Verdict
+from orchestrator.journal.sqlite import owner, statements
+from orchestrator.journal.sqlite.create import adopt, create
+from orchestrator.journal.sqlite.lock import RunLock, is_locked, lock_path
+from orchestrator.journal.sqlite.reader import FileReader
+from orchestrator.journal.sqlite.salvage import mended_copy, readable
+from orchestrator.journal.sqlite.schema import connect, explain
+from orchestrator.journal.sqlite.session import FileSession
+from orchestrator.journal.sqlite.writer import Writer
+from orchestrator.plan.steps import Plan, Planning
+from orchestrator.user import expand, home, login
+
+T = TypeVar("T")
+SUFFIX = ".run"
+ENVIRONMENT = "ORCHESTRATOR_STATE_DIR"
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}\Z")
+
+
+class FileRun:
+    """A run file.
+
+    Attributes:
+        id: the file's name, without its ending.
+        name: as one types it: the id, or the path of a file from elsewhere.
+    """
+
+    def __init__(self, path: Path, name: str, writer: type[Writer] = Writer) -> None:
+        self._path = path
+        self._writer = writer
+        self.id = path.name.removesuffix(SUFFIX)
+        self.name = name
+
+    def read(self) -> FileReader:
+        """Open it for reading.
+
+        Raises:
+            DamagedRunError, JournalError: see `schema.connect`.
+        """
+        return FileReader(self._path)
+
+    def work(self, start: Start) -> FileSession:
+        """Own it; see `FileSession`."""
+        return FileSession(self._path, start, self._writer)
+
+    def holder(self) -> str:
+        """Who works on it now ("pid 4711 on mx1 since ..."), or empty."""
+        if not is_locked(self._path):
+            return ""
+        try:
+            with self.read() as reader:
+                return reader.owner() or "another process"
+        except OrchestratorError:
+            return "another process"
+
+    def is_locked(self) -> bool:
+        """Whether somebody works on it; cheaper than to ask who."""
+        return is_locked(self._path)
+
+    def modified(self) -> int:
+        """When it was changed last, for order; 0 for one that is gone."""
+        try:
+            return self._path.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def settle(self, seqs: Sequence[int], verdict: Verdict, why: str) -> int:
+        """Settle operations that are in doubt; returns how many.
+
+        Raises:
+            LockedError: somebody works on the run.
+            JournalError: it cannot be written.
+        """
+
+        def job(connection: sqlite3.Connection) -> int:
+            owner.take(connection, self.id)
+            settled = statements.decide(connection, seqs, verdict, why)
+            owner.give_back(connection)
+            return settled
+
+        with RunLock(self._path):
+            return self._change(job)
+
+    def mark_applied(self, run: FileRun) -> str:
+        """Note in this saved plan that it is applied as a run; returns as which it was before, or empty.
+
+        Raises:
+            RefusedError: it cannot be noted.
+        """
+        where = f"{run.id} in {run._path.parent.resolve()}"
+        try:
+            return self._change(lambda connection: statements.mark_applied(connection, where))
+        except JournalError as error:
+            raise RefusedError(
+                f"it cannot be noted in {self.name} that it is applied: {error.message}",
+                hint="a plan is applied once, which must be written in it; copy it to a directory of yours, and apply the copy",
+            ) from None
+
+    def discard(self) -> None:
+        """Remove it with all that stands beside it; nothing of it was sent."""
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        lock_path(self._path).unlink(missing_ok=True)
+
+    def is_same(self, other: FileRun) -> bool:
+        """Whether both are one file."""
+        return self._path.exists() and other._path.exists() and self._path.samefile(other._path)
+
+    def is_there(self) -> bool:
+        """Whether it exists."""
+        return self._path.exists()
+
+    def salvage(self, take: Callable[[Iterator[OperationRecord]], T]) -> T:
+        """Have what can be read of a damaged file taken.
+
+        Raises:
+            DamagedRunError: nothing of it can be read.
+        """
+        with (
+            tempfile.TemporaryDirectory(prefix="orchestrator-") as folder,
+            FileReader(mended_copy(self._path, Path(folder))) as file,
+        ):
+            return take(readable(file))
+
+    def adopted_by(self, target: FileRun) -> FileRun:
+        """Copy it to another name, where nothing is yet.
+
+        Raises:
+            FileExistsError: it is there.
+            JournalError: it cannot be written, or not be read.
+        """
+        adopt(self._path, target._path)
+        return target
+
+    def _change(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        connection = connect(self._path, write=True)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            result = job(connection)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from None
+        finally:
+            connection.close()
+        return result
+
+
+class FileStore:
+    """The state directory: run files, mode 0600, in a directory of mode 0700.
+
+    Args:
+        folder: the directory; it is made when something is kept.
+        writer: who writes run files.
+    """
+
+    def __init__(self, folder: Path, writer: type[Writer] = Writer) -> None:
+        self.folder = folder
+        self._writer = writer
+
+    def prepare(self) -> None:
+        """Create the directory.
+
+        Raises:
+            JournalError: it cannot be created or written.
+        """
+        hint = f"give another with --state-dir or {ENVIRONMENT}"
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            words = f"cannot create the state directory {self.folder}: {error.strerror}"
+            raise JournalError(words, hint=hint) from None
+        if not os.access(self.folder, os.W_OK | os.X_OK):
+            raise JournalError(f"the state directory {self.folder} cannot be written", hint=hint)
+
+    def create(self, plan: Plan, header: Header, planned: Planning = lambda _count: None) -> FileRun:
+        """Write a plan as a new run, under a name made of the time and the playbook's.
+
+        Raises:
+            JournalError: it cannot be written.
+            InputError, ExpressionError, RefusedError: the plan cannot be made; nothing is left behind.
+        """
+        self.prepare()
+        return self._run(create(self._new_names(plan.terms.name), plan, header, planned))
+
+    def save(self, target: str, plan: Plan, header: Header, planned: Planning = lambda _count: None) -> FileRun:
+        """Write a plan to a file of its own, to be applied later.
+
+        Raises:
+            FileExistsError: there is one.
+            JournalError: it cannot be written.
+        """
+        run_id, _ = next(self._new_names(plan.terms.name))
+        names = [(f"{run_id}-{token_hex(2)}", Path(target))]  # two of the same second are two runs
+        return FileRun(create(names, plan, header, planned), target, self._writer)
+
+    def target_of(self, saved: FileRun) -> FileRun:
+        """The run that a saved plan becomes here, which may be there already; the plan itself when it is here.
+
+        Raises:
+            DamagedRunError: the plan says that its run is called by something that is no name.
+        """
+        with saved.read() as reader:
+            return self._run(self._path(reader.run_id))
+
+    def adopt(self, saved: FileRun) -> FileRun:
+        """Make a run of a saved plan, once, whatever state directory is used: it is written in the plan.
+
+        Raises:
+            RefusedError: it was applied before, or it cannot be written in it that it is.
+            JournalError: the run cannot be written; the plan is as it was.
+        """
+        self.prepare()
+        target = self.target_of(saved)
+        try:
+            saved.adopted_by(target)
+        except FileExistsError:
+            raise _applied(target.id) from None
+        try:
+            _mark(saved, target)
+        except BaseException:
+            target.discard()
+            raise
+        return target
+
+    def runs(self) -> list[FileRun]:
+        """All runs, oldest first.
+
+        Raises:
+            JournalError: the directory is there, and cannot be read.
+        """
+        try:
+            names = [path.name for path in self.folder.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise JournalError(
+                f"the state directory {self.folder} cannot be read: {error.strerror}",
+                hint=f"look as its owner, or give another with --state-dir or {ENVIRONMENT}",
+            ) from None
+        return [self._run(self.folder / n) for n in sorted(names) if n.endswith(SUFFIX) and not n.startswith(".")]
+
+    def find(self, name: str | None) -> FileRun:
+        """The run that a name means: an id, an unambiguous part of one, or the newest for "last" or None.
+
+        Raises:
+            RunNotFoundError: none, or several.
+            JournalError: the directory cannot be read.
+        """
+        runs = {run.id: run for run in self.runs()}
+        if name in {None, "last"}:
+            if not runs:
+                raise RunNotFoundError(f"there are no runs in {self.folder}", hint="start one with `orchestrator run`")
+            return max(runs.values(), key=FileRun.modified)
+        assert name is not None  # noqa: S101
+        if name in runs:
+            return runs[name]
+        found = [run_id for run_id in runs if name in run_id]
+        if len(found) == 1:
+            return runs[found[0]]
+        if found:
+            raise RunNotFoundError(f"{name!r} could be any of {', '.join(found[-5:])}")
+        near = nearest(name, runs)
+        hint = f"did you mean {near}?" if near else "`orchestrator runs` lists them"
+        raise RunNotFoundError(f"no run is called {name!r} in {self.folder}", hint=hint)
+
+    def _new_names(self, name: str) -> Iterator[tuple[str, Path]]:
+        """Run ids made of the time and the playbook's name, each with its file, none of which was taken just now.
+
+        Whoever makes the file takes the first that is still free then (`create`).
+        """
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "run"
+        base = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
+        for number in count(1):
+            run_id = base if number == 1 else f"{base}-{number}"
+            if not self._path(run_id).exists():
+                yield run_id, self._path(run_id)
+
+    def _run(self, path: Path) -> FileRun:
+        return FileRun(path, path.name.removesuffix(SUFFIX), self._writer)
+
+    def _path(self, run_id: str) -> Path:
+        if not _RUN_ID.match(run_id):
+            raise DamagedRunError(f"{run_id!r} is not a run's name: this is not a plan of this program")
+        return self.folder / f"{run_id}{SUFFIX}"
+
+
+def _mark(saved: FileRun, target: FileRun) -> None:
+    if before := saved.mark_applied(target):
+        raise _applied(before)
+
+
+def _applied(run: str) -> RefusedError:
+    return RefusedError(
+        f"this plan was applied before, as run {run}",
+        hint="`orchestrator runs` lists it; plan again to do the same another time",
+    )
+
+
+def open_file(name: str) -> FileRun:
+    """A run file, or a saved plan, by its path."""
+    return FileRun(Path(name), name)
+
+
+def state_dir(explicit: str | None, configured: str | None, environ: Mapping[str, str] | None = None) -> Path:
+    """The state directory: --state-dir, ORCHESTRATOR_STATE_DIR, the configuration's, or the user's state directory.
+
+    Raises:
+        InputError: none is given, and the user has no home directory.
+    """
+    environ = os.environ if environ is None else environ
+    chosen = explicit or environ.get(ENVIRONMENT) or configured
+    if chosen:
+        return expand(chosen)
+    if environ.get("XDG_STATE_HOME"):
+        return Path(environ["XDG_STATE_HOME"]) / "orchestrator"
+    user = home()
+    if user is None:
+        raise InputError.at(
+            f"{login()} has no home directory to keep runs in",
+            "state directory",
+            hint=f"give a directory with --state-dir or {ENVIRONMENT}",
+        )
+    return user / ".local" / "state" / "orchestrator"

@@ -1,0 +1,313 @@
+"""A playbook and the text that it came from: every mistake is found, with its place, before anything runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.dovecot import catalog
+from orchestrator.dovecot.command import problems_of_names
+from orchestrator.errors import ExpressionError, InputError, Problem, nearest
+from orchestrator.outcome import Repeatability
+from orchestrator.playbook.model import (
+    BATCH,
+    BUILTIN,
+    Action,
+    CsvSource,
+    FileSource,
+    Parameter,
+    Playbook,
+    Polled,
+    Step,
+    fault_of_name,
+    repeatability,
+    steps_of,
+)
+from orchestrator.text.document import Document, M, build, load
+from orchestrator.text.expression import is_template, names_in
+from orchestrator.text.reads import ColumnUse, column_uses, row_origins
+
+Known = Mapping[str, frozenset[str] | None]
+"""The names that an expression may read; with the columns of their rows, where they have rows and the columns are known."""
+
+_COMMAND_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 /_-]*\Z")
+
+
+class Source:
+    """A playbook and the text that it came from.
+
+    Attributes:
+        document: text and places; the run file keeps the text.
+        playbook: the values.
+
+    Raises:
+        InputError: every problem with its place: keys, types, names in expressions, commands, parameters.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        try:
+            self.playbook = build(Playbook, document)
+        except InputError as error:
+            raise InputError([*error.problems, *_problems_of_the_rest(document)]) from None
+        problems = list(_Checker(document, self.playbook.parameters, list(steps_of(self.playbook))).problems())
+        if problems:
+            raise InputError(problems)
+
+
+def _problems_of_the_rest(document: Document) -> Iterator[Problem]:
+    """What else is wrong with a playbook that has wrong keys or types: the steps that can be read are checked all the same."""
+    raw = document.value if isinstance(document.value, dict) else {}
+    parameters = _readable(Parameter, raw.get("parameters"))
+    steps: list[tuple[tuple[str | int, ...], Step]] = []
+    for part in ("steps", "finally"):
+        listed = raw.get(part)
+        found = _readable(Step, dict(enumerate(listed)) if isinstance(listed, list) else None)
+        steps += [((part, index), step) for index, step in found.items()]
+    names = {name for listed in (raw.get("steps"), raw.get("finally")) for name in _registered(listed)}
+    yield from _Checker(document, parameters, steps, names).problems()
+
+
+def _readable(model: type[M], values: Any) -> dict[Any, M]:
+    found = {}
+    for key, value in values.items() if isinstance(values, dict) else ():
+        with suppress(ValidationError):
+            found[key] = model.model_validate(value)
+    return found
+
+
+def _registered(value: Any) -> Iterator[str]:
+    """The names that raw steps register, wherever they do."""
+    if isinstance(value, dict):
+        if isinstance(value.get("register"), str):
+            yield value["register"]
+        value = list(value.values())
+    for part in value if isinstance(value, list) else ():
+        yield from _registered(part)
+
+
+def load_playbook(path: Path) -> Source:
+    """Read a playbook.
+
+    Raises:
+        InputError: every problem with its place: keys, types, names in expressions, commands, parameters.
+    """
+    return Source(load(path, what="playbook"))
+
+
+def _names(value: Any) -> frozenset[str]:
+    """The names that a value reads; none where it cannot be read, which is told elsewhere."""
+    try:
+        return names_in(value)
+    except ExpressionError:
+        return frozenset()
+
+
+HOST_COLUMNS = frozenset({"name", "address", "port", "groups", "tags", "protected"})  # what a host of the fleet has
+
+
+def _plain(names: Iterable[str]) -> dict[str, frozenset[str] | None]:
+    """Names of whose columns nothing is known, most of which have no rows at all."""
+    return dict.fromkeys(names)
+
+
+def _columns(action: Action) -> frozenset[str] | None:
+    """The columns of an action's rows; None when they may be any.
+
+    Those of all versions together: which of them its hosts have is not known before they are asked.
+    """
+    entry = catalog.find(action.command or "")
+    return entry.columns_of(action.parameters) if entry else None
+
+
+def _united(origins: Iterable[str], known: Known) -> frozenset[str] | None:
+    """The columns of several names' rows together."""
+    found = [known.get(origin) for origin in origins]
+    united = [columns for columns in found if columns is not None]
+    return frozenset().union(*united) if united and len(united) == len(found) else None
+
+
+def _item(source: Any, known: Known) -> frozenset[str] | None:
+    """The columns of the items of a `for_each`, when they are rows of an answer."""
+    return _united(row_origins(source), known) if is_template(source) else None
+
+
+def _answered(action: Action, known: Known) -> Known:
+    """What a condition on a host's answer may read."""
+    columns = _columns(action)
+    return {**known, **_plain(["host", "parameters"]), "rows": columns, "answer": columns}
+
+
+class _Checker:
+    """Checks that need more than one key: names in expressions, columns, commands, parameters.
+
+    Args:
+        document: for places.
+        parameters: the playbook's.
+        steps: all steps, or those that could be read, with their paths.
+        names: what steps that could not be read register.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        parameters: Mapping[str, Parameter],
+        steps: list[tuple[tuple[str | int, ...], Step]],
+        names: Iterable[str] = (),
+    ) -> None:
+        self.document = document
+        self.parameters = parameters
+        self.steps = steps
+        self.names = set(names)
+
+    def problems(self) -> Iterator[Problem]:
+        yield from self._parameters()
+        yield from self._steps(self.steps, {**_plain([*self.parameters, *BUILTIN]), "groups": HOST_COLUMNS})
+
+    def _steps(self, steps: list[tuple[tuple[str | int, ...], Step]], known: Known) -> Iterator[Problem]:
+        for path, step in steps:
+            yield from self._step(path, step, {**_plain(self.names), **known})
+            for action, where in ((step, path), (step.verify, (*path, "verify"))):
+                if action and action.register_:
+                    if action.register_ in known:
+                        yield self.document.problem((*where, "register"), f"the name {action.register_!r} is taken")
+                    known = {**known, action.register_: _columns(action)}
+
+    def _parameters(self) -> Iterator[Problem]:
+        for name, spec in self.parameters.items():
+            path = ("parameters", name)
+            if fault := fault_of_name(name):
+                yield self.document.problem(path, fault, key=True)
+            if spec.required and spec.default is not None:
+                yield self.document.problem((*path, "default"), "a required parameter has no default")
+            if not spec.required and spec.default is None and spec.type not in {"list", "hosts"}:
+                yield self.document.problem(
+                    path, f"the parameter {name!r} needs a default, or required: true", key=True
+                )
+
+    def _step(self, path: tuple[str | int, ...], step: Step, known: Known) -> Iterator[Problem]:
+        items = {"item": _item(step.for_each, known)} if step.for_each is not None else {}
+        yield from self._names(path, step, known, {**items, **_plain(["host"] if items else [])})
+        if step.pause and step.pause.confirm:
+            yield from self._expressions((*path, "pause", "confirm"), step.pause.confirm, known)
+        if step.batches:
+            yield from self._expressions(
+                (*path, "batches", "hosts"), step.batches.hosts, _plain([*self.parameters, "groups"])
+            )
+            nested = [((*path, "batches", "steps", index), inner) for index, inner in enumerate(step.batches.steps)]
+            yield from self._steps(nested, {**known, **dict.fromkeys(BATCH, HOST_COLUMNS)})
+        if step.command is None:
+            return
+        yield from self._action(path, step, known, items)
+        if step.hosts is None and "batch" not in known:
+            yield self.document.problem(path, f"the step {step.name!r} needs hosts")
+        for part, own in (("verify", step.verify), ("undo", step.undo)):
+            if own and own.hosts is None and "item" in _names(step.hosts):
+                yield self.document.problem(
+                    (*path, part), f"this {part} needs hosts of its own; the step's depend on the item"
+                )
+        after = {**known, step.register_: _columns(step)} if step.register_ else known
+        if step.verify:
+            yield from self._action((*path, "verify"), step.verify, after)
+            if repeatability(step.verify, step.verify.parameters) is not Repeatability.READ:
+                yield self.document.problem((*path, "verify", "command"), "a verify must be a read-only command")
+        if step.probe:
+            yield from self._action((*path, "probe"), step.probe, {**known, **_plain(["parameters"])})
+            yield from self._expressions((*path, "probe", "done"), step.probe.done, _answered(step.probe, known))
+            if repeatability(step.probe, step.probe.parameters) is not Repeatability.READ:
+                yield self.document.problem((*path, "probe", "command"), "a probe must be a read-only command")
+        if step.undo:
+            yield from self._action((*path, "undo"), step.undo, after)
+
+    def _names(self, path: Any, step: Step, known: Known, of_items: Known) -> Iterator[Problem]:
+        yield from self._expressions((*path, "when"), step.when, {**known, **of_items})
+        for index, requirement in enumerate(step.require):
+            where = (
+                (*path, "require", index) if isinstance(self._raw(path).get("require"), list) else (*path, "require")
+            )
+            yield from self._expressions((*where, "that"), requirement.that, known)
+            yield from self._expressions((*where, "message"), requirement.message, known)
+        source = step.for_each
+        if isinstance(source, FileSource | CsvSource):
+            key = "file" if isinstance(source, FileSource) else "csv"
+            yield from self._expressions((*path, "for_each", key), getattr(source, key), known)
+        else:
+            yield from self._expressions((*path, "for_each"), source, known)
+
+    def _raw(self, path: Any) -> Any:
+        value = self.document.value
+        for part in path:
+            value = value[part]
+        return value
+
+    def _action(self, path: Any, action: Action, known: Known, items: Known | None = None) -> Iterator[Problem]:
+        inner = {**known, **(items or {})}
+        yield from self._expressions((*path, "hosts"), action.hosts, inner)
+        yield from self._expressions((*path, "parameters"), action.parameters, {**inner, **_plain(["host"])})
+        yield from self._expressions((*path, "timeout"), action.timeout, known)
+        if isinstance(action, Polled):
+            yield from self._expressions((*path, "until"), action.until, _answered(action, known))
+            yield from self._expressions((*path, "within"), action.within, known)
+            yield from self._expressions((*path, "stall"), action.stall, known)
+        yield from self._command(path, action)
+
+    def _command(self, path: Any, action: Action) -> Iterator[Problem]:
+        name = action.command or ""
+        if is_template(name):
+            yield self.document.problem((*path, "command"), "a command's name is not an expression")
+            return
+        if not _COMMAND_NAME.match(name):
+            yield self.document.problem((*path, "command"), "a command's name has letters, digits and / _ - alone")
+            return
+        entry = catalog.find(name)
+        if entry is None and action.repeatable is None:
+            yield self.document.problem(
+                (*path, "command"),
+                f"the catalogue has no command {name!r}; a plugin's command needs repeatable: true or false",
+                suggestion=catalog.suggest(name),
+            )
+        if entry is None:
+            return
+        for error in problems_of_names(name, entry, set(action.parameters)):
+            yield self.document.problem(
+                (*path, "parameters", error.parameter), str(error), suggestion=error.suggestion, key=True
+            )
+        polled = isinstance(action, Polled) and action.until is not None
+        if polled and repeatability(action, action.parameters) is Repeatability.UNREPEATABLE:
+            yield self.document.problem((*path, "until"), f"{name} must not be repeated, so it cannot be polled")
+
+    def _expressions(self, path: Any, value: Any, known: Known) -> Iterator[Problem]:
+        if isinstance(value, dict):
+            for key, part in value.items():
+                yield from self._expressions((*path, key), part, known)
+            return
+        if isinstance(value, list):
+            for index, part in enumerate(value):
+                yield from self._expressions((*path, index), part, known)
+            return
+        try:
+            unknown = names_in(value) - set(known)
+            uses = column_uses(value) if is_template(value) else ()
+        except ExpressionError as error:
+            yield self.document.problem(path, error.message)
+            return
+        for name in sorted(unknown):
+            yield self.document.problem(path, f"nothing is called {name!r} here", suggestion=nearest(name, known))
+        for use in uses:
+            yield from self._column(path, use, known)
+
+    def _column(self, path: Any, use: ColumnUse, known: Known) -> Iterator[Problem]:
+        columns = _united(use.origins, known)
+        if columns is None or any(fnmatchcase(use.column, pattern) for pattern in columns):
+            return
+        of = " and ".join(map(repr, sorted(use.origins)))
+        have = f"they have {', '.join(sorted(columns))}" if columns else "its command answers no rows"
+        yield self.document.problem(
+            path, f"rows of {of} have no column {use.column!r}; {have}", suggestion=nearest(use.column, columns)
+        )

@@ -1,0 +1,165 @@
+"""From a playbook and a fleet to a plan; and from a run back to its plan, where the fleet is still the one that it rests on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from orchestrator.errors import InputError, RefusedError, nearest
+from orchestrator.fleet.config import Config, find_config, load_config
+from orchestrator.fleet.inventory import Inventory, build_inventory
+from orchestrator.journal.base import Header, Reader
+from orchestrator.plan.kept import recall
+from orchestrator.plan.layout import build_plan
+from orchestrator.plan.steps import Plan
+from orchestrator.playbook.items import Lists
+from orchestrator.playbook.source import Source, load_playbook
+from orchestrator.playbook.values import given_values
+
+PACKAGE = Path(__file__).parent.parent
+SHIPPED = (PACKAGE / "playbooks", PACKAGE.parent / "playbooks")
+FEW = 5  # differences that are named
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A configuration, and the hosts that it names."""
+
+    config: Config
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """The hosts.
+
+        Raises:
+            InputError: a host is defined twice or nowhere, or has no authentication.
+        """
+        return build_inventory(self.config)
+
+    def warnings(self) -> list[str]:
+        """What an operator should know of its secrets and its TLS, a sentence each."""
+        return sorted(set(_warnings(self.inventory)))
+
+
+def load_fleet(config: str | None = None) -> Fleet:
+    """The fleet of a configuration file, or of the one that is found where one usually is.
+
+    Raises:
+        InputError: there is none, or it has mistakes, each with its place.
+    """
+    return Fleet(load_config(find_config(config)))
+
+
+def _warnings(inventory: Inventory) -> Iterator[str]:
+    for host in inventory.hosts.values():
+        if warning := host.endpoint.secret.warning():
+            yield warning
+        if host.endpoint.scheme == "https" and not host.endpoint.tls.verify:
+            yield "tls verify is false: any certificate is accepted, so anyone in between can read the secret"
+
+
+def shipped() -> dict[str, Path]:
+    """The shipped playbooks' files by name, in alphabetical order."""
+    return dict(sorted((file.stem, file) for folder in SHIPPED for file in folder.glob("*.yaml")))
+
+
+def find_playbook(name: str) -> Path:
+    """A playbook's file: a path, or the name of a shipped one.
+
+    Raises:
+        InputError: neither.
+    """
+    path = Path(name)
+    if path.exists() or "/" in name or name.endswith((".yaml", ".yml")):
+        return path
+    known = shipped()
+    if name in known:
+        return known[name]
+    raise InputError.at(
+        f"there is no file {name!r}, and no shipped playbook of that name",
+        "playbook",
+        suggestion=nearest(name, known),
+        hint="`orchestrator playbooks` lists the shipped ones",
+    )
+
+
+def plan(
+    playbook: str | Source, fleet: Fleet, given: Mapping[str, str] | None = None, *, limit: str | None = None
+) -> tuple[Plan, Header]:
+    """A plan, and what its run will say of itself. Nothing is sent, and nothing is written.
+
+    Args:
+        playbook: a path, the name of a shipped one, or one that was read.
+        fleet: where.
+        given: the texts of its parameters.
+        limit: a selection outside of which nothing is sent.
+
+    Raises:
+        InputError: playbook, values or selections have mistakes, each with its place.
+        RefusedError: a step would change a protected host.
+    """
+    source = playbook if isinstance(playbook, Source) else load_playbook(find_playbook(playbook))
+    lists, given = Lists(), given or {}
+    values = given_values(source, given, fleet.inventory, lists)
+    made = build_plan(source, fleet.inventory, values, limit=limit, lists=lists)
+    kept = {name: _kept(source, name, text, values[name]) for name, text in given.items()}
+    return made, Header(time.time_ns() // 1_000_000, kept, str(fleet.config.path), limit or "")
+
+
+def _kept(source: Source, name: str, text: str, value: object) -> str:
+    """A parameter's text as it can be read from another directory."""
+    return str(value) if source.playbook.parameters[name].type in {"file", "users"} else text
+
+
+def plan_of(reader: Reader, fleet: Fleet) -> Plan:
+    """The plan of a run, exactly as it was made.
+
+    Raises:
+        RefusedError: the fleet is not the one that it rests on; says what differs.
+        JournalError: an older version wrote it; it can only be read.
+    """
+    if not reader.resumable:
+        raise RefusedError(
+            f"run {reader.run_id} was written by an older version, whose runs can be read and not resumed",
+            hint="plan again what is left",
+        )
+    found = list(differences(reader, fleet.inventory))
+    if found:
+        more = f"; and {len(found) - FEW} more" if len(found) > FEW else ""
+        raise RefusedError(
+            f"the fleet has changed since run {reader.run_id} was planned: {'; '.join(found[:FEW])}{more}",
+            hint="plan again, or give the configuration that it was planned with (-c)",
+        )
+    return recall(reader.kept(), fleet.inventory)
+
+
+def differences(reader: Reader, inventory: Inventory) -> Iterator[str]:
+    """What a plan rests on and is otherwise now: hosts, addresses, their order, groups, tags, protection."""
+    planned = {host.name: host for host in reader.hosts()}
+    for name, then in planned.items():
+        now = inventory.hosts.get(name)
+        if now is None:
+            yield f"the host {name} is gone"
+            continue
+        if now.endpoint.url != then.url:
+            yield f"{name} was {then.url} and is {now.endpoint.url}"
+        if set(now.tags) != set(then.tags):
+            yield f"{name} had the tags {_named(then.tags)} and has {_named(now.tags)}"
+        if now.protected != then.protected:
+            yield f"{name} {'is protected now' if now.protected else 'was protected'}"
+    yield from (f"the host {name} is new" for name in inventory.hosts if name not in planned)
+    groups = reader.groups()
+    for group, members in groups.items():
+        if members != list(inventory.groups.get(group, ())):
+            yield f"the group {group} has other members, or in another order"
+    yield from (f"the group {group} is new" for group in inventory.groups if group not in groups)
+    common = [name for name in inventory.hosts if name in planned]
+    if common != [name for name in planned if name in inventory.hosts]:
+        yield "the hosts stand in another order"
+
+
+def _named(tags: tuple[str, ...]) -> str:
+    return ", ".join(tags) or "none"

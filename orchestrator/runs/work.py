@@ -1,0 +1,310 @@
+"""Working on a run: starting it, going on with it, taking up what failed, settling what is in doubt, following it."""
+
+from __future__ import annotations
+
+import gc
+import resource
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from orchestrator.engine.rules import Settings
+from orchestrator.errors import JournalError, RefusedError
+from orchestrator.events import Audience
+from orchestrator.fleet.inventory import fold
+from orchestrator.journal.base import Header, Reader, Run, Start, Store
+from orchestrator.report import Report, make_report, status_of
+from orchestrator.runs.planning import Fleet, plan_of
+from orchestrator.status import RESUMABLE, Status
+from orchestrator.text.units import Share, parse_share
+
+if TYPE_CHECKING:
+    from orchestrator.engine.runner import Approve, Runner
+    from orchestrator.plan.steps import Plan
+
+R = TypeVar("R", bound=Run)
+LEAST_FILES = 20  # a run file, its log, its lock, the event loop, and a few requests
+MOST_FILES = 65_536
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What whoever works on a run chooses for one session.
+
+    Attributes:
+        in_flight, rate, max_failed: limits; the run keeps them until others are given.
+        force: even while another run changes the same hosts.
+        take_over: from a process on another machine, which the operator knows to be gone.
+    """
+
+    in_flight: int | None = None
+    rate: float | None = None
+    max_failed: str | None = None
+    force: bool = False
+    take_over: bool = False
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """The limits that were given, by name."""
+        named = {"in_flight": self.in_flight, "rate": self.rate, "max_failed": self.max_failed}
+        return {name: value for name, value in named.items() if value is not None}
+
+    def with_kept(self, reader: Reader) -> Choices:
+        """These, with the limits that a run keeps where none were given."""
+        return replace(self, **{**reader.limits(), **self.limits})
+
+    def share(self) -> Share | None:
+        """How many operations of a step may fail; None when that was not said.
+
+        Raises:
+            ValueError: it is neither a count nor a percentage.
+        """
+        return None if self.max_failed is None else parse_share(self.max_failed)
+
+
+class Control:
+    """Stops a run from outside: give one to the call that works on it."""
+
+    def __init__(self) -> None:
+        self._runner: Runner | None = None
+        self._interrupted = ""
+        self._impatient = False
+
+    def interrupt(self, why: str) -> None:
+        """Send nothing more, let answers come, run `finally`, end; the run can be resumed."""
+        self._interrupted = self._interrupted or why
+        if self._runner:
+            self._runner.interrupt(why)
+
+    def cancel(self) -> None:
+        """Wait for no answer any more, and leave `finally` to whoever resumes the run."""
+        self._impatient = True
+        if self._runner:
+            self._runner.cancel()
+
+    def attach(self, runner: Runner) -> None:
+        """What is to be stopped; an order that came before is given now."""
+        self._runner = runner
+        if self._interrupted:
+            runner.interrupt(self._interrupted)
+        if self._impatient:
+            runner.cancel()
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Who watches a run, who is asked, and who may stop it."""
+
+    audience: Audience
+    approve: Approve | None = None
+    control: Control | None = None
+
+
+async def work(
+    run: Run,
+    fleet: Fleet,
+    start: Start,
+    choices: Choices,
+    watching: Watching,
+    others: Iterable[Run] = (),
+) -> Report:
+    """Work on a run until it is done or stopped.
+
+    Args:
+        run: the run.
+        fleet: the one that it was planned for.
+        start: what is to hold, and to be done first; its limits are those of `choices`.
+        choices: for this session.
+        watching: who watches, is asked, and may stop it.
+        others: runs that may be changing the same hosts at this moment.
+
+    Raises:
+        RefusedError: it is not as expected, the fleet has changed, or another run changes the same hosts.
+        LockedError: somebody else works on it.
+        JournalError: it cannot be read or written; what was recorded is true.
+        SecretError: a secret cannot be had; nothing was begun.
+    """
+    from orchestrator.dovecot.client import Client
+    from orchestrator.engine.runner import Runner, World, nobody
+
+    allow_open_files()
+    with run.read() as reader:
+        _check(reader)
+        plan = plan_of(reader, fleet)
+        if not choices.force:
+            refuse_overlap(run, reader, others)
+        choices = choices.with_kept(reader)
+        limits = {"in_flight": choices.in_flight, "rate": choices.rate}
+        said = {name: value for name, value in limits.items() if value is not None}
+        file = fleet.config.file
+        settings = Settings(file.limits.model_copy(update=said), file.retry, choices.share())
+        start = start._replace(limits=choices.limits, take_over=choices.take_over)
+        gc.freeze()  # what is here now stays
+        async with (
+            Client(host.endpoint for host in plan.inventory.hosts.values()) as client,
+            run.work(start) as session,
+        ):
+            world = World(client, watching.audience, settings, watching.approve or nobody)
+            runner = Runner(plan, reader, session, world)
+            if watching.control:
+                watching.control.attach(runner)
+            await runner.run()
+        return make_report(reader)
+
+
+async def start(
+    plan: Plan, header: Header, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching
+) -> Report:
+    """Make a run of a plan, and work on it; one that is refused before anything was begun is not kept.
+
+    Raises:
+        as `work`, and what `Store.create` raises.
+    """
+    run = store.create(plan, header)
+    return await begin(run, store, fleet, choices, watching)
+
+
+@contextmanager
+def fresh(run: R) -> Iterator[R]:
+    """A run that was just made; it is not kept when the context ends with an error, since nothing was sent then."""
+    try:
+        yield run
+    except BaseException:
+        run.discard()
+        raise
+
+
+async def begin(
+    run: Run, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching, digest: str = ""
+) -> Report:
+    """Work on a run that was just made; see `start`."""
+    expected = Start({}, expected=frozenset({Status.PLANNED}), digest=digest)
+    try:
+        return await work(run, fleet, expected, choices, watching, store.runs())
+    except RefusedError:
+        with run.read() as reader:
+            begun = bool(reader.sessions())
+        if not begun:
+            run.discard()
+        raise
+
+
+async def apply(run: Run, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching, digest: str) -> Report:
+    """Work on a run that was planned before, whose plan is still the one of this digest."""
+    expected = Start({}, expected=frozenset({Status.PLANNED}), digest=digest)
+    return await work(run, fleet, expected, choices, watching, store.runs())
+
+
+async def resume(run: Run, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching) -> Report:
+    """Go on with a run exactly where it stopped."""
+    return await work(run, fleet, Start({}, expected=RESUMABLE), choices, watching, store.runs())
+
+
+async def retry(run: Run, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching) -> Report:
+    """Send again what failed or was unreachable in a run, and go on."""
+    with run.read() as reader:
+        status, _ = status_of(reader, run.holder())
+        refuse_retry(reader, status)
+    expected = Start({}, retry=True, expected=frozenset({status}))
+    return await work(run, fleet, expected, choices, watching, store.runs())
+
+
+def refuse_resume(reader: Reader, status: Status) -> None:
+    """Refuse to resume what cannot be.
+
+    Raises:
+        RefusedError: there is nothing to resume; says what can be done.
+    """
+    if status in RESUMABLE:
+        return
+    hint = f"`orchestrator show {reader.run_id}` shows it; plan again to do the same another time"
+    if status is Status.PLANNED:
+        hint = f"it was planned and never started: `orchestrator apply {reader.run_id}` shows the plan and asks"
+    raise RefusedError(f"run {reader.run_id} is {status.word}; there is nothing to resume", hint=hint)
+
+
+def refuse_retry(reader: Reader, status: Status) -> None:
+    """Refuse to retry what cannot be.
+
+    Raises:
+        RefusedError: nothing failed that can be sent again, or the run is being undone.
+    """
+    if reader.undoing() and status in RESUMABLE:
+        raise RefusedError(
+            f"run {reader.run_id} is {status.word}, and is being undone", hint=f"orchestrator resume {reader.run_id}"
+        )
+    if not reader.retryable() or status in {Status.UNDONE, Status.REFUSED}:
+        raise RefusedError(f"run {reader.run_id} is {status.word}; nothing in it can be retried")
+
+
+def refuse_replaced(saved: Run, digest: str) -> None:
+    """Refuse a plan that is not the one that was shown.
+
+    Raises:
+        RefusedError: it was replaced meanwhile.
+    """
+    with saved.read() as reader:
+        if reader.digest != digest:
+            raise RefusedError("the plan is not the one that was shown: it was replaced meanwhile", hint="look again")
+
+
+def refuse_applied(saved: Reader, target: Run | None = None) -> None:
+    """Refuse a plan that was applied before.
+
+    Raises:
+        RefusedError: it was; names the run.
+    """
+    where = saved.applied() or (saved.run_id if saved.sessions() else "")
+    if not where and target is None:
+        return
+    raise RefusedError(
+        f"this plan was applied before, as run {where or (target.id if target else '')}",
+        hint="`orchestrator runs` lists it; plan again to do the same another time",
+    )
+
+
+def refuse_overlap(run: Run, reader: Reader, others: Iterable[Run]) -> None:
+    """Two runs that change the same hosts at a time spoil each other's checks and undo.
+
+    Raises:
+        RefusedError: names the other run and who works on it.
+    """
+    for other in others:
+        if other.id == run.id or not other.is_locked():
+            continue
+        with ExitStack() as stack:
+            try:
+                shared = sorted(reader.changes() & stack.enter_context(other.read()).changes())
+            except JournalError:
+                continue
+        if shared:
+            raise RefusedError(
+                f"run {other.id} is changing {fold(shared)} at this moment ({other.holder()})",
+                hint="wait for it, stop it with Ctrl-C there, or give --force if the two cannot disturb each other",
+            )
+
+
+def _check(reader: Reader) -> None:
+    """Look for damage, and meanwhile import what the work needs: both take long, and have no use for the same core."""
+    with ThreadPoolExecutor(1) as beside:
+        checked = beside.submit(reader.check)
+        import_module("orchestrator.dovecot.client")
+        checked.result()
+
+
+def allow_open_files() -> None:
+    """As many open files as the system lets this process have: each request on the wire is one.
+
+    Raises:
+        JournalError: they are too few to begin with.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < LEAST_FILES:
+        words = f"the open-file limit is {soft}, at least {LEAST_FILES} are needed"
+        raise JournalError(words, hint="ulimit -n 1024")
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -1,0 +1,1 @@
+"""What people write: YAML, expressions, numbers and names as they are written."""

@@ -1,0 +1,137 @@
+"""Plans, runs and operations as JSON objects: the one home of all their shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from orchestrator.dovecot import catalog
+from orchestrator.dovecot.command import command_line
+from orchestrator.journal.base import OperationRecord, Reader
+from orchestrator.plan.steps import CommandStep, Draft, Plan, RequireStep
+from orchestrator.report import Report
+
+
+def plan_objects(plan: Plan, reader: Reader) -> Iterator[dict[str, Any]]:
+    """The plan as JSON objects: the plan, its steps, then every request."""
+    records = {record.number: record for record in reader.steps()}
+    yield {
+        "event": "plan",
+        "playbook": plan.terms.name,
+        "digest": reader.digest,
+        "parameters": {name: _plain(value) for name, value in plan.values.items()},
+        "requests": sum(record.operations or 0 for record in records.values()),
+        "warnings": list(plan.warnings),
+    }
+    for step in plan.steps:
+        record = records[step.index]
+        yield {
+            "event": "step",
+            "step": step.key,
+            "role": step.role,
+            "name": step.name,
+            "command": step.command,
+            "effect": step.effect.value,
+            "user_impact": step.user_impact,
+            "state": record.state,
+            "requests": record.operations,
+            "known_from": (dict(step.needs) or None) if isinstance(step, CommandStep) else None,
+            "when": step.when,
+            "when_known_from": dict(step.condition_needs) or None,
+            "require": [str(part.that) for part in step.require] if isinstance(step, RequireStep) else None,
+            "parameters": dict(step.parameters) if isinstance(step, CommandStep) else None,
+        }
+    for operation in reader.operations():
+        yield {"event": "request", **operation_object(operation)}
+
+
+class Seen(Protocol):
+    """What a look at the fleet added (`engine.live_plan`)."""
+
+    notes: dict[int, list[str]]
+    drafts: dict[int, list[Draft]]
+
+
+def live_objects(plan: Plan, seen: Seen) -> Iterator[dict[str, Any]]:
+    """What was seen of the fleet, as JSON objects."""
+    for step in plan.steps:
+        for text in seen.notes.get(step.index, ()):
+            yield {"event": "seen", "step": step.key, "text": text}
+        for draft in seen.drafts.get(step.index, ()):
+            yield {
+                "event": "request_as_of_now",
+                "step": step.key,
+                "host": draft.host,
+                "parameters": draft.parameters,
+            }
+
+
+def operation_object(operation: OperationRecord) -> dict[str, Any]:
+    """What a plan says of an operation."""
+    return {
+        "id": operation.id,
+        "step": operation.step,
+        "host": operation.host,
+        "command": operation.command,
+        "parameters": dict(operation.parameters),
+        "doveadm": command_line(operation.command, catalog.find(operation.command), operation.parameters),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def operation_record(record: OperationRecord) -> dict[str, object]:
+    """An operation as exports write it."""
+    return {
+        "id": record.id,
+        "step": record.step,
+        "host": record.host,
+        "command": record.command,
+        "parameters": dict(record.parameters),
+        "state": record.state.word,
+        "exit_code": record.exit_code,
+        "error": record.error,
+        "attempts": record.attempts,
+        "changed": record.changed,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+    }
+
+
+def report_object(report: Report, program: str) -> dict[str, Any]:
+    """A report as plain values."""
+    return {
+        "run": report.run_id,
+        "playbook": report.playbook,
+        "status": report.status.value,
+        "reason": report.reason,
+        "digest": report.digest,
+        "parameters": dict(report.given),
+        "planned": report.planned,
+        "counts": {state.word: number for state, number in report.counts.items()},
+        "attempts": report.attempts,
+        "retries": report.retries,
+        "started_at": report.started,
+        "finished_at": report.finished,
+        "steps": [
+            {
+                "step": step.key,
+                "name": step.name,
+                "command": step.command,
+                "state": step.state,
+                "reason": step.reason,
+                "counts": {state.word: number for state, number in step.counts.items()},
+            }
+            for step in report.steps
+        ],
+        "causes": [
+            {"step": c.step, "state": c.state.word, "error": c.error, "count": c.count, "host": c.host}
+            for c in report.causes
+        ],
+        "found": [{"step": step, "text": text} for step, text in report.found],
+        "next": report.next_command(program),
+    }
