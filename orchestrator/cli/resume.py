@@ -45,6 +45,7 @@ def resume(app: App, /, run: str | None, in_doubt: str | None, **working: Any) -
 
     options = options_of(working)
     found = app.find(run) if run else _unfinished(app)
+    work.refuse_held(found)
     if in_doubt:
         message(f"{settle_all(found, Verdict(in_doubt))} operations in doubt decided as {in_doubt}")
     with found.read() as reader:
@@ -79,6 +80,7 @@ def retry(app: App, /, run: str | None, **working: Any) -> int:
 
     options = options_of(working)
     found = app.find(run)
+    work.refuse_held(found)
     with found.read() as reader:
         status, _ = status_of(reader)
         work.refuse_retry(reader, status)

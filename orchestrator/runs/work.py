@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.engine.rules import Settings
-from orchestrator.errors import JournalError, RefusedError
+from orchestrator.errors import JournalError, LockedError, RefusedError
 from orchestrator.events import Audience
 from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Header, Reader, Run, Start, Store
@@ -210,6 +210,19 @@ async def retry(run: Run, store: Store[Any], fleet: Fleet, choices: Choices, wat
         refuse_retry(reader, status)
     expected = Start({}, retry=True, expected=frozenset({status}))
     return await work(run, fleet, expected, choices, watching, store.runs())
+
+
+def refuse_held(run: Run) -> None:
+    """Refuse to begin with a run that somebody works on.
+
+    Raises:
+        LockedError: names who does.
+    """
+    if holder := run.holder():
+        raise LockedError(
+            f"the run {run.id} is being worked on by {holder}",
+            hint="wait for it, or stop it with Ctrl-C or SIGTERM there; it can be resumed then",
+        )
 
 
 def refuse_resume(reader: Reader, status: Status) -> None:

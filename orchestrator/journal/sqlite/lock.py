@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from orchestrator.errors import JournalError, LockedError
+from orchestrator.errors import JournalError, LockedError, OrchestratorError, RefusedError
+from orchestrator.journal.sqlite.draft import sweep
+from orchestrator.journal.sqlite.owner import owner_of
+from orchestrator.journal.sqlite.schema import connect
 
 TRIES = 5  # somebody who asks whether it is held holds it for an instant
 
@@ -23,11 +28,27 @@ def lock_path(run_file: Path) -> Path:
     return real.with_name(real.name + ".lock")
 
 
+def refuse_other_names(run_file: Path) -> None:
+    """Refuse a file that has another name besides: SQLite keeps its log by name, so who comes by one does not see the others.
+
+    Raises:
+        RefusedError: it has hard links.
+    """
+    real = run_file.resolve()
+    sweep(real.parent)  # of a process that was killed in the instant in which it gave the file its name
+    if real.exists() and real.stat().st_nlink > 1:
+        raise RefusedError(
+            f"the run file {run_file} has another name besides (a hard link), under which somebody may be at work on it",
+            hint=f"remove the other name, or make it a file of its own: cp {run_file} copy && mv copy {run_file}",
+        )
+
+
 class RunLock:
     """Holds a run's lock while the context is open.
 
     Raises (on entry):
         LockedError: another process holds it.
+        RefusedError: the file has other names.
         JournalError: it cannot be made.
     """
 
@@ -37,6 +58,7 @@ class RunLock:
         self._descriptor = -1
 
     def __enter__(self) -> Self:
+        refuse_other_names(self._run_file)
         for _ in range(TRIES):
             try:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -47,7 +69,7 @@ class RunLock:
             os.close(self._descriptor)
             time.sleep(0.02)
         raise LockedError(
-            f"the run {self._run_file.stem} is being worked on by another process",
+            f"the run {self._run_file.stem} is being worked on by {holder(self._run_file) or 'another process'}",
             hint="wait for it, or stop it with Ctrl-C or SIGTERM there; it can be resumed then",
         )
 
@@ -74,6 +96,15 @@ def is_locked(run_file: Path) -> bool:
         return not _lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
+
+
+def holder(run_file: Path) -> str:
+    """Who works on a run now ("pid 4711 on mx1 since ..."), or empty."""
+    if not is_locked(run_file):
+        return ""
+    with suppress(OrchestratorError, sqlite3.Error), closing(connect(run_file)) as connection:
+        return str(owner_of(connection) or "another process")
+    return "another process"
 
 
 def _lock(descriptor: int, how: int) -> bool:

@@ -25,7 +25,7 @@ from orchestrator.errors import (
 from orchestrator.journal.base import Header, OperationRecord, Start, Verdict
 from orchestrator.journal.sqlite import owner, statements
 from orchestrator.journal.sqlite.create import adopt, create
-from orchestrator.journal.sqlite.lock import RunLock, is_locked, lock_path
+from orchestrator.journal.sqlite.lock import RunLock, holder, is_locked, lock_path, refuse_other_names
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.salvage import mended_copy, readable
 from orchestrator.journal.sqlite.schema import connect, explain
@@ -68,13 +68,7 @@ class FileRun:
 
     def holder(self) -> str:
         """Who works on it now ("pid 4711 on mx1 since ..."), or empty."""
-        if not is_locked(self._path):
-            return ""
-        try:
-            with self.read() as reader:
-                return reader.owner() or "another process"
-        except OrchestratorError:
-            return "another process"
+        return holder(self._path)
 
     def is_locked(self) -> bool:
         """Whether somebody works on it; cheaper than to ask who."""
@@ -108,8 +102,9 @@ class FileRun:
         """Note in this saved plan that it is applied as a run; returns as which it was before, or empty.
 
         Raises:
-            RefusedError: it cannot be noted.
+            RefusedError: it cannot be noted, or it has other names.
         """
+        refuse_other_names(self._path)
         where = f"{run.id} in {run._path.parent.resolve()}"
         try:
             return self._change(lambda connection: statements.mark_applied(connection, where))
@@ -240,7 +235,7 @@ class FileStore:
             raise _applied(target.id) from None
         try:
             _mark(saved, target)
-        except BaseException:
+        except OrchestratorError:  # after a Ctrl-C the plan may be marked: then this is the run that it names
             target.discard()
             raise
         return target
