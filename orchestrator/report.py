@@ -117,7 +117,7 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         resumable=reader.resumable,
         next_words=(),
     )
-    return replace(report, next_words=_next(report))
+    return replace(report, next_words=_next(report, undoing=reader.undoing() is not None))
 
 
 def status_of(reader: Reader, holder: str = "") -> tuple[Status, str]:
@@ -135,7 +135,7 @@ def _found(reader: Reader, steps: Iterable[StepRecord]) -> Iterator[tuple[str, s
                 yield step.key, found_sentence(counted, entry.found)
 
 
-def _next(report: Report) -> tuple[str, ...]:
+def _next(report: Report, *, undoing: bool) -> tuple[str, ...]:
     bad = sum(report.counts.get(state, 0) for state in BAD_STATES)
     left = sum(report.counts.get(state, 0) for state in OPEN_STATES)
     status, run_id = report.status, report.run_id
@@ -145,7 +145,7 @@ def _next(report: Report) -> tuple[str, ...]:
         return "apply", run_id
     if status is Status.IN_DOUBT and report.counts.get(State.IN_DOUBT):
         return "show", run_id, "--in-doubt"
-    if status in {Status.STOPPED, Status.FAILED} and bad:
+    if status in {Status.STOPPED, Status.FAILED} and bad and not undoing:
         return "retry", run_id
     if status in RESUMABLE or left:
         return "resume", run_id
