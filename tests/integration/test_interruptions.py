@@ -194,7 +194,9 @@ def hanging(tmp_path: Path) -> Iterator[tuple[Silent, CommandLine]]:
 def test_interrupted_while_hosts_are_looked_at(hanging: tuple[Silent, CommandLine]) -> None:
     """Ctrl-C while the first hosts' lists of commands are waited for: no further host is asked, and the run is resumable."""
     hosts, cli = hanging
-    playbook = cli.playbook("name: Kick\nsteps:\n  - {name: Kick, hosts: all, command: kick, parameters: {mask: [a]}}\n")
+    playbook = cli.playbook(
+        "name: Kick\nsteps:\n  - {name: Kick, hosts: all, command: kick, parameters: {mask: [a]}}\n"
+    )
     process = cli.start("run", playbook, "--yes")
     wait_until(lambda: hosts.requests >= 32)
     process.send_signal(signal.SIGINT)

@@ -46,7 +46,9 @@ def stand(here: Site) -> dict[str, str]:
 
 def failing(site: Callable[..., Site], undo: str) -> Site:
     """A run that failed, and was undone as far as it could be."""
-    here = site(users=0, directors=0, backends=3, backend_versions={"b2": "2.4"}, faults=("host=b1,command=kick,exit=64",))
+    here = site(
+        users=0, directors=0, backends=3, backend_versions={"b2": "2.4"}, faults=("host=b1,command=kick,exit=64",)
+    )
     result = here.cli("run", here.cli.playbook(CHANGES.replace("UNDO", undo)), "--yes")
     assert result.code == 3, result.said
     assert "not all could be undone" in result.out
@@ -110,7 +112,10 @@ def test_what_was_refused_is_not_undone(site: Callable[..., Site], step: str) ->
     here = site(users=0, directors=0, backends=2, backend_versions={"b2": "2.4"})
     result = here.cli("run", here.cli.playbook(REFUSED.replace("STEP", step)), "--yes")
     assert result.code == 5, result.said
-    assert [(r.host, r.parameters["value"]) for r in here.fleet.requests if r.command == "dictSet"] == [("b1", "1"), ("b1", "0")]
+    assert [(r.host, r.parameters["value"]) for r in here.fleet.requests if r.command == "dictSet"] == [
+        ("b1", "1"),
+        ("b1", "0"),
+    ]
     steps = {found["step"]: found for found in here.cli("report", "--format", "json").json()[0]["steps"]}
     assert steps["1.undo"]["state"] == "done"
     assert steps["3.undo"]["state"] == "skipped"
