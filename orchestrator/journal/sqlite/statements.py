@@ -259,9 +259,10 @@ def has_row_alone(record: Finished) -> bool:
 
 def finish(connection: sqlite3.Connection, records: Sequence[Finished], token: str) -> bool:
     """Record the ends of attempts; returns whether the run is still the token's."""
+    last = {r.seq: r for r in records}.values()  # an operation may have been retried before its attempt was written
     rows = [
         (r.seq, int(r.state), r.attempt, r.outcome.exit_code, _flag(r.outcome.changed), r.started, r.finished)
-        for r in records
+        for r in last
     ]
     if connection.execute(_UPDATE, (dumps(rows), token)).rowcount != len(rows):
         return False
