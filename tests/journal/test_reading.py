@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.errors import ExpressionError
 from orchestrator.found import Found
 from orchestrator.journal.base import Attempt, Cause, Intent, PlannedHost, Reader, Run, Start, Verdict
 from orchestrator.outcome import Kind, State
+from orchestrator.plan.kept import keep
 from orchestrator.status import Ending, Status
 from tests.journal.journals import HEADER, Journal, counts, ended, failed, lost, states, write
-from tests.strategies import steps
+from tests.strategies import plan, steps
 
 pytestmark = pytest.mark.anyio
 ROLES = steps("hosts: b1, command: reload, undo: {command: reload}", "hosts: 'b[2-3]', command: who") + (
@@ -95,6 +98,16 @@ def test_ids_lead_to_operations(journal: Journal) -> None:
             assert reader.operation(operation.id) == (seq, operation)
         assert [op.id for op in reader.operations(step=1)] == ["2.1", "2.2", "2.3"]
         assert [reader.operation(name) for name in ("2.0", "2.4", "3.1", "2", "", "2.x", "2.1.1")] == [None] * 7
+
+
+def test_the_plan_is_kept(journal: Journal, tmp_path: Path) -> None:
+    """All that a plan is recalled from stands in the run, with the files of its lists."""
+    (tmp_path / "users.txt").write_text("u1\n*\n")
+    text = steps("hosts: b1, for_each: {file: users.txt}, command: kick, parameters: {mask: '{{ item }}'}")
+    made = plan(text, folder=tmp_path, limit="b*")
+    with journal.store.create(made, HEADER).read() as reader:
+        assert reader.kept() == keep(made)
+        assert reader.kept().lists == {str(tmp_path / "users.txt"): b"u1\n*\n"}
 
 
 # what happened

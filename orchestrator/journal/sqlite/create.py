@@ -205,6 +205,7 @@ def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, run_id: st
         "origin": kept.origin,
         "values": kept.values,
         "limited": kept.limited,
+        "warnings": kept.warnings,
         "groups": json.dumps(plan.inventory.groups, ensure_ascii=False),
         "changes": json.dumps(sorted(changed_hosts(plan)), ensure_ascii=False),
         "digest": digest,

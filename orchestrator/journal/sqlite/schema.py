@@ -127,7 +127,7 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
 
 
 def _refuse_two_names(path: Path) -> None:
-    """SQLite keeps a log beside the name that a file is opened by: under two names a run has two logs, and may have two owners."""
+    """SQLite keeps a log beside the name that a file is opened by: a run with two names has two logs, and perhaps two owners."""
     real = path.resolve()
     if not real.exists() or real.stat().st_nlink == 1:
         return
