@@ -148,11 +148,14 @@ class Audience:
 
     def tell(self, event: Event) -> None:
         """Tell all of an event."""
+        lost: list[tuple[Observer, Exception]] = []
         for observer in self._observers:
             try:
                 observer.tell(event)
             except Exception as error:  # noqa: BLE001 - whatever it is: output is no reason to stop
-                self._detach(observer, error)
+                lost.append((observer, error))
+        if lost:
+            self._detach(lost)
 
     def note(self, text: str) -> None:
         """Tell all a sentence."""
@@ -165,9 +168,12 @@ class Audience:
                 observer.close()
         self._observers = []
 
-    def _detach(self, observer: Observer, error: Exception) -> None:
-        self._observers = [other for other in self._observers if other is not observer]
-        self.lost.append(error)
-        with contextlib.suppress(Exception):
-            observer.close()
-        self.note(f"a display was lost ({str(error) or type(error).__name__}); the run goes on")
+    def _detach(self, lost: list[tuple[Observer, Exception]]) -> None:
+        """Tell these observers nothing more, and then the others that they are gone."""
+        self._observers = [other for other in self._observers if all(other is not observer for observer, _ in lost)]
+        for observer, error in lost:
+            self.lost.append(error)
+            with contextlib.suppress(Exception):
+                observer.close()
+        for _, error in lost:
+            self.note(f"a display was lost ({str(error) or type(error).__name__}); the run goes on")
