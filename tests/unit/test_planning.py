@@ -62,13 +62,15 @@ def test_what_a_plan_rests_on_is_compared(reader: Reader, text: str, found: list
 
 def test_hosts_that_changed_places_are_told(reader: Reader) -> None:
     """The order of hosts is the order of batches, so it is a difference of its own."""
-    text = changed(("{\"b[1-3]\": \"10.0.1.[1-3]\",", "{b2: 10.0.1.2, b1: 10.0.1.1, b3: 10.0.1.3,"))
+    text = changed(('{"b[1-3]": "10.0.1.[1-3]",', "{b2: 10.0.1.2, b1: 10.0.1.1, b3: 10.0.1.3,"))
     assert list(differences(reader, fleet(text)))[-1] == "the hosts stand in another order"
 
 
 def test_secrets_and_limits_may_change(reader: Reader) -> None:
     """What a plan does not rest on may be otherwise: a password, how long to wait, how much at a time."""
-    text = changed(("{env: DOVEADM_PASSWORD}", "{env: OTHER}"), ("scheme: http,", "scheme: http, timeout: {request: 5s},"))
+    text = changed(
+        ("{env: DOVEADM_PASSWORD}", "{env: OTHER}"), ("scheme: http,", "scheme: http, timeout: {request: 5s},")
+    )
     assert list(differences(reader, fleet(text))) == []
 
 
