@@ -62,7 +62,7 @@ def show(
         if chosen:
             _list(reader, chosen, form)
             return exit_codes.DONE
-        report = make_report(reader, found.holder())
+        report = make_report(reader, found.holder(), name=found.name)
         if form == "json":
             emit_json(report_object(report, app.program))
             return exit_codes.DONE

@@ -6,10 +6,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-
-from orchestrator.found import Found, found_sentence
 from orchestrator.journal.create import Header, create
 from orchestrator.journal.run_file import RunFile
+
+from orchestrator.found import Found, found_sentence
 from orchestrator.outcome import State
 from tests.unit.test_plan import plan, steps
 

@@ -14,6 +14,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from orchestrator.journal.create import Header, create
+from orchestrator.journal.decide import Verdict, decide, reopen
+from orchestrator.journal.lock import RunLock, holder, lock_path
+from orchestrator.journal.run_file import RunFile
+from orchestrator.journal.schema import APPLICATION_ID, FORMAT
+from orchestrator.journal.store import Store, state_dir
+from orchestrator.journal.writer import Finished, Intent, Writer, as_kept, intend
 
 from orchestrator.errors import (
     DamagedRunError,
@@ -24,13 +31,6 @@ from orchestrator.errors import (
     RefusedError,
     RunNotFoundError,
 )
-from orchestrator.journal.create import Header, create
-from orchestrator.journal.decide import Verdict, decide, reopen
-from orchestrator.journal.lock import RunLock, holder, lock_path
-from orchestrator.journal.run_file import RunFile
-from orchestrator.journal.schema import APPLICATION_ID, FORMAT
-from orchestrator.journal.store import Store, state_dir
-from orchestrator.journal.writer import Finished, Intent, Writer, as_kept, intend
 from orchestrator.outcome import Kind, Outcome, State
 from orchestrator.plan import Plan
 from tests.strategies import plan, steps

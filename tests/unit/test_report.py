@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from orchestrator.journal.create import Header, create
 from orchestrator.journal.run_file import RunFile
 from orchestrator.journal.writer import Finished, Writer
+
 from orchestrator.outcome import Kind, Outcome, State
 from orchestrator.report import Report, make_report
 from tests.strategies import plan, steps

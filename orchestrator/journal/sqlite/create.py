@@ -113,7 +113,11 @@ def publish(draft: Path, path: Path) -> Path:
         if error.errno not in _NO_LINKS:
             raise
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # the name is ours now
-        draft.replace(path)
+        try:
+            draft.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
     _sync(path.parent)
     return path
 

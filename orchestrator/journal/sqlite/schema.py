@@ -176,6 +176,8 @@ def _opening_error(path: Path, error: sqlite3.DatabaseError) -> JournalError:
         return JournalError(f"there is no run file {path}")
     if not os.access(path, os.R_OK):
         return JournalError(f"the run file {path} cannot be read: permission denied", hint="read it as its owner")
+    if "disk I/O error" in str(error):
+        return JournalError(f"the run file {path} cannot be read: {error}", hint="look at the disk: it may be full")
     if "unable to open" in str(error) or "readonly" in str(error):
         return JournalError(f"the run file {path} cannot be opened: {error}", hint="check its owner and permissions")
     return DamagedRunError(
