@@ -111,8 +111,8 @@ def _unfinished(app: App) -> FileRun:
         except OrchestratorError as error:
             message(f"warning: left out: {error.message}")
             continue
-        if holder := run.holder():
-            raise LockedError(f"the newest unfinished run, {run.id}, is being worked on by {holder}")
+        if run.is_locked():
+            raise LockedError(f"the newest unfinished run, {run.id}, is being worked on by {run.holder()}")
         if status in RESUMABLE and resumable:
             return run
     raise RunNotFoundError(f"no run in {app.store.folder} is unfinished", hint="`orchestrator runs` lists all")

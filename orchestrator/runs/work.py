@@ -200,7 +200,7 @@ async def resume(run: Run, store: Store[Any], fleet: Fleet, choices: Choices, wa
 async def retry(run: Run, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching) -> Report:
     """Send again what failed or was unreachable in a run, and go on."""
     with run.read() as reader:
-        status, _ = status_of(reader, run.holder())
+        status, _ = status_of(reader)
         refuse_retry(reader, status)
     expected = Start({}, retry=True, expected=frozenset({status}))
     return await work(run, fleet, expected, choices, watching, store.runs())

@@ -18,7 +18,6 @@ from orchestrator.errors import (
     InputError,
     JournalError,
     LockedError,
-    OrchestratorError,
     RefusedError,
     RunNotFoundError,
     nearest,
@@ -26,7 +25,7 @@ from orchestrator.errors import (
 from orchestrator.journal.base import Header, OperationRecord, Start, Verdict
 from orchestrator.journal.sqlite import owner, statements
 from orchestrator.journal.sqlite.create import adopt, create
-from orchestrator.journal.sqlite.lock import RunLock, is_locked, lock_path
+from orchestrator.journal.sqlite.lock import RunLock, holder, is_locked, lock_path
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.salvage import mended_copy, readable
 from orchestrator.journal.sqlite.schema import connect, explain
@@ -69,13 +68,7 @@ class FileRun:
 
     def holder(self) -> str:
         """Who works on it now ("pid 4711 on mx1 since ..."), or empty."""
-        if not is_locked(self._path):
-            return ""
-        try:
-            with self.read() as reader:
-                return reader.owner() or "another process"
-        except OrchestratorError:
-            return "another process"
+        return holder(self._path)
 
     def is_locked(self) -> bool:
         """Whether somebody works on it; cheaper than to ask who."""
@@ -128,7 +121,7 @@ class FileRun:
         try:
             with RunLock(self._path):
                 with self.read() as reader:
-                    begun = bool(reader.sessions() or reader.owner())
+                    begun = bool(reader.sessions())
                 if not begun:
                     for suffix in ("", "-wal", "-shm"):
                         self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
@@ -279,7 +272,8 @@ class FileStore:
                 f"the state directory {self.folder} cannot be read: {error.strerror}",
                 hint=f"look as its owner, or give another with --state-dir or {ENVIRONMENT}",
             ) from None
-        return [self._run(self.folder / n) for n in sorted(names) if n.endswith(SUFFIX) and not n.startswith(".")]
+        ids = sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX) and not name.startswith("."))
+        return [self._run(self.folder / f"{run_id}{SUFFIX}") for run_id in ids]
 
     def find(self, name: str | None) -> FileRun:
         """The run that a name means: an id, an unambiguous part of one, or the newest for "last" or None.
