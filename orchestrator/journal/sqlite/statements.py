@@ -259,11 +259,11 @@ def has_row_alone(record: Finished) -> bool:
 
 def finish(connection: sqlite3.Connection, records: Sequence[Finished], token: str) -> bool:
     """Record the ends of attempts; returns whether the run is still the token's."""
-    rows = [
-        (r.seq, int(r.state), r.attempt, r.outcome.exit_code, _flag(r.outcome.changed), r.started, r.finished)
+    rows = {  # an operation may have ended twice within a moment: the last time is what its row says
+        r.seq: (r.seq, int(r.state), r.attempt, r.outcome.exit_code, _flag(r.outcome.changed), r.started, r.finished)
         for r in records
-    ]
-    if connection.execute(_UPDATE, (dumps(rows), token)).rowcount != len(rows):
+    }
+    if connection.execute(_UPDATE, (dumps(list(rows.values())), token)).rowcount != len(rows):
         return False
     again = [r for r in records if r.state is State.PENDING]
     if again:
