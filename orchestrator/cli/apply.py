@@ -43,7 +43,7 @@ def apply(app: App, /, plan: str, **working: Any) -> int:
     if elsewhere and not adopted:
         work.refuse_replaced(saved, run_id, digest)
         target = app.store.adopt(saved)
-    _, code = conduct(app, options, lambda who: work.apply(target, app.store, app.fleet, options.choices, who, digest))
+    _, code = conduct(app, options, lambda how: work.start(target, app.store, app.fleet, digest=digest, **how))
     return code
 
 
