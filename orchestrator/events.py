@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
 
 from orchestrator.outcome import Outcome, State
 
@@ -113,25 +114,23 @@ Event = StepStarted | AttemptEnded | StepEnded | Progress | Note | Question
 
 
 class Observer(Protocol):
-    """Who watches a run.
+    """Who watches a run; only `tell` has to be written, by whoever derives from it."""
 
-    Attributes:
-        interval: seconds between two `Progress` that it wants.
-    """
-
-    interval: float
+    @property
+    def interval(self) -> float:
+        """Seconds between two `Progress` that it wants."""
+        return 1.0
 
     def tell(self, event: Event) -> None:
-        """Something happened. Whatever this raises ends the watching, not the run."""
+        """Something happened. Be quick; whatever this raises ends the watching, not the run."""
         ...
 
     def close(self) -> None:
         """The run is over, or the observer is not told anything more."""
-        ...
 
 
 class Audience:
-    """All who watch a run. Telling them never fails.
+    """All who watch a run, as one observer. Telling them never fails.
 
     Attributes:
         lost: why observers were detached, in the order of their loss.
@@ -140,6 +139,14 @@ class Audience:
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
         self._observers = list(observers)
         self.lost: list[Exception] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def interval(self) -> float:

@@ -127,7 +127,7 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
 
 
 def _refuse_two_names(path: Path) -> None:
-    """SQLite keeps a log beside the name that a file is opened by: a run with two names has two logs, and perhaps two owners."""
+    """SQLite keeps a log beside the name that a file is opened by: under two names a run may have two owners."""
     real = path.resolve()
     if not real.exists() or real.stat().st_nlink == 1:
         return
@@ -192,6 +192,8 @@ def _opening_error(path: Path, error: sqlite3.DatabaseError) -> JournalError:
         return JournalError(f"there is no run file {path}")
     if not os.access(path, os.R_OK):
         return JournalError(f"the run file {path} cannot be read: permission denied", hint="read it as its owner")
+    if "disk I/O error" in str(error):
+        return JournalError(f"the run file {path} cannot be read: {error}", hint="look at the disk: it may be full")
     if "unable to open" in str(error) or "readonly" in str(error):
         return JournalError(f"the run file {path} cannot be opened: {error}", hint="check its owner and permissions")
     return DamagedRunError(
