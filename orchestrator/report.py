@@ -69,19 +69,21 @@ class Report:
         return f"{self.planned} planned = {' + '.join(parts)}"
 
 
-def make_report(reader: Reader, holder: str = "", *, brief: bool = False) -> Report:
+def make_report(reader: Reader, holder: str = "", *, name: str = "", brief: bool = False) -> Report:
     """Read a report out of a run; all of it is of one moment.
 
     Args:
         reader: of the run.
         holder: who works on it now, or empty.
+        name: what one types for the run; its id, when nothing is said.
         brief: leave out what takes a look at every operation.
 
     Raises:
         DamagedRunError: the operations do not add up.
     """
     with reader.moment():
-        return _read(reader, holder, brief=brief)
+        report = _read(reader, holder, brief=brief)
+    return replace(report, next_words=_next(report, name or report.run_id))
 
 
 def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
@@ -97,7 +99,7 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         )
     status, reason = status_of(reader, holder)
     totals, sessions = reader.totals(), reader.sessions()
-    report = Report(
+    return Report(
         run_id=reader.run_id,
         playbook=reader.playbook,
         given=reader.header.given,
@@ -120,7 +122,6 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         undoing=reader.undoing() is not None,
         next_words=(),
     )
-    return replace(report, next_words=_next(report))
 
 
 def status_of(reader: Reader, holder: str = "") -> tuple[Status, str]:
@@ -138,10 +139,10 @@ def _found(reader: Reader, steps: Iterable[StepRecord]) -> Iterator[tuple[str, s
                 yield step.key, found_sentence(counted, entry.found)
 
 
-def _next(report: Report) -> tuple[str, ...]:
+def _next(report: Report, run_id: str) -> tuple[str, ...]:
     bad = sum(report.counts.get(state, 0) for state in BAD_STATES)
     left = sum(report.counts.get(state, 0) for state in OPEN_STATES)
-    status, run_id = report.status, report.run_id
+    status = report.status
     if status in {Status.RUNNING, Status.APPLIED} or not report.resumable:
         return ()
     if status is Status.PLANNED:

@@ -36,16 +36,23 @@ class App:
     def take(self, config: str | None, state_dir: str | None) -> None:
         """Go by the options that were given."""
         self.config_option, self.state_option = config, state_dir
-        typed = [("-c", config), ("--state-dir", state_dir)]
-        words = [word for option, value in typed if value is not None for word in (option, value)]
-        self.program = shlex.join(["orchestrator", *words])
+        self._name_program()
 
     def use_config(self, path: str) -> None:
         """Go by this configuration, unless the operator named another."""
-        if self.config_option is None:
-            self.config_option = path
-            for name in ("fleet", "store"):
-                self.__dict__.pop(name, None)
+        if self.config_option is not None:
+            return
+        before = self.store.folder
+        self.config_option = path
+        for name in ("fleet", "store"):
+            self.__dict__.pop(name, None)
+        if self.store.folder != before:  # else whoever types the next command finds the run without it
+            self._name_program()
+
+    def _name_program(self) -> None:
+        typed = [("-c", self.config_option), ("--state-dir", self.state_option)]
+        words = [word for option, value in typed if value is not None for word in (option, value)]
+        self.program = shlex.join(["orchestrator", *words])
 
     @cached_property
     def fleet(self) -> Fleet:

@@ -75,6 +75,7 @@ def plan(
                     emit(line)
                 emit(f"{seen.sent} read-only requests were sent, and nothing else." if seen else "Nothing was sent.")
     if output is not None:
+        output = output if not output.startswith("-") else f"./{output}"
         message(f"saved as {output}; `{app.program} apply {shlex.quote(output)}` runs exactly this")
     return exit_codes.DONE
 

@@ -113,7 +113,7 @@ async def _ask(step: CommandStep, plan: Plan, asker: Asker, drafts: list[Draft],
         records[number] = _record(draft, outcome)
         seen.sent += 1
 
-    await each(((number, draft) for number, draft in enumerate(drafts) if not draft.skipped), one)
+    await each([(number, draft) for number, draft in enumerate(drafts) if not draft.skipped], one)
     for record in records.values():
         if record.error:
             seen.note(step, f"{record.host}: {record.error}")

@@ -47,7 +47,7 @@ def look(run: Run, *, brief: bool = False) -> Report:
     Raises:
         DamagedRunError, JournalError: it cannot be read.
     """
-    return _surely(run, lambda reader, holder: make_report(reader, holder, brief=brief))
+    return _surely(run, lambda reader, holder: make_report(reader, holder, name=run.name, brief=brief))
 
 
 T = TypeVar("T", Standing, Report)

@@ -171,7 +171,7 @@ async def work(
             if control:
                 control.attach(runner)
             await runner.run()
-        return make_report(reader)
+        return make_report(reader, name=run.name)
 
 
 async def start(run: Run, store: Store[Any], fleet: Fleet, *, digest: str = "", **how: Unpack[How]) -> Report:
@@ -210,19 +210,13 @@ async def retry(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) -
 
 async def begin(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) -> Report:
     """The same as `start`, for a run that was just made: one that is refused before anything was begun is not kept."""
-    try:
+    with fresh(run):
         return await start(run, store, fleet, **how)
-    except RefusedError:
-        with run.read() as reader:
-            begun = bool(reader.sessions())
-        if not begun:
-            run.discard()
-        raise
 
 
 @contextmanager
 def fresh(run: R) -> Iterator[R]:
-    """A run that was just made; it is not kept when the context ends with an error, since nothing was sent then."""
+    """A run that was just made; it is not kept when the context ends with an error and nobody has begun it."""
     try:
         yield run
     except BaseException:
@@ -274,30 +268,39 @@ def refuse_retry(reader: Reader, status: Status) -> None:
         raise RefusedError(f"run {reader.run_id} is {status.word}; nothing in it can be retried")
 
 
-def refuse_replaced(saved: Run, digest: str) -> None:
+def refuse_replaced(saved: Run, run_id: str, digest: str) -> None:
     """Refuse a plan that is not the one that was shown.
 
     Raises:
         RefusedError: it was replaced meanwhile.
     """
     with saved.read() as reader:
-        if reader.digest != digest:
+        if (reader.run_id, reader.digest) != (run_id, digest):
             raise RefusedError("the plan is not the one that was shown: it was replaced meanwhile", hint="look again")
 
 
-def refuse_applied(saved: Reader, target: Run | None = None) -> None:
-    """Refuse a plan that was applied before.
+def is_adopted(saved: Reader, target: Run | None = None) -> bool:
+    """Whether a plan's run is there already, and was never begun; a plan that was applied is refused.
+
+    Args:
+        saved: the plan.
+        target: the run that it became or becomes here; None when it is a run itself.
 
     Raises:
-        RefusedError: it was; names the run.
+        RefusedError: it was applied before; names the run.
     """
     where = saved.applied() or (saved.run_id if saved.sessions() else "")
-    if not where and target is None:
-        return
-    raise RefusedError(
-        f"this plan was applied before, as run {where or (target.id if target else '')}",
-        hint="`orchestrator runs` lists it; plan again to do the same another time",
-    )
+    if target is not None and where in {"", target.place} and target.is_there():
+        with target.read() as reader:
+            same = reader.digest == saved.digest
+        if same and standing(target).status is Status.PLANNED:
+            return True
+        where = where or target.place
+    if where:
+        raise RefusedError(
+            f"this plan was applied before, as run {where}", hint="plan again to do the same another time"
+        )
+    return False
 
 
 def refuse_overlap(run: Run, reader: Reader, others: Iterable[Run]) -> None:

@@ -30,8 +30,9 @@ from random import Random
 from types import TracebackType
 from typing import Any, Self
 
-from orchestrator.errors import DamagedRunError
 from orchestrator.journal.run_file import OperationRecord, RunFile
+
+from orchestrator.errors import DamagedRunError
 from orchestrator.outcome import State
 from orchestrator.report import RESUMABLE, make_report, status_of
 from tests.command_line import ROOT

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-
 from orchestrator.journal.run_file import RunFile
+
 from tests.command_line import CommandLine, records
 from tests.integration.conftest import Site
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orchestrator.journal.run_file import RunFile
 
 from orchestrator.cli.main import run
 from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.exchange import Exchange
-from orchestrator.journal.run_file import RunFile
 
 ONE_ATTEMPT = "retry: {attempts: 1}\n"  # what a host said first is what the cases are about
 WORDS = {0: "done", 1: "failed", 2: "refused", 3: "stopped", 4: "in doubt", 5: "not there"}

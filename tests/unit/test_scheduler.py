@@ -408,7 +408,9 @@ def test_a_storm_of_retries_stops_the_step() -> None:
     step = Simulation(
         {f"h{n}": 100 for n in range(10)}, always(TEMPORARY), retry=RetryPolicy(budget=0.1, attempts=50)
     ).run()
-    assert step.scheduler.stopped.startswith(f"retry budget exhausted: {FREE_RETRIES + 101} retries for 1000 operations")
+    assert step.scheduler.stopped.startswith(
+        f"retry budget exhausted: {FREE_RETRIES + 101} retries for 1000 operations"
+    )
     assert step.scheduler.stopped.endswith("trouble")
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from orchestrator.errors import JournalError, LockedError
+from orchestrator.journal.sqlite.owner import owner_of
+from orchestrator.journal.sqlite.schema import connect
 
 TRIES = 5  # somebody who asks whether it is held holds it for an instant
 
@@ -47,7 +50,7 @@ class RunLock:
             os.close(self._descriptor)
             time.sleep(0.02)
         raise LockedError(
-            f"the run {self._run_file.stem} is being worked on by another process",
+            f"the run {self._run_file.stem} is being worked on by {holder(self._run_file) or 'another process'}",
             hint="wait for it, or stop it with Ctrl-C or SIGTERM there; it can be resumed then",
         )
 
@@ -62,6 +65,22 @@ class RunLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._descriptor)
+
+
+def holder(run_file: Path) -> str:
+    """Who works on a run now ("pid 4711 on mx1 since ..."), or empty. The run itself says so; its lock may be gone."""
+    locked = is_locked(run_file)
+    try:
+        connection = connect(run_file)
+        try:
+            found = owner_of(connection)
+        finally:
+            connection.close()
+    except (JournalError, sqlite3.Error):
+        found = None
+    if found is None or (found.lives is None and not locked):
+        return "another process" if locked else ""
+    return str(found)
 
 
 def is_locked(run_file: Path) -> bool:

@@ -23,7 +23,6 @@ from orchestrator.journal.base import (
     StepRecord,
     Totals,
 )
-from orchestrator.journal.sqlite.owner import owner_of
 from orchestrator.journal.sqlite.reading import sessions_of, status_in, undoing_in
 from orchestrator.journal.sqlite.schema import FORMAT, connect, explain
 from orchestrator.journal.sqlite.statements import FAILED_STATES, RETRYABLE
@@ -124,11 +123,6 @@ class FileReader:
     def status(self) -> tuple[Status, str]:
         """How the run stands, and why, when nobody works on it."""
         return self._read(lambda connection: status_in(connection, alive=False))
-
-    def owner(self) -> str:
-        """Who works on it now, or empty."""
-        found = self._read(owner_of)
-        return str(found) if found else ""
 
     def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
         try:

@@ -94,6 +94,11 @@ def mark_applied(connection: sqlite3.Connection, where: str) -> str:
     return ""
 
 
+def unmark(connection: sqlite3.Connection) -> None:
+    """Note in a saved plan that it could not be applied."""
+    connection.execute("DELETE FROM event WHERE kind = 'applied'")
+
+
 def skip_rest(connection: sqlite3.Connection, reason: str) -> None:
     """A run that is over leaves nothing pending."""
     connection.execute("UPDATE operation SET state = ? WHERE state = 0", (int(State.SKIPPED),))

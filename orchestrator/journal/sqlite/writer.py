@@ -96,7 +96,7 @@ class Writer:
             return
         results: list[Any] = []
         try:
-            self._guarded(lambda: results.append(self._owned(job)))
+            self._guarded(lambda: results.append(self._owned(job)), single=job is into_file)
         except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to whoever asked for it
             _tell(future, error=error)
             return
@@ -147,6 +147,11 @@ class Writer:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error:
             pass  # the commit's own error is the one that is told
+
+
+def into_file(connection: sqlite3.Connection) -> None:
+    """Have what the log says stand in the file itself too, as far as readers allow: a copy of the file alone says it then."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _tell(future: Future[Any], *, result: Any = None, error: BaseException | None = None) -> None:
