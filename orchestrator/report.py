@@ -27,6 +27,7 @@ class Report:
         found: step and sentence, where a step tells how many of a list's names it found.
         started, finished: milliseconds since the epoch, or None.
         resumable: of this version; what an older one wrote can only be read.
+        undoing: what was done is being undone; such a run is resumed, and not retried.
         next_words: what to type next, without the program's name; empty when there is nothing to do.
     """
 
@@ -49,6 +50,7 @@ class Report:
     found: list[tuple[str, str]]
     holder: str
     resumable: bool
+    undoing: bool
     next_words: tuple[str, ...]
 
     def next_command(self, program: str) -> str:
@@ -117,6 +119,7 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         found=[] if brief else list(_found(reader, steps)),
         holder=holder,
         resumable=reader.resumable,
+        undoing=reader.undoing() is not None,
         next_words=(),
     )
 
@@ -146,7 +149,7 @@ def _next(report: Report, run_id: str) -> tuple[str, ...]:
         return "apply", run_id
     if status is Status.IN_DOUBT and report.counts.get(State.IN_DOUBT):
         return "show", run_id, "--in-doubt"
-    if status in {Status.STOPPED, Status.FAILED} and bad:
+    if status in {Status.STOPPED, Status.FAILED} and bad and not report.undoing:
         return "retry", run_id
     if status in RESUMABLE or left:
         return "resume", run_id

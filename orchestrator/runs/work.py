@@ -261,7 +261,8 @@ def refuse_retry(reader: Reader, status: Status) -> None:
     """
     if reader.undoing() and status in RESUMABLE:
         raise RefusedError(
-            f"run {reader.run_id} is {status.word}, and is being undone", hint=f"orchestrator resume {reader.run_id}"
+            f"run {reader.run_id} is {status.word}, and is being undone",
+            hint=f"`orchestrator resume {reader.run_id}` goes on with that",
         )
     if not reader.retryable() or status in {Status.UNDONE, Status.REFUSED}:
         raise RefusedError(f"run {reader.run_id} is {status.word}; nothing in it can be retried")

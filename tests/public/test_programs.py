@@ -238,6 +238,24 @@ for limits in ({"rate": 0}, {"in_flight": 0}, {"max_failed": "x"}):
     assert fleet.requests == []
 
 
+def test_the_programs_are_typed(tmp_path: Path) -> None:
+    """A strict type checker finds nothing in the programs of the manual, and finds a misspelt name."""
+    for name, text in programs().items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "misspelt.py").write_text("import orchestrator\n\norchestrator.load_flet()\n", encoding="utf-8")
+    words = [
+        "mypy",
+        "--config-file",
+        ROOT / "pyproject.toml",
+        "--follow-imports=silent",
+        *sorted(tmp_path.glob("*.py")),
+    ]
+    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[:-1] == [
+        f'{tmp_path}/misspelt.py:3: error: Module has no attribute "load_flet"; maybe "load_fleet"?  [attr-defined]'
+    ]
+
+
 def test_importing_costs_next_to_nothing(installed: Path, tmp_path: Path) -> None:
     """`import orchestrator` imports none of the libraries that it stands on, and comes from where it was installed."""
     run = Programs(tmp_path, installed)
