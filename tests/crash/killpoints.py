@@ -1,9 +1,10 @@
-"""Runs the command line in a process that kills itself with SIGKILL at a named point of the write path.
+"""Runs the command line in a process that does something to itself at a named point of the write path.
 
     python -m tests.crash.killpoints send:17 -- run kick.yaml --yes
     python -m tests.crash.killpoints --list
 
-A point is passed many times in a run; the number says at which passing the process dies. The named functions of the
+It kills itself there with SIGKILL; for the harness it can also send itself two signals there, or stand still until it is
+continued. A point is passed many times in a run; the number says at which passing it is done. The named functions of the
 product are wrapped at start-up, from outside: the product itself knows nothing of this.
 
 With `--serve` the process imports everything once and then forks a child for each command that it reads, a JSON object
@@ -20,55 +21,100 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+_SQLITE = "orchestrator.journal.sqlite"
 
 # where the function lives | its name (a method with its class) | the point before it | the point after it
 _WRAPPED = (
-    ("orchestrator.journal.create", "_fill", "plan.before", "plan.after"),
-    ("orchestrator.journal.create", "os.link", "link.before", "link.after"),
-    ("orchestrator.journal.session", "Session.recover", "recover.before", "recover.after"),
-    ("orchestrator.journal.session", "Session.event", "event.before", "event.after"),
-    ("orchestrator.journal.session", "Session.expand", "expand.before", "expand.after"),
-    ("orchestrator.journal.session", "insert_operations", None, "expand.inside"),
-    ("orchestrator.journal.session", "Session.mark", "mark.before", "mark.after"),
-    ("orchestrator.journal.session", "Session.intend", "intent.before", "intent.after"),
-    ("orchestrator.journal.session", "intend", None, "intent.inside"),
+    (f"{_SQLITE}.create", "_fill", "plan.before", "plan.after"),
+    (f"{_SQLITE}.create", "os.link", "link.before", "link.after"),
+    (f"{_SQLITE}.store", "FileRun.adopted_by", "adopt.before", "adopt.after"),
+    (f"{_SQLITE}.store", "FileRun.mark_applied", "applied.before", "applied.after"),
+    (f"{_SQLITE}.statements", "mark_applied", None, "applied.inside"),
+    (f"{_SQLITE}.session", "FileSession.__aenter__", "take.before", "take.after"),
+    (f"{_SQLITE}.owner", "take", None, "take.inside"),
+    (f"{_SQLITE}.statements", "_recover", "recover.before", "recover.after"),
+    (f"{_SQLITE}.session", "FileSession.event", "event.before", "event.after"),
+    (f"{_SQLITE}.session", "FileSession.expand", "expand.before", "expand.after"),
+    (f"{_SQLITE}.statements", "expand", None, "expand.inside"),
+    (f"{_SQLITE}.session", "FileSession.mark", "mark.before", "mark.after"),
+    (f"{_SQLITE}.session", "FileSession.intend", "intent.before", "intent.after"),
+    (f"{_SQLITE}.statements", "intend", None, "intent.inside"),
     ("orchestrator.dovecot.client", "Client.post", "send", "answer"),
-    ("orchestrator.journal.writer", "_insert", "commit.before", "commit.inside"),
-    ("orchestrator.journal.session", "Session._durable", "commit.after", None),
-    ("orchestrator.journal.session", "Session.decide", "probe.before", "probe.after"),
-    ("orchestrator.journal.session", "Session.skip_rest", "rest.before", "rest.after"),
-    ("orchestrator.journal.decide", "decide", None, "decide.inside"),
-    ("orchestrator.cli.decide", "settle", "decide.before", "decide.after"),
+    (f"{_SQLITE}.writer", "finish", "commit.before", "commit.inside"),
+    (f"{_SQLITE}.session", "FileSession._durable", "commit.after", None),
+    (f"{_SQLITE}.session", "FileSession.decide", "probe.before", "probe.after"),
+    (f"{_SQLITE}.session", "FileSession.skip_rest", "rest.before", "rest.after"),
+    (f"{_SQLITE}.session", "FileSession.end", "end.before", "end.after"),
+    (f"{_SQLITE}.statements", "end", None, "end.inside"),
+    (f"{_SQLITE}.owner", "give_back", "give.before", "give.inside"),
+    (f"{_SQLITE}.statements", "decide", None, "decide.inside"),
+    ("orchestrator.runs.settle", "settle", "decide.before", "decide.after"),
 )
 
 POINTS = tuple(point for *_, before, after in _WRAPPED for point in (before, after) if point)
+_IN_A_SESSION = {"expand.inside"}  # planning passes it too, which is "plan"
 
-_PRELOADED = ("runner", "cli.main", "cli.run", "cli.apply", "cli.resume", "cli.decide", "cli.execute")
+_PRELOADED = (
+    "engine.runner", "dovecot.client", "runs.work", "cli.main", "cli.run", "cli.plan", "cli.apply", "cli.resume",
+    "cli.decide", "cli.conduct",
+)  # fmt: skip
+
+
+def die() -> None:
+    """As if the machine had lost its power."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hold() -> None:
+    """Stand still, with all threads, until somebody continues this process."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def interrupted_by(numbers: Sequence[int], pause: float) -> Callable[[], None]:
+    """Two signals, as an impatient operator sends them.
+
+    Args:
+        numbers: of the signals.
+        pause: seconds between them.
+    """
+
+    def send() -> None:
+        for number, wait in zip(numbers, (pause, 0.0), strict=True):
+            os.kill(os.getpid(), number)
+            time.sleep(wait)
+
+    return lambda: threading.Thread(target=send, daemon=True).start()
 
 
 class Fuse:
-    """Kills this process when a point is passed for the n-th time; passings of all threads count."""
+    """Does something to this process when a point is passed for the n-th time; passings of all threads count."""
 
-    def __init__(self, point: str, number: int) -> None:
+    def __init__(self, point: str, number: int, deed: Callable[[], None] = die) -> None:
         if point not in POINTS:
             raise ValueError(f"there is no point {point!r}; there are {', '.join(POINTS)}")
         self.point = point
         self.left = number
+        self.deed = deed
         self._lock = threading.Lock()
 
     def passing(self) -> None:
         """The point is passed once more."""
+        if self.point in _IN_A_SESSION and threading.current_thread().name != "journal":
+            return
         with self._lock:
             self.left -= 1
             if self.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                self.deed()
 
 
-def install(point: str, number: int) -> None:
-    """Have this process killed at the n-th passing of a point."""
-    fuse = Fuse(point, number)
+def install(point: str, number: int, deed: Callable[[], None] = die) -> None:
+    """Have something done to this process at the n-th passing of a point."""
+    fuse = Fuse(point, number, deed)
     for module, path, before, after in _WRAPPED:
         if point not in (before, after):
             continue
@@ -126,11 +172,12 @@ def _child(command: dict[str, Any]) -> None:
         os.environ.update(command["environment"])
         os.chdir(command["folder"])
         said = os.open(command["said"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        out = said if command.get("reads") is None else _read_for_a_while(command["reads"])
         nothing = os.open(os.devnull, os.O_RDONLY)
-        for number, target in enumerate((nothing, said, said)):
+        for number, target in enumerate((nothing, out, out)):
             os.dup2(target, number)
         if command.get("point"):
-            install(command["point"], command["number"])
+            install(command["point"], command["number"], _deed(command))
         from orchestrator.cli.main import run
 
         code = run(command["arguments"])
@@ -138,6 +185,30 @@ def _child(command: dict[str, Any]) -> None:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _deed(command: dict[str, Any]) -> Callable[[], None]:
+    if command.get("signals"):
+        send = interrupted_by(command["signals"], command["pause"])
+        return lambda: (Path(command["passed"]).touch(), send())[1]
+    return hold if command.get("hold") else die
+
+
+def _read_for_a_while(count: int) -> int:
+    """The writing end of a pipe whose reader goes away when it has read so many bytes."""
+    reading, writing = os.pipe()
+
+    def read() -> None:
+        left = count
+        while left > 0:
+            left -= len(os.read(reading, left))
+        os.close(reading)
+
+    if count:
+        threading.Thread(target=read, daemon=True).start()
+    else:
+        os.close(reading)
+    return writing
 
 
 def main(arguments: list[str]) -> int:

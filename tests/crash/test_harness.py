@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from orchestrator.simulator import BackgroundFleet, FleetSpec
-from tests.crash.harness import harness, simulated
+from tests.crash.harness import KILL, SECOND, SIGNALS, can_be_intruded, harness, simulated
+from tests.crash.intruders import WAYS
 from tests.crash.killpoints import POINTS
+from tests.crash.tally import Tally
 from tests.crash.worlds import COUNTERS, EXPANDED, KICKS, PROBED, Simulated, Workload, World, real_counters
 from tests.integration.conftest import Site, site  # noqa: F401 - the fixture
 from tests.ring import Ring
@@ -30,20 +32,44 @@ SWEPT = (
 )
 
 
-def test_killed_at_every_point() -> None:
-    """A process is killed once at each named point of the write path, and every run is true in the end."""
-    tally = harness(lambda n: SWEPT[n % 3], 0, 11, most_kills=6, wanted=POINTS, most_rounds=45)
+def swept(kind: str, points: Iterable[str], seed: int) -> Tally:
+    """Runs to which a kind of trouble has come at each of some points."""
+    wanted = [(kind, point) for point in points]
+    tally = harness(lambda n: SWEPT[n % 3], 0, seed, wanted=wanted, most_rounds=45)
     print("\n".join(tally.table()))
     assert tally.true, "\n".join(tally.table())
-    assert {"run", "decide", "first resume", "second resume"} <= set(tally.within)
+    return tally
+
+
+def test_killed_at_every_point() -> None:
+    """A process is killed once at each named point of the write path, and every run is true in the end."""
+    tally = swept(KILL, POINTS, 11)
+    assert {"run", "plan", "apply", "decide", "first resume", "second resume"} <= set(tally.within)
     assert set(POINTS) <= set(tally.kills), f"never killed at {set(POINTS) - set(tally.kills)}"
 
 
-def test_killed_at_random() -> None:
-    """Drains, kicks, counters and expansions, each killed a few times at random, are true in the end."""
-    tally = harness(simulated, 14, 5, most_kills=4, most_rounds=30)
+def test_two_signals_at_every_point() -> None:
+    """Two signals at each named point, at once or within 50 ms: the process always ends, and every run is true in the end."""
+    tally = swept(SIGNALS, POINTS, 12)
+    assert set(POINTS) <= set(tally.signalled), f"never sent at {set(POINTS) - set(tally.signalled)}"
+
+
+def test_a_second_process_at_every_point() -> None:
+    """However a second process reaches a run that another one has under its hands, the two are never at work together."""
+    points = [point for point in POINTS if can_be_intruded(point)]
+    tally = swept(SECOND, points, 13)
+    assert set(points) <= set(tally.seconds), f"never tried at {set(points) - set(tally.seconds)}"
+    assert set(WAYS) <= set(tally.ways)
+
+
+def test_troubled_at_random() -> None:
+    """Drains, kicks, counters and expansions, each troubled a few times at random, are true in the end."""
+    tally = harness(simulated, 14, 5, most=6, most_rounds=40)
     assert tally.true, "\n".join(tally.table())
     assert tally.kills.total() >= 14
+    assert tally.signalled.total()
+    assert tally.outputs
+    assert tally.changed.total()
 
 
 class Forgetful(Simulated):
@@ -73,7 +99,7 @@ def test_the_harness_finds_what_is_lost_and_doubled() -> None:
         steps={"1": 12, "2": 12, "3": 12},
         unrepeatable=COUNTERS.unrepeatable,
     )
-    tally = harness(lambda _: lying, 1, 3, most_rounds=1)
+    tally = harness(lambda _: lying, 1, 3, most=1, most_rounds=1)
     assert (tally.lost, tally.doubled) == (1, 1), "\n".join(tally.table())
 
 
@@ -101,7 +127,7 @@ def test_killed_while_the_file_is_first_opened(site: Callable[..., Site]) -> Non
     """A kill within the first session's switch to WAL leaves a rollback journal; the run can be seen and resumed all the same."""
     here = site(directors=0, users=0, backends=2)
     (here.cli.folder / "items.txt").write_text("item1\n")
-    words = ["recover.before:1", "--", "run", here.cli.playbook(KICKS.playbook), "--yes"]
+    words = ["take.before:1", "--", "run", here.cli.playbook(KICKS.playbook), "--yes"]
     subprocess.run(
         [sys.executable, "-m", "tests.crash.killpoints", *words],
         env=here.cli.environment,
@@ -114,7 +140,7 @@ def test_killed_while_the_file_is_first_opened(site: Callable[..., Site]) -> Non
     interrupted = (
         "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
         "c.execute('PRAGMA journal_mode = DELETE'); c.execute('PRAGMA cache_size = 2'); c.execute('BEGIN IMMEDIATE');"
-        "c.executemany('INSERT INTO event VALUES (0, 1, ?)', [('x' * 500,)] * 3000); os.kill(os.getpid(), 9)"
+        "c.executemany('INSERT INTO event (at, kind, text) VALUES (0, 1, ?)', [('x' * 500,)] * 3000); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", interrupted, str(path)], check=False, timeout=240)
     assert path.with_name(path.name + "-journal").exists()
@@ -128,6 +154,6 @@ def test_killed_while_the_file_is_first_opened(site: Callable[..., Site]) -> Non
 def test_killed_with_real_counters(dovecot_ring_factory: Callable[..., Ring]) -> None:
     """Ten kills while real servers count: the counters themselves prove that each was counted up exactly once."""
     ring = dovecot_ring_factory(users=5, directors=1, doveadm_service="service_count = 100")
-    tally = harness(lambda number: real_counters(ring, number, items=15), 10, 2, most_kills=5, most_rounds=12)
+    tally = harness(lambda number: real_counters(ring, number, items=15), 10, 2, most=8, most_rounds=15)
     assert tally.true, "\n".join(tally.table())
     assert tally.kills.total() >= 10

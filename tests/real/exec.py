@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator.journal.run_file import RunFile
 
 from orchestrator.cli.main import run
 from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.exchange import Exchange
+from orchestrator.journal.sqlite.store import open_file
 
 ONE_ATTEMPT = "retry: {attempts: 1}\n"  # what a host said first is what the cases are about
 WORDS = {0: "done", 1: "failed", 2: "refused", 3: "stopped", 4: "in doubt", 5: "not there"}
@@ -112,8 +112,8 @@ class Exec:
 
     def _evidence(self) -> str:
         newest = max(self.state.glob("*.run"), key=lambda path: path.stat().st_mtime_ns)
-        with RunFile(newest) as file:
-            found = [file.evidence(file.seq_of(record.id) or 0) for record in file.operations()]
+        with open_file(str(newest)).read() as reader:
+            found = [reader.evidence(reader.seq_of(record.id) or 0) for record in reader.operations()]
         return next(filter(None, found), "")
 
 

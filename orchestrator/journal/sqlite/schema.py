@@ -213,6 +213,10 @@ def explain(error: sqlite3.Error, path: Path) -> JournalError:
         return JournalError(f"the disk with the run file {path} is full", hint="make room, then resume the run")
     if "malformed" in words or "not a database" in words:
         return DamagedRunError(f"the run file {path} is damaged: {words}")
+    if "locked" in words:
+        return JournalError(
+            f"the run file {path} is being written by another process", hint="wait for it, then try again"
+        )
     if "readonly" in words:
         return JournalError(f"the run file {path} cannot be written: {words}", hint="check its owner and permissions")
     return JournalError(f"the run file {path} cannot be used: {words}", hint="look at the disk, then resume the run")
