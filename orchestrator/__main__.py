@@ -28,8 +28,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup has it ignored
         signal.signal(signal.SIGHUP, _terminated)
-    from orchestrator.cli import output  # noqa: PLC0415 - what only the command line needs is imported by it
-    from orchestrator.cli.main import run  # noqa: PLC0415
+    try:
+        from orchestrator.cli import output  # noqa: PLC0415 - what only the command line needs is imported by it
+        from orchestrator.cli.main import run  # noqa: PLC0415
+    except KeyboardInterrupt:  # nothing was begun
+        sys.exit(128 + signal.SIGINT)
 
     output.prepare()
     sys.exit(run(sys.argv[1:]))

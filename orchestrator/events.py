@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
 
 from orchestrator.outcome import Outcome, State
 
@@ -113,25 +114,24 @@ Event = StepStarted | AttemptEnded | StepEnded | Progress | Note | Question
 
 
 class Observer(Protocol):
-    """Who watches a run.
+    """Who watches a run; only `tell` has to be written, by whoever derives from it."""
 
-    Attributes:
-        interval: seconds between two `Progress` that it wants.
-    """
-
-    interval: float
+    @property
+    def interval(self) -> float:
+        """Seconds between two `Progress` that it wants."""
+        return 1.0
 
     def tell(self, event: Event) -> None:
-        """Something happened. Whatever this raises ends the watching, not the run."""
+        """Something happened. Be quick; whatever this raises ends the watching, not the run."""
         ...
 
     def close(self) -> None:
         """The run is over, or the observer is not told anything more."""
-        ...
+        return None  # noqa: RET501 - else type checkers take it for something that has to be written
 
 
 class Audience:
-    """All who watch a run. Telling them never fails.
+    """All who watch a run, as one observer. Telling them never fails.
 
     Attributes:
         lost: why observers were detached, in the order of their loss.
@@ -141,6 +141,14 @@ class Audience:
         self._observers = list(observers)
         self.lost: list[Exception] = []
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     @property
     def interval(self) -> float:
         """Seconds between two `Progress`."""
@@ -148,11 +156,14 @@ class Audience:
 
     def tell(self, event: Event) -> None:
         """Tell all of an event."""
+        lost: list[tuple[Observer, Exception]] = []
         for observer in self._observers:
             try:
                 observer.tell(event)
             except Exception as error:  # noqa: BLE001 - whatever it is: output is no reason to stop
-                self._detach(observer, error)
+                lost.append((observer, error))
+        if lost:
+            self._detach(lost)
 
     def note(self, text: str) -> None:
         """Tell all a sentence."""
@@ -165,9 +176,12 @@ class Audience:
                 observer.close()
         self._observers = []
 
-    def _detach(self, observer: Observer, error: Exception) -> None:
-        self._observers = [other for other in self._observers if other is not observer]
-        self.lost.append(error)
-        with contextlib.suppress(Exception):
-            observer.close()
-        self.note(f"a display was lost ({str(error) or type(error).__name__}); the run goes on")
+    def _detach(self, lost: list[tuple[Observer, Exception]]) -> None:
+        """Tell these observers nothing more, and then the others that they are gone."""
+        self._observers = [other for other in self._observers if all(other is not observer for observer, _ in lost)]
+        for observer, error in lost:
+            self.lost.append(error)
+            with contextlib.suppress(Exception):
+                observer.close()
+        for _, error in lost:
+            self.note(f"a display was lost ({str(error) or type(error).__name__}); the run goes on")

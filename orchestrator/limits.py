@@ -1,4 +1,4 @@
-"""How much at a time, when to stop, and when to try again: what configuration, playbooks and steps all may say."""
+"""How much at a time, when to stop, and when to retry: what configuration, playbooks and steps all may say."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Limits(Strict):
 
 
 class Retry(Strict):
-    """When an operation is tried again: after exit code 75, an unreachable host, or an unknown outcome."""
+    """When an operation is retried: after exit code 75, an unreachable host, or an unknown outcome."""
 
     attempts: int | None = Field(None, ge=1, le=100, description="Attempts in all (default 6).")
     base: Duration | None = Field(None, description="Longest wait after the first attempt; doubles (default 1s).")
@@ -50,5 +50,5 @@ class Retry(Strict):
     budget: float | None = Field(
         None,
         gt=0,
-        description="Further attempts for each operation of a step, on average (default 2); more stops the run.",
+        description="Retries for each operation of a step, on average (default 2); more of them stop the run.",
     )

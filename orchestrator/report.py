@@ -27,6 +27,7 @@ class Report:
         found: step and sentence, where a step tells how many of a list's names it found.
         started, finished: milliseconds since the epoch, or None.
         resumable: of this version; what an older one wrote can only be read.
+        undoing: what was done is being undone; such a run is resumed, and not retried.
         next_words: what to type next, without the program's name; empty when there is nothing to do.
     """
 
@@ -49,6 +50,7 @@ class Report:
     found: list[tuple[str, str]]
     holder: str
     resumable: bool
+    undoing: bool
     next_words: tuple[str, ...]
 
     def next_command(self, program: str) -> str:
@@ -67,19 +69,21 @@ class Report:
         return f"{self.planned} planned = {' + '.join(parts)}"
 
 
-def make_report(reader: Reader, holder: str = "", *, brief: bool = False) -> Report:
+def make_report(reader: Reader, holder: str = "", *, name: str = "", brief: bool = False) -> Report:
     """Read a report out of a run; all of it is of one moment.
 
     Args:
         reader: of the run.
         holder: who works on it now, or empty.
+        name: what one types for the run; its id, when nothing is said.
         brief: leave out what takes a look at every operation.
 
     Raises:
         DamagedRunError: the operations do not add up.
     """
     with reader.moment():
-        return _read(reader, holder, brief=brief)
+        report = _read(reader, holder, brief=brief)
+    return replace(report, next_words=_next(report, name or report.run_id))
 
 
 def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
@@ -95,7 +99,7 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         )
     status, reason = status_of(reader, holder)
     totals, sessions = reader.totals(), reader.sessions()
-    report = Report(
+    return Report(
         run_id=reader.run_id,
         playbook=reader.playbook,
         given=reader.header.given,
@@ -115,9 +119,9 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         found=[] if brief else list(_found(reader, steps)),
         holder=holder,
         resumable=reader.resumable,
+        undoing=reader.undoing() is not None,
         next_words=(),
     )
-    return replace(report, next_words=_next(report, undoing=reader.undoing() is not None))
 
 
 def status_of(reader: Reader, holder: str = "") -> tuple[Status, str]:
@@ -135,17 +139,17 @@ def _found(reader: Reader, steps: Iterable[StepRecord]) -> Iterator[tuple[str, s
                 yield step.key, found_sentence(counted, entry.found)
 
 
-def _next(report: Report, *, undoing: bool) -> tuple[str, ...]:
+def _next(report: Report, run_id: str) -> tuple[str, ...]:
     bad = sum(report.counts.get(state, 0) for state in BAD_STATES)
     left = sum(report.counts.get(state, 0) for state in OPEN_STATES)
-    status, run_id = report.status, report.run_id
+    status = report.status
     if status in {Status.RUNNING, Status.APPLIED} or not report.resumable:
         return ()
     if status is Status.PLANNED:
         return "apply", run_id
     if status is Status.IN_DOUBT and report.counts.get(State.IN_DOUBT):
         return "show", run_id, "--in-doubt"
-    if status in {Status.STOPPED, Status.FAILED} and bad and not undoing:
+    if status in {Status.STOPPED, Status.FAILED} and bad and not report.undoing:
         return "retry", run_id
     if status in RESUMABLE or left:
         return "resume", run_id

@@ -104,7 +104,7 @@ def _command(name: str, entry: Command) -> Iterator[str]:
     if entry.disrupts:
         unless = entry.disrupts_unless
         spared = f" (not with `{unless.parameter}: {str(unless.equals).lower()}`)" if unless else ""
-        yield f"Disturbs{spared}: {_text(entry.disrupts)}"
+        yield f"User impact{spared}: {_text(entry.disrupts)}"
     if entry.doveadm:
         yield f"Command line: `doveadm {entry.doveadm}`."
     if entry.parameters:

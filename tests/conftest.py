@@ -22,3 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: min((number for place, number in order.items() if item.nodeid.startswith(place)), default=99)
     )
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """What asynchronous tests run in."""
+    return "asyncio"

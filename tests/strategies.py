@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from orchestrator.fleet.config import Config
 from orchestrator.fleet.inventory import Inventory, build_inventory
-from orchestrator.plan import Draft, Plan, build_plan, expand
+from orchestrator.plan.expand import expand
+from orchestrator.plan.layout import build_plan
+from orchestrator.plan.steps import Draft, Plan
 from orchestrator.playbook.source import Source
 from orchestrator.playbook.values import given_values
 from orchestrator.text.document import Document, parse

@@ -36,16 +36,23 @@ class App:
     def take(self, config: str | None, state_dir: str | None) -> None:
         """Go by the options that were given."""
         self.config_option, self.state_option = config, state_dir
-        typed = [("-c", config), ("--state-dir", state_dir)]
-        words = [word for option, value in typed if value is not None for word in (option, value)]
-        self.program = shlex.join(["orchestrator", *words])
+        self._name_program()
 
     def use_config(self, path: str) -> None:
         """Go by this configuration, unless the operator named another."""
-        if self.config_option is None:
-            self.config_option = path
-            for name in ("fleet", "store"):
-                self.__dict__.pop(name, None)
+        if self.config_option is not None:
+            return
+        before = self.store.folder
+        self.config_option = path
+        for name in ("fleet", "store"):
+            self.__dict__.pop(name, None)
+        if self.store.folder != before:  # else whoever types the next command finds the run without it
+            self._name_program()
+
+    def _name_program(self) -> None:
+        typed = [("-c", self.config_option), ("--state-dir", self.state_option)]
+        words = [word for option, value in typed if value is not None for word in (option, value)]
+        self.program = shlex.join(["orchestrator", *words])
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -61,17 +68,15 @@ class App:
     def store(self) -> FileStore:
         """The state directory; a configuration that cannot be read does not hide it."""
         from orchestrator.errors import OrchestratorError
-        from orchestrator.fleet.config import find_config, load_config
-        from orchestrator.journal.sqlite.store import FileStore, state_dir
-        from orchestrator.user import expand
+        from orchestrator.runs.planning import load_fleet
+        from orchestrator.runs.store import open_store
 
         try:
-            config = load_config(find_config(self.config_option))
-            given = config.file.state_dir
-            configured = str(config.path.parent / expand(given)) if given else None
+            fleet = load_fleet(self.config_option)
+            fleet.state_dir  # noqa: B018 - its mistakes do not hide the runs either
         except OrchestratorError:
-            configured = None
-        return FileStore(state_dir(self.state_option, configured))
+            fleet = None
+        return open_store(self.state_option, fleet)
 
     def find(self, name: str | None) -> FileRun:
         """A run, or a saved plan: a path, or what the state directory has under that name.
@@ -136,10 +141,17 @@ def working(function: F) -> F:
 
 
 def options_of(values: dict[str, Any], *, quiet: bool = False) -> Options:
-    """What the shared options of a verb that works on a run say."""
+    """What the shared options of a verb that works on a run say.
+
+    Raises:
+        click.UsageError: --max-failed is neither a count nor a percentage.
+    """
     from orchestrator.cli.conduct import Options
     from orchestrator.runs.work import Choices
 
     names = ("in_flight", "rate", "max_failed", "force", "take_over")
-    choices = Choices(**{name: values[name] for name in names if values.get(name) is not None})
+    try:
+        choices = Choices(**{name: values[name] for name in names if values.get(name) is not None})
+    except ValueError as error:
+        raise click.UsageError(f"--max-failed: {error}") from None
     return Options(choices, values["form"], values["verbose"], values["yes"], quiet=quiet)

@@ -64,7 +64,7 @@ def check(app: App, selection: str, form: str) -> int:
     anyio.run(_check_all, hosts, found)
     bad = sum(1 for finding in findings if finding.problem)
     if form == "text":
-        emit(f"{len(findings) - bad} of {len(findings)} hosts are well" + (f"; {bad} are not" if bad else ""))
+        emit(f"{len(findings) - bad} of {len(findings)} hosts OK" + (f"; {bad} not" if bad else ""))
     return exit_codes.FAILED if bad else exit_codes.DONE
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 import anyio
-import click
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App
@@ -22,7 +21,7 @@ from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader
 from orchestrator.plan.steps import Plan
 from orchestrator.report import Report
-from orchestrator.runs.work import Choices, Control, Watching
+from orchestrator.runs.work import Choices, Control, How
 from orchestrator.views.objects import report_object
 from orchestrator.views.report_text import summary_lines
 from orchestrator.views.words import safe
@@ -45,14 +44,8 @@ class Options:
     quiet: bool = False
     quiet_end: bool = False
 
-    def __post_init__(self) -> None:
-        try:
-            self.choices.share()
-        except ValueError as error:
-            raise click.UsageError(f"--max-failed: {error}") from None
 
-
-Call = Callable[[Watching], Awaitable[Report]]
+Call = Callable[[How], Awaitable[Report]]
 
 
 def conduct(app: App, options: Options, call: Call) -> tuple[Report, int]:
@@ -83,7 +76,8 @@ async def _attended(options: Options, call: Call) -> tuple[Report, int]:
     try:
         async with anyio.create_task_group() as group:
             await group.start(_attend, control, caught, screen.audience)
-            report = await call(Watching(screen.audience, screen.approve, control))
+            how = How(observers=[screen.audience], approve=screen.approve, control=control, choices=options.choices)
+            report = await call(how)
             group.cancel_scope.cancel()
     finally:
         screen.finish()

@@ -26,8 +26,7 @@ def demo(users: int, *, keep: bool, verbose: int) -> int:
     """
     from orchestrator.cli.conduct import Options, conduct
     from orchestrator.report import make_report
-    from orchestrator.runs.planning import plan
-    from orchestrator.runs.work import Choices, begin
+    from orchestrator.runs.work import Choices, start
     from orchestrator.simulator import BackgroundFleet, FleetSpec
     from orchestrator.views.plan_text import plan_lines
     from orchestrator.views.report_text import report_lines
@@ -41,14 +40,14 @@ def demo(users: int, *, keep: bool, verbose: int) -> int:
             message(f"A simulated fleet of 2 directors and 4 backends; {users} users are logged in. Draining b1.\n")
             app = App()
             app.take(str(config), str(folder / "runs"))
-            planned, header = plan("drain-backend", app.fleet, {"backend": "b1", "parallel": "20"})
-            run = app.store.create(planned, header)
+            planned = app.fleet.plan("drain-backend", {"backend": "b1", "parallel": "20"})
+            run = planned.create(app.store)
             with run.read() as reader:
-                for line in plan_lines(planned, reader, verbose=False):
+                for line in plan_lines(planned.plan, reader, verbose=False):
                     message(line)
             message("")
             options = Options(Choices(), verbose=verbose, quiet_end=True)
-            _, code = conduct(app, options, lambda who: begin(run, app.store, app.fleet, options.choices, who))
+            _, code = conduct(app, options, lambda how: start(run, app.store, app.fleet, **how))
             with run.read() as reader:
                 for line in report_lines(make_report(reader), app.program):
                     emit(line)

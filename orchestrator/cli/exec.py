@@ -50,7 +50,6 @@ def exec_(
       orchestrator exec b1 kick mask=jane@example.com
     """
     from orchestrator.cli.conduct import conduct, confirm
-    from orchestrator.runs.planning import plan
     from orchestrator.runs.work import begin, fresh
 
     options = options_of(working, quiet=not working["verbose"] and working["form"] == "text")
@@ -65,12 +64,12 @@ def exec_(
     step |= {key: value for key, value in (("repeatable", repeatable), ("timeout", timeout)) if value is not None}
     if accept:
         step["accept"] = list(accept)
-    planned, header = plan(_source(f"exec {command}", step), app.fleet)
-    with fresh(app.store.create(planned, header)) as made, made.read() as reader:
+    planned = app.fleet.plan(_source(f"exec {command}", step))
+    with fresh(planned.create(app.store)) as made, made.read() as reader:
         if planned.changes_anything and not options.yes:
             _announce(reader)
-        confirm(planned, reader, yes=options.yes)
-    report, code = conduct(app, options, lambda who: begin(made, app.store, app.fleet, options.choices, who))
+        confirm(planned.plan, reader, yes=options.yes)
+    report, code = conduct(app, options, lambda how: begin(made, app.store, app.fleet, **how))
     with made.read() as reader, beside_the_point():
         if options.form == "json":
             _print_answers(reader, report.reason)

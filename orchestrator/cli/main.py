@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import re
 from collections.abc import Iterator, Sequence
@@ -57,6 +58,7 @@ _SUMMARIES = {
     "simulate": "Start a simulated fleet to practise on.",
 }
 
+_OUTPUT = {errno.ENOSPC, errno.EIO, errno.EPIPE, errno.EDQUOT}
 _VERB = re.compile(rf"\borchestrator(?= (?:{'|'.join(VERBS)})\b)")  # hints name verbs; they are typed as this one was
 
 _EPILOG = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exit_codes.MEANINGS.items())
@@ -118,6 +120,10 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         message("stopped")
         return exit_codes.INTERRUPTED
+    except OSError as error:
+        if error.errno not in _OUTPUT:
+            return _of_error(error, arguments, app.program)
+        return _output_lost(OutputLostError(error))  # of click's own: --help, --version
     except SystemExit as end:
         if end.code == 1:  # how click ends when nobody reads its --help
             return exit_codes.READER_GONE
@@ -161,7 +167,7 @@ def _of_error(error: Exception, arguments: Sequence[str], program: str) -> int:
     for cause in causes:
         if isinstance(cause, OrchestratorError):
             code = exit_codes.of_error(cause)
-            _say(cause.message, _VERB.sub(program, cause.hint), code, arguments)
+            _say(cause.message, _VERB.sub(lambda _: program, cause.hint), code, arguments)
             return code
     return _bug(error, causes[0], arguments)
 

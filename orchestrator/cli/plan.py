@@ -51,14 +51,14 @@ def plan(
     """
     from orchestrator.cli.conduct import planned_so_far
     from orchestrator.errors import RefusedError
-    from orchestrator.runs.planning import plan as make_plan
     from orchestrator.views.objects import live_objects, plan_objects
     from orchestrator.views.plan_text import plan_lines
 
-    planned, header = make_plan(load_source(playbook), app.fleet, parse_given(given), limit=limit)
+    proposed = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit)
+    planned = proposed.plan
     with TemporaryDirectory(prefix="orchestrator-") as scratch:
         try:
-            made = app.store.save(output or f"{scratch}/plan", planned, header, planned_so_far)
+            made = app.store.save(output or f"{scratch}/plan", planned, proposed.header, planned_so_far)
         except FileExistsError:
             raise RefusedError(
                 f"{output} exists", hint="a saved plan is never overwritten; give another name"
@@ -75,6 +75,7 @@ def plan(
                     emit(line)
                 emit(f"{seen.sent} read-only requests were sent, and nothing else." if seen else "Nothing was sent.")
     if output is not None:
+        output = output if not output.startswith("-") else f"./{output}"
         message(f"saved as {output}; `{app.program} apply {shlex.quote(output)}` runs exactly this")
     return exit_codes.DONE
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, load_source
+from orchestrator.cli.app import FORMAT, App, load_source
 from orchestrator.cli.output import emit, emit_json
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 @click.command("playbooks", short_help="What the shipped playbooks do.")
 @click.argument("playbook", required=False)
 @FORMAT
-def playbooks(playbook: str | None, form: str) -> int:
+@click.pass_obj
+def playbooks(app: App, playbook: str | None, form: str) -> int:
     """List the shipped playbooks with what they must be given, or describe PLAYBOOK: a shipped one, or a file.
 
     \b
@@ -36,7 +38,7 @@ def playbooks(playbook: str | None, form: str) -> int:
             return exit_codes.DONE
         for line in playbook_page(playbook, source.playbook):
             emit(line)
-        emit(f"next: {' '.join(['orchestrator plan', playbook, to_give(source.playbook)])}".rstrip())
+        emit(f"next: {' '.join([app.program, 'plan', shlex.quote(playbook), to_give(source.playbook)])}".rstrip())
         return exit_codes.DONE
     for name in shipped():
         source = load_source(name)

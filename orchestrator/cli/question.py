@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 import termios
+from collections.abc import Callable
 
 import anyio
 
 from orchestrator.cli.output import message
+from orchestrator.views.words import safe
 
 _YES, _NO = {"y", "yes"}, {"n", "no", ""}
 
@@ -16,31 +18,39 @@ _YES, _NO = {"y", "yes"}, {"n", "no", ""}
 def ask(question: str) -> bool:
     """Ask on the terminal, and wait for the answer; Enter alone, and the end of input, are a no."""
     while True:
-        _put(question)
+        _forget_typed()
+        message(_asked(question), end="")
         answer = _read()
         if answer in _YES | _NO:
             return answer in _YES
         message("please answer y or n")
 
 
-async def ask_meanwhile(question: str) -> bool:
-    """The same inside an event loop; a cancellation ends the question."""
+async def ask_meanwhile(question: str, show: Callable[[str], None]) -> bool:
+    """The same inside an event loop; a cancellation ends the question.
+
+    Args:
+        question: what to ask.
+        show: prints a text without ever waiting for it, since a terminal may be stopped.
+    """
     while True:
-        _put(question)
+        _forget_typed()
+        show(_asked(question))
         await anyio.wait_readable(sys.stdin)  # not in a thread: a signal must be able to end the question
         answer = _read()
         if answer in _YES | _NO:
             return answer in _YES
-        message("please answer y or n")
+        show("please answer y or n\n")
 
 
-def _put(question: str) -> None:
-    """Print the question, and throw away what was typed before it."""
+def _forget_typed() -> None:
+    """Throw away what was typed before the question."""
     with contextlib.suppress(OSError, termios.error, ValueError):
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"{question} [y/N]: ")
-        sys.stderr.flush()
+
+
+def _asked(question: str) -> str:
+    return f"{safe(question, 1000)} [y/N]: "
 
 
 def _read() -> str:

@@ -39,23 +39,21 @@ def resume(app: App, /, run: str | None, in_doubt: str | None, **working: Any) -
     """
     from orchestrator.cli.conduct import conduct
     from orchestrator.journal.base import Verdict
-    from orchestrator.report import status_of
     from orchestrator.runs import work
     from orchestrator.runs.settle import settle_all
 
     options = options_of(working)
     found = app.find(run) if run else _unfinished(app)
-    work.refuse_held(found)
     if in_doubt:
         message(f"{settle_all(found, Verdict(in_doubt))} operations in doubt decided as {in_doubt}")
+    left = work.left(found)
     with found.read() as reader:
-        status, reason = status_of(reader)
-        work.refuse_resume(reader, status)
+        work.refuse_resume(reader, left.status)
         app.use_config(reader.header.config_path)
         if options.form == "text":
-            why = f": {reason}" if reason else ""
-            message(f"resuming {found.id} ({status.word}{why}){_limits(reader, options.choices)}")
-    _, code = conduct(app, options, lambda who: work.resume(found, app.store, app.fleet, options.choices, who))
+            why = f": {left.reason}" if left.reason else ""
+            message(f"resuming {found.id} ({left.status.word}{why}){_limits(reader, options.choices)}")
+    _, code = conduct(app, options, lambda how: work.resume(found, app.store, app.fleet, **how))
     return code
 
 
@@ -74,21 +72,19 @@ def retry(app: App, /, run: str | None, **working: Any) -> int:
       orchestrator retry
     """
     from orchestrator.cli.conduct import conduct
-    from orchestrator.report import status_of
     from orchestrator.runs import work
     from orchestrator.views.words import count
 
     options = options_of(working)
     found = app.find(run)
-    work.refuse_held(found)
+    left = work.left(found)
     with found.read() as reader:
-        status, _ = status_of(reader)
-        work.refuse_retry(reader, status)
+        work.refuse_retry(reader, left.status)
         app.use_config(reader.header.config_path)
         if options.form == "text":
             failed = count(reader.retryable(), "operation")
             message(f"{found.id}: retrying {failed}{_limits(reader, options.choices)}")
-    _, code = conduct(app, options, lambda who: work.retry(found, app.store, app.fleet, options.choices, who))
+    _, code = conduct(app, options, lambda how: work.retry(found, app.store, app.fleet, **how))
     return code
 
 
@@ -102,20 +98,18 @@ def _limits(reader: Reader, choices: Choices) -> str:
 def _unfinished(app: App) -> FileRun:
     """The newest run that can be resumed."""
     from orchestrator.errors import LockedError, OrchestratorError, RunNotFoundError
-    from orchestrator.report import status_of
+    from orchestrator.runs.follow import standing
     from orchestrator.status import RESUMABLE
 
     for run in sorted(app.store.runs(), key=lambda run: -run.modified()):
         try:
-            with run.read() as reader:
-                status, _ = status_of(reader)
-                resumable = reader.resumable
+            found = standing(run)
         except OrchestratorError as error:
             message(f"warning: left out: {error.message}")
             continue
-        if holder := run.holder():
-            raise LockedError(f"the newest unfinished run, {run.id}, is being worked on by {holder}")
-        if status in RESUMABLE and resumable:
+        if found.holder:
+            raise LockedError(f"the newest unfinished run, {run.id}, is being worked on by {found.holder}")
+        if found.status in RESUMABLE and found.resumable:
             return run
     raise RunNotFoundError(f"no run in {app.store.folder} is unfinished", hint="`orchestrator runs` lists all")
 

@@ -27,18 +27,17 @@ def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, *
       orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
     """
     from orchestrator.cli.conduct import conduct, confirm, planned_so_far
-    from orchestrator.runs.planning import plan
     from orchestrator.runs.work import begin, fresh
     from orchestrator.views.plan_text import plan_lines
 
     options = options_of(working)
-    planned, header = plan(load_source(playbook), app.fleet, parse_given(given), limit=limit)
-    with fresh(app.store.create(planned, header, planned_so_far)) as made, made.read() as reader:
+    planned = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit)
+    with fresh(planned.create(app.store, planned_so_far)) as made, made.read() as reader:
         if options.form == "text" and not options.yes:
-            for line in plan_lines(planned, reader, verbose=False):
+            for line in plan_lines(planned.plan, reader, verbose=False):
                 message(line)
-        confirm(planned, reader, yes=options.yes)
-    _, code = conduct(app, options, lambda who: begin(made, app.store, app.fleet, options.choices, who))
+        confirm(planned.plan, reader, yes=options.yes)
+    _, code = conduct(app, options, lambda how: begin(made, app.store, app.fleet, **how))
     return code
 
 

@@ -20,15 +20,14 @@ def runs(app: App, form: str) -> int:
       orchestrator runs
     """
     from orchestrator.errors import OrchestratorError
-    from orchestrator.report import make_report
+    from orchestrator.runs.follow import look
     from orchestrator.views.objects import report_object
     from orchestrator.views.words import moment, states
 
     runs = app.store.runs()
     for run in runs:
         try:
-            with run.read() as reader:
-                report = make_report(reader, run.holder(), brief=True)
+            report = look(run, brief=True)
         except OrchestratorError as error:
             if form == "json":
                 emit_json({"run": run.id, "status": "damaged", "reason": error.message})

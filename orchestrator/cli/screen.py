@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any, TextIO, cast
@@ -55,7 +56,11 @@ class Screen:
             return False
         self.audience.tell(Question(question))
         self._outlet.drain()
-        return await ask_meanwhile(question)
+        return await ask_meanwhile(question, self._show)
+
+    def _show(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # nobody will answer, which is a no
+            self._outlet.write(text)
 
     def finish(self) -> None:
         """The run is over; says so when a part of it could not be shown."""

@@ -48,7 +48,7 @@ def show(
       orchestrator show last 5.17
     """
     from orchestrator.outcome import State
-    from orchestrator.report import make_report
+    from orchestrator.runs.follow import look
     from orchestrator.views.objects import report_object
     from orchestrator.views.report_text import report_lines
 
@@ -62,14 +62,14 @@ def show(
         if chosen:
             _list(reader, chosen, form)
             return exit_codes.DONE
-        report = make_report(reader, found.holder())
-        if form == "json":
-            emit_json(report_object(report, app.program))
-            return exit_codes.DONE
-        for line in report_lines(report, app.program):
-            emit(line)
-        if report.holder:
-            emit(f"being worked on by {report.holder}")
+    report = look(found)
+    if form == "json":
+        emit_json(report_object(report, app.program))
+        return exit_codes.DONE
+    for line in report_lines(report, app.program):
+        emit(line)
+    if report.holder:
+        emit(f"being worked on by {report.holder}")
     return exit_codes.DONE
 
 

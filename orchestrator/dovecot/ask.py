@@ -6,7 +6,7 @@ looks at the fleet.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 import anyio
@@ -94,7 +94,7 @@ class Asker:
             await anyio.sleep(at - now)
 
 
-async def each(things: Iterable[T], what: Callable[[T], Awaitable[None]], at_a_time: int = AT_A_TIME) -> None:
+async def each(things: Sequence[T], what: Callable[[T], Awaitable[None]], at_a_time: int = AT_A_TIME) -> None:
     """Do something for each of many, some at a time; ends when all are through."""
     left = iter(things)
 
@@ -103,5 +103,5 @@ async def each(things: Iterable[T], what: Callable[[T], Awaitable[None]], at_a_t
             await what(thing)
 
     async with anyio.create_task_group() as group:
-        for _ in range(at_a_time):
+        for _ in range(min(at_a_time, len(things))):
             group.start_soon(work)

@@ -38,6 +38,7 @@ LARGE = 1024 * 1024  # bytes; larger answers are read a few at a time
 PATIENCE = 120.0  # seconds; whoever waits longer for an answer has the connection watched
 KEEP_ALIVE = 30  # seconds of silence after which the host is asked whether it is still there
 ROOM = 2 * MAX_ANSWER  # bytes of large answers at a time
+_SILENT = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}  # nobody closed the connection: the way is cut
 _LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 
 
@@ -390,7 +391,7 @@ def _translate(error: Exception) -> Exchange:
     if isinstance(error, aiohttp.ClientResponseError):
         return NoAnswer("the answer is not HTTP")
     if isinstance(error, OSError):
-        return NoAnswer(f"the connection broke: {_words(error)}")
+        return NoAnswer(f"the connection broke: {_words(error)}", late=error.errno in _SILENT)
     return NoAnswer(f"the exchange failed: {type(error).__name__}")
 
 

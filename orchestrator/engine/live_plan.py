@@ -52,9 +52,10 @@ async def look(plan: Plan, asker: Asker) -> LivePlan:
             if step.effect is Repeatability.READ:
                 answer = await _ask(step, plan, asker, drafts, seen)
                 answers[step.key] = answer
-                rows = len(answer.rows)
-                when = f" (before step {changed})" if changed else ""
-                seen.note(step, f"answers {rows} row{'' if rows == 1 else 's'} now{when}")
+                if any(host.ok for host in answer.hosts.values()):
+                    rows = len(answer.answered.rows)  # of those that did answer; the others were noted
+                    when = f" (before step {changed})" if changed else ""
+                    seen.note(step, f"answers {rows} row{'' if rows == 1 else 's'} now{when}")
         if step.effect is not Repeatability.READ and not changed:
             changed = step.key
     return seen
@@ -113,7 +114,7 @@ async def _ask(step: CommandStep, plan: Plan, asker: Asker, drafts: list[Draft],
         records[number] = _record(draft, outcome)
         seen.sent += 1
 
-    await each(((number, draft) for number, draft in enumerate(drafts) if not draft.skipped), one)
+    await each([(number, draft) for number, draft in enumerate(drafts) if not draft.skipped], one)
     for record in records.values():
         if record.error:
             seen.note(step, f"{record.host}: {record.error}")

@@ -14,7 +14,7 @@ from tenacity import RetryCallState, stop_after_attempt, wait_exponential
 
 from orchestrator.limits import Retry
 
-FREE_RETRIES = 100  # of every step, so that a short one is not called systemic for a few
+FREE_RETRIES = 100  # of every step, so that a short one does not exhaust its budget with a few
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class RetryPolicy:
         base: seconds; the longest wait after the first attempt, doubled after each further one.
         max: seconds; the longest wait ever.
         deadline: seconds after the first attempt; no attempt starts later.
-        budget: further attempts for each operation of a step, on average; beyond it the trouble is systemic.
+        budget: retries for each operation of a step, on average; more of them stop the step.
     """
 
     attempts: int = 6
@@ -49,7 +49,7 @@ class RetryPolicy:
         return pause if age + pause <= self.deadline else None
 
     def allowance(self, operations: int) -> int:
-        """How many further attempts a step of so many operations may make in all."""
+        """How many retries a step of so many operations may make in all."""
         return FREE_RETRIES + int(operations * self.budget)
 
     def longest(self, attempt: int) -> float:

@@ -382,9 +382,10 @@ class Runner:
     def _polling(self, step: CommandStep) -> Polling | None:
         if step.until is None:
             return None
+        within = self._seconds(step, step.within)
         return Polling(
-            every=step.every if step.every is not None else 1.0,
-            within=self._seconds(step, step.within) or 60.0,
+            every=1.0 if step.every is None else step.every,
+            within=60.0 if within is None else within,
             stall=self._seconds(step, step.stall),
         )
 

@@ -345,14 +345,15 @@ class Scheduler:
         self.retries += 1
         if self.retries > self._allowance:
             self.stop(
-                f"systemic: {self.retries} further attempts for {self._total} operations; the last: {outcome.error}"
+                f"retry budget exhausted: {self.retries} retries for {self._total} operations; the last: {outcome.error}"
             )
 
     def _count_failures(self, count: int) -> None:
         self.failed += count
         allowed = self.rules.allowed_failures
         if self.failed > allowed:
-            self.stop(f"{self.failed} failed and at most {allowed} may" if allowed else "an operation failed")
+            operations = "1 operation" if self.failed == 1 else f"{self.failed} operations"
+            self.stop(f"{operations} failed, {allowed} allowed (max_failed)")
 
     def _pause(self, operation: Operation, outcome: Outcome, started: float, now: float) -> float | None:
         """Seconds until the next attempt, or None when there is none."""

@@ -363,6 +363,10 @@ class Run(Protocol):
     id: str
     name: str  # as one types it
 
+    @property
+    def place(self) -> str:
+        """What it is called, and where, for those who look from elsewhere."""
+
     def read(self) -> Reader:
         """Open it for reading; DamagedRunError, JournalError."""
 
@@ -372,14 +376,17 @@ class Run(Protocol):
     def holder(self) -> str:
         """Who works on it now, or empty."""
 
+    def is_there(self) -> bool:
+        """Whether it exists."""
+
     def is_locked(self) -> bool:
         """Whether somebody works on it; cheaper than to ask who."""
 
     def settle(self, seqs: Sequence[int], verdict: Verdict, why: str) -> int:
         """Settle operations that are in doubt; LockedError while somebody works on it."""
 
-    def discard(self) -> None:
-        """Remove it; nothing of it was sent."""
+    def discard(self) -> bool:
+        """Remove it, if nobody has ever begun it; returns whether that is so."""
 
 
 R = TypeVar("R", bound=Run)

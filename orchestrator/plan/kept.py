@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Kept:
     Attributes:
         terms, origin, values: JSON objects.
         limited: the hosts of --limit, a JSON list, or null.
+        warnings: a JSON list.
         steps: a JSON object a step, in order.
         lists: the files of items: path -> content.
     """
@@ -47,6 +48,7 @@ class Kept:
     origin: str
     values: str
     limited: str
+    warnings: str
     steps: tuple[str, ...]
     lists: Mapping[str, bytes]
 
@@ -59,6 +61,7 @@ def keep(plan: Plan) -> Kept:
         origin=_json(origin),
         values=_json(dict(plan.values)),
         limited=_json(sorted(plan.limited) if plan.limited is not None else None),
+        warnings=_json(plan.warnings),
         steps=tuple(map(_step, plan.steps)),
         lists=plan.lists.contents,
     )
@@ -85,15 +88,20 @@ def recall(kept: Kept, inventory: Inventory) -> Plan:
         steps=tuple(reader.step(text, index) for index, text in enumerate(kept.steps)),
         limited=None if limited is None else frozenset(limited),
         lists=reader.lists,
+        warnings=tuple(reader.read(kept.warnings)),
     )
 
 
 def _step(step: PlannedStep) -> str:
     kind = next(kind for kind, made in _KINDS.items() if type(step) is made)
     parts = {part.name: getattr(step, part.name) for part in fields(step) if part.name != "index"}
-    return _json(
-        {"kind": kind, **{name: value for name, value in parts.items() if value not in (None, "", (), {}, [])}}
-    )
+    usual = {part.name: _default(part) for part in fields(step)}
+    return _json({"kind": kind, **{name: value for name, value in parts.items() if value != usual[name]}})
+
+
+def _default(part: Field[Any]) -> Any:
+    """What a step has where nothing else is said; MISSING, which equals nothing, where something is always said."""
+    return part.default if part.default_factory is MISSING else part.default_factory()
 
 
 def _json(value: Any) -> str:

@@ -11,16 +11,15 @@ import hashlib
 import io
 import re
 import shlex
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from orchestrator.errors import ExpressionError, InputError, Place, Problem
-from orchestrator.text.names import NoNameError, is_plain, mask_meaning, shown, unseen, user_name
+from orchestrator.playbook.doubtful_items import WIDE, Doubles, Few, Numbered
+from orchestrator.text.names import NoNameError, is_plain, mask_meaning, unseen, user_name
 
 MAX_LINE = 64 * 1024  # characters
 MAX_FILE = 256 * 1024 * 1024  # bytes; ten million users
@@ -38,8 +37,6 @@ _KINDS = (
 )
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _SEP_LINE = re.compile(r"sep=([,;|:\t])\Z", re.IGNORECASE)
-
-Numbered = Iterator[tuple[int, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +216,7 @@ def _of_lines(source: str, content: bytes) -> ItemList:
     def items() -> Numbered:
         return _items(source, content)
 
-    problems, doubles = _Problems(source, content), _Doubles(source)
+    problems, doubles = _Problems(source, content), Doubles(source)
     for number, item in items():
         doubles.add(item)
         if len(item) > MAX_LINE:
@@ -236,8 +233,8 @@ def _of_users(source: str, content: bytes, *, masks: bool) -> ItemList:
         for number, text in _items(source, content):
             yield number, text if is_plain(text) else user_name(text, masks=masks)
 
-    problems, doubles = _Problems(source, content), _Doubles(source)
-    blanks, wide = _Few(source, "with a blank within the name"), _Few(source, _WIDE)
+    problems, doubles = _Problems(source, content), Doubles(source)
+    blanks, wide = Few(source, "with a blank within the name"), Few(source, WIDE)
     first = next((number for number, _ in _items(source, content)), 0)
     for number, text in _items(source, content):
         name = text
@@ -288,77 +285,6 @@ class _Problems:
             raise InputError(self.found, hint=f"{more} more lines of {self.source} are refused" if more else "")
 
 
-_WIDE = "for more than one user"
-
-
-def wide_masks(source: str, masks: Iterable[tuple[int, Any]], *, addresses: bool) -> Iterator[str]:
-    """A warning of the masks, given with their lines, that mean more than one user."""
-    few = _Few(source, _WIDE)
-    for line, mask in masks:
-        few.add(line, mask, mask_meaning(str(mask), addresses=addresses) or None)
-    return few.warning()
-
-
-class _Few:
-    """The lines of a kind that a reviewer should know of: how many there are, and the first three."""
-
-    def __init__(self, source: str, words: str) -> None:
-        self.source = source
-        self.words = words
-        self.count = 0
-        self.examples: list[str] = []
-
-    def add(self, line: int, item: str, meaning: str | None) -> None:
-        """Count a line, and what it means; None is not of this kind."""
-        if meaning is None:
-            return
-        self.count += 1
-        if self.count <= 3:
-            self.examples.append(f"line {line}: {shown(item)}{meaning and f' is {meaning}'}")
-
-    def warning(self) -> Iterator[str]:
-        """One sentence, or none."""
-        if self.count:
-            how = "1 line" if self.count == 1 else f"{self.count} lines"
-            more = "; …" if self.count > 3 else ""
-            yield f"{self.source}: {how} {self.words}: {'; '.join(self.examples)}{more}"
-
-
-class _Doubles:
-    """Items that stand in a list more than once. By hash first: a set of a million names would need 150 MB."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.hashes = array("q")
-
-    def add(self, key: str) -> None:
-        """Count an item."""
-        self.hashes.append(hash(key))
-
-    def warning(self, items: Numbered) -> Iterator[str]:
-        """One sentence, or none; the items are read once more only if there is something to tell."""
-        twice = {one for one, other in pairwise(sorted(self.hashes)) if one == other}
-        if not twice:
-            return
-        lines: dict[str, int] = {}
-        count, example = 0, ""
-        for line, item in items:
-            key = _key(item)
-            if hash(key) in twice and lines.setdefault(key, line) != line:
-                count += 1
-                example = example or f"{shown(key)} on lines {lines[key]} and {line}"
-        if count:
-            again = "1 line repeats an earlier one" if count == 1 else f"{count} lines repeat earlier ones"
-            yield f"{self.source}: {again}, the first {example}; each is sent again"
-
-
-def _key(item: Any) -> str:
-    """What makes two items the same: the user, where there is a column of that name."""
-    if isinstance(item, str):
-        return item
-    return str(item["user"]) if "user" in item else "\t".join(item.values())
-
-
 def _digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
@@ -372,7 +298,7 @@ def _of_table(source: str, content: bytes) -> ItemList:
             if number > header:
                 yield number, dict(zip(columns, fields, strict=True))
 
-    problems, doubles = _Problems(source, content), _Doubles(source)
+    problems, doubles = _Problems(source, content), Doubles(source)
     divided = "" if separator == "," else f" (columns are divided by {_SEPARATORS.get(separator, repr(separator))})"
     user = columns.index("user") if "user" in columns else None
     for number, fields in _records(source, content, separator, skip):

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
+from orchestrator.dovecot import catalog
+from orchestrator.dovecot.command import command_line
 from orchestrator.errors import InputError, RefusedError, nearest
 from orchestrator.fleet.config import Config, find_config, load_config
 from orchestrator.fleet.inventory import Inventory, build_inventory
-from orchestrator.journal.base import Header, Reader
+from orchestrator.journal.base import Header, Reader, Run, Store
+from orchestrator.plan.expand import contents
 from orchestrator.plan.kept import recall
 from orchestrator.plan.layout import build_plan
-from orchestrator.plan.steps import Plan
+from orchestrator.plan.steps import Plan, Planning
 from orchestrator.playbook.items import Lists
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.playbook.values import given_values
+from orchestrator.user import expand
 
+R = TypeVar("R", bound=Run)
 PACKAGE = Path(__file__).parent.parent
 SHIPPED = (PACKAGE / "playbooks", PACKAGE.parent / "playbooks")
 FEW = 5  # differences that are named
@@ -39,18 +47,125 @@ class Fleet:
         """
         return build_inventory(self.config)
 
+    @property
+    def state_dir(self) -> str | None:
+        """Where the configuration has runs kept; None where it does not say.
+
+        Raises:
+            InputError: its `~` means nothing here.
+        """
+        given = self.config.file.state_dir
+        return str(self.config.path.parent / expand(given)) if given else None
+
+    def plan(
+        self,
+        playbook: str | os.PathLike[str] | Source,
+        given: Mapping[str, str] | None = None,
+        *,
+        limit: str | None = None,
+    ) -> Planned:
+        """Plan a playbook. Nothing is sent, and nothing is written.
+
+        Args:
+            playbook: a path, the name of a shipped one, or one that was read.
+            given: the values of its parameters, as they are typed.
+            limit: a selection outside of which nothing is sent.
+
+        Raises:
+            InputError: playbook, values or selections have mistakes, each with its place.
+            RefusedError: a step would change a protected host.
+        """
+        source = playbook if isinstance(playbook, Source) else load_playbook(find_playbook(os.fspath(playbook)))
+        lists, given = Lists(), given or {}
+        values = given_values(source, given, self.inventory, lists)
+        plan = build_plan(source, self.inventory, values, limit=limit, lists=lists)
+        kept = {name: _kept(source, name, text, values[name]) for name, text in given.items()}
+        return Planned(plan, Header(time.time_ns() // 1_000_000, kept, str(self.config.path), limit or ""))
+
     def warnings(self) -> list[str]:
         """What an operator should know of its secrets and its TLS, a sentence each."""
         return sorted(set(_warnings(self.inventory)))
 
 
-def load_fleet(config: str | None = None) -> Fleet:
+def _kept(source: Source, name: str, text: str, value: object) -> str:
+    """A parameter's text as it can be read from another directory."""
+    return str(value) if source.playbook.parameters[name].type in {"file", "users"} else text
+
+
+class Request(NamedTuple):
+    """A request that is known before anything is sent.
+
+    Attributes:
+        id: of its operation, such as "5.17".
+        step: the step's name.
+    """
+
+    id: str
+    step: str
+    host: str
+    command: str
+    parameters: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        words = command_line(self.command, catalog.find(self.command), self.parameters)
+        return f"{self.id}  {self.host}: {words}"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What was planned and is not written anywhere yet.
+
+    Attributes:
+        plan: all steps, as far as they can be known.
+        header: what its run will say of itself.
+    """
+
+    plan: Plan
+    header: Header
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reviewer should know of its lists, a sentence each."""
+        return self.plan.warnings
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether any step is more than a question."""
+        return self.plan.changes_anything
+
+    def requests(self) -> Iterator[Request]:
+        """All requests that are known now, in order; those that depend on answers of hosts are not among them.
+
+        Raises:
+            InputError, ExpressionError: one of them cannot be made of the values.
+        """
+        for step, drafts in contents(self.plan):
+            for number, draft in enumerate(drafts or (), 1):
+                if not draft.skipped:
+                    parameters = json.loads(draft.parameters)
+                    yield Request(f"{step.key}.{number}", step.name, draft.host, step.command, parameters)
+
+    def create(self, store: Store[R], planned: Planning = lambda _count: None) -> R:
+        """Write it as a new run of a store, wholly or not at all; nothing is sent.
+
+        Args:
+            store: where.
+            planned: told now and then of how many operations there are so far.
+
+        Raises:
+            JournalError: it cannot be written.
+            InputError, ExpressionError: a request cannot be made of the values; nothing is left behind.
+        """
+        return store.create(self.plan, self.header, planned)
+
+
+def load_fleet(config: str | os.PathLike[str] | None = None) -> Fleet:
     """The fleet of a configuration file, or of the one that is found where one usually is.
 
     Raises:
         InputError: there is none, or it has mistakes, each with its place.
     """
-    return Fleet(load_config(find_config(config)))
+    return Fleet(load_config(find_config(None if config is None else os.fspath(config))))
 
 
 def _warnings(inventory: Inventory) -> Iterator[str]:
@@ -84,34 +199,6 @@ def find_playbook(name: str) -> Path:
         suggestion=nearest(name, known),
         hint="`orchestrator playbooks` lists the shipped ones",
     )
-
-
-def plan(
-    playbook: str | Source, fleet: Fleet, given: Mapping[str, str] | None = None, *, limit: str | None = None
-) -> tuple[Plan, Header]:
-    """A plan, and what its run will say of itself. Nothing is sent, and nothing is written.
-
-    Args:
-        playbook: a path, the name of a shipped one, or one that was read.
-        fleet: where.
-        given: the texts of its parameters.
-        limit: a selection outside of which nothing is sent.
-
-    Raises:
-        InputError: playbook, values or selections have mistakes, each with its place.
-        RefusedError: a step would change a protected host.
-    """
-    source = playbook if isinstance(playbook, Source) else load_playbook(find_playbook(playbook))
-    lists, given = Lists(), given or {}
-    values = given_values(source, given, fleet.inventory, lists)
-    made = build_plan(source, fleet.inventory, values, limit=limit, lists=lists)
-    kept = {name: _kept(source, name, text, values[name]) for name, text in given.items()}
-    return made, Header(time.time_ns() // 1_000_000, kept, str(fleet.config.path), limit or "")
-
-
-def _kept(source: Source, name: str, text: str, value: object) -> str:
-    """A parameter's text as it can be read from another directory."""
-    return str(value) if source.playbook.parameters[name].type in {"file", "users"} else text
 
 
 def plan_of(reader: Reader, fleet: Fleet) -> Plan:

@@ -9,21 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from orchestrator.engine.rules import Settings
 from orchestrator.errors import JournalError, LockedError, RefusedError
-from orchestrator.events import Audience
+from orchestrator.events import Audience, Observer
+from orchestrator.fleet.config import ConfigFile
 from orchestrator.fleet.inventory import fold
-from orchestrator.journal.base import Header, Reader, Run, Start, Store
-from orchestrator.report import Report, make_report, status_of
+from orchestrator.journal.base import Reader, Run, Start, Store
+from orchestrator.limits import Limits
+from orchestrator.report import Report, make_report
+from orchestrator.runs.follow import Standing, standing
 from orchestrator.runs.planning import Fleet, plan_of
 from orchestrator.status import RESUMABLE, Status
 from orchestrator.text.units import Share, parse_share
 
 if TYPE_CHECKING:
     from orchestrator.engine.runner import Approve, Runner
-    from orchestrator.plan.steps import Plan
 
 R = TypeVar("R", bound=Run)
 LEAST_FILES = 20  # a run file, its log, its lock, the event loop, and a few requests
@@ -46,6 +48,11 @@ class Choices:
     force: bool = False
     take_over: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse limits that are none, with a ValueError."""
+        self.share()
+        Limits(in_flight=self.in_flight, rate=self.rate)
+
     @property
     def limits(self) -> dict[str, Any]:
         """The limits that were given, by name."""
@@ -57,16 +64,20 @@ class Choices:
         return replace(self, **{**reader.limits(), **self.limits})
 
     def share(self) -> Share | None:
-        """How many operations of a step may fail; None when that was not said.
-
-        Raises:
-            ValueError: it is neither a count nor a percentage.
-        """
+        """How many operations of a step may fail; None when that was not said."""
         return None if self.max_failed is None else parse_share(self.max_failed)
+
+    def settings(self, file: ConfigFile) -> Settings:
+        """What a configuration says, with what these say otherwise."""
+        said = {name: value for name, value in self.limits.items() if name != "max_failed"}
+        return Settings(file.limits.model_copy(update=said), file.retry, self.share())
+
+
+NOTHING_SAID = Choices()
 
 
 class Control:
-    """Stops a run from outside: give one to the call that works on it."""
+    """Stops a run from outside: give one to the call that works on it. For the thread of that call's event loop."""
 
     def __init__(self) -> None:
         self._runner: Runner | None = None
@@ -94,22 +105,32 @@ class Control:
             runner.cancel()
 
 
-@dataclass(frozen=True)
-class Watching:
-    """Who watches a run, who is asked, and who may stop it."""
+class How(TypedDict, total=False):
+    """How a run is worked on; everything may be left out.
 
-    audience: Audience
-    approve: Approve | None = None
-    control: Control | None = None
+    Attributes:
+        choices: limits for this session.
+        observers: who is told what happens; they are closed when the call ends.
+        approve: answers the questions of the playbook's pauses; without it every answer is no, and the run stops there.
+        control: stops the run from outside.
+    """
+
+    choices: Choices
+    observers: Iterable[Observer]
+    approve: Approve
+    control: Control
 
 
 async def work(
     run: Run,
     fleet: Fleet,
     start: Start,
-    choices: Choices,
-    watching: Watching,
     others: Iterable[Run] = (),
+    *,
+    choices: Choices = NOTHING_SAID,
+    observers: Iterable[Observer] = (),
+    approve: Approve | None = None,
+    control: Control | None = None,
 ) -> Report:
     """Work on a run until it is done or stopped.
 
@@ -117,9 +138,11 @@ async def work(
         run: the run.
         fleet: the one that it was planned for.
         start: what is to hold, and to be done first; its limits are those of `choices`.
-        choices: for this session.
-        watching: who watches, is asked, and may stop it.
         others: runs that may be changing the same hosts at this moment.
+        choices: see `How`.
+        observers: see `How`.
+        approve: see `How`.
+        control: see `How`.
 
     Raises:
         RefusedError: it is not as expected, the fleet has changed, or another run changes the same hosts.
@@ -131,45 +154,69 @@ async def work(
     from orchestrator.engine.runner import Runner, World, nobody
 
     allow_open_files()
-    with run.read() as reader:
+    with Audience(observers) as audience, run.read() as reader:
         _check(reader)
         plan = plan_of(reader, fleet)
         if not choices.force:
             refuse_overlap(run, reader, others)
         choices = choices.with_kept(reader)
-        limits = {"in_flight": choices.in_flight, "rate": choices.rate}
-        said = {name: value for name, value in limits.items() if value is not None}
-        file = fleet.config.file
-        settings = Settings(file.limits.model_copy(update=said), file.retry, choices.share())
         start = start._replace(limits=choices.limits, take_over=choices.take_over)
         gc.freeze()  # what is here now stays
         async with (
             Client(host.endpoint for host in plan.inventory.hosts.values()) as client,
             run.work(start) as session,
         ):
-            world = World(client, watching.audience, settings, watching.approve or nobody)
+            world = World(client, audience, choices.settings(fleet.config.file), approve or nobody)
             runner = Runner(plan, reader, session, world)
-            if watching.control:
-                watching.control.attach(runner)
+            if control:
+                control.attach(runner)
             await runner.run()
-        return make_report(reader)
+        return make_report(reader, name=run.name)
 
 
-async def start(
-    plan: Plan, header: Header, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching
-) -> Report:
-    """Make a run of a plan, and work on it; one that is refused before anything was begun is not kept.
+async def start(run: Run, store: Store[Any], fleet: Fleet, *, digest: str = "", **how: Unpack[How]) -> Report:
+    """Work on a run that was planned and not started.
+
+    Args:
+        run: the run.
+        store: its runs are looked at, so that two that change the same hosts are not worked on at a time.
+        fleet: the one that it was planned for.
+        digest: of the plan that somebody was shown; another one is refused.
+        how: see `How`.
 
     Raises:
-        as `work`, and what `Store.create` raises.
+        as `work`.
     """
-    run = store.create(plan, header)
-    return await begin(run, store, fleet, choices, watching)
+    expected = Start({}, expected=frozenset({Status.PLANNED}), digest=digest)
+    return await work(run, fleet, expected, store.runs(), **how)
+
+
+async def resume(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) -> Report:
+    """Go on with a run exactly where it stopped; see `start`."""
+    status = left(run).status
+    with run.read() as reader:
+        refuse_resume(reader, status)
+    return await work(run, fleet, Start({}, expected=RESUMABLE), store.runs(), **how)
+
+
+async def retry(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) -> Report:
+    """Send again what failed or was unreachable in a run, and go on; see `start`."""
+    status = left(run).status
+    with run.read() as reader:
+        refuse_retry(reader, status)
+    expected = Start({}, retry=True, expected=frozenset({status}))
+    return await work(run, fleet, expected, store.runs(), **how)
+
+
+async def begin(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) -> Report:
+    """The same as `start`, for a run that was just made: one that is refused before anything was begun is not kept."""
+    with fresh(run):
+        return await start(run, store, fleet, **how)
 
 
 @contextmanager
 def fresh(run: R) -> Iterator[R]:
-    """A run that was just made; it is not kept when the context ends with an error, since nothing was sent then."""
+    """A run that was just made; it is not kept when the context ends with an error and nobody has begun it."""
     try:
         yield run
     except BaseException:
@@ -177,52 +224,19 @@ def fresh(run: R) -> Iterator[R]:
         raise
 
 
-async def begin(
-    run: Run, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching, digest: str = ""
-) -> Report:
-    """Work on a run that was just made; see `start`."""
-    expected = Start({}, expected=frozenset({Status.PLANNED}), digest=digest)
-    try:
-        return await work(run, fleet, expected, choices, watching, store.runs())
-    except RefusedError:
-        with run.read() as reader:
-            begun = bool(reader.sessions())
-        if not begun:
-            run.discard()
-        raise
-
-
-async def apply(run: Run, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching, digest: str) -> Report:
-    """Work on a run that was planned before, whose plan is still the one of this digest."""
-    expected = Start({}, expected=frozenset({Status.PLANNED}), digest=digest)
-    return await work(run, fleet, expected, choices, watching, store.runs())
-
-
-async def resume(run: Run, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching) -> Report:
-    """Go on with a run exactly where it stopped."""
-    return await work(run, fleet, Start({}, expected=RESUMABLE), choices, watching, store.runs())
-
-
-async def retry(run: Run, store: Store[Any], fleet: Fleet, choices: Choices, watching: Watching) -> Report:
-    """Send again what failed or was unreachable in a run, and go on."""
-    with run.read() as reader:
-        status, _ = status_of(reader, run.holder())
-        refuse_retry(reader, status)
-    expected = Start({}, retry=True, expected=frozenset({status}))
-    return await work(run, fleet, expected, choices, watching, store.runs())
-
-
-def refuse_held(run: Run) -> None:
-    """Refuse to begin with a run that somebody works on.
+def left(run: Run) -> Standing:
+    """How a run stands that nobody works on.
 
     Raises:
-        LockedError: names who does.
+        LockedError: somebody does; says who.
     """
-    if holder := run.holder():
+    found = standing(run)
+    if found.holder:
         raise LockedError(
-            f"the run {run.id} is being worked on by {holder}",
+            f"the run {run.id} is being worked on by {found.holder}",
             hint="wait for it, or stop it with Ctrl-C or SIGTERM there; it can be resumed then",
         )
+    return found
 
 
 def refuse_resume(reader: Reader, status: Status) -> None:
@@ -247,36 +261,46 @@ def refuse_retry(reader: Reader, status: Status) -> None:
     """
     if reader.undoing() and status in RESUMABLE:
         raise RefusedError(
-            f"run {reader.run_id} is {status.word}, and is being undone", hint=f"orchestrator resume {reader.run_id}"
+            f"run {reader.run_id} is {status.word}, and is being undone",
+            hint=f"`orchestrator resume {reader.run_id}` goes on with that",
         )
     if not reader.retryable() or status in {Status.UNDONE, Status.REFUSED}:
         raise RefusedError(f"run {reader.run_id} is {status.word}; nothing in it can be retried")
 
 
-def refuse_replaced(saved: Run, digest: str) -> None:
+def refuse_replaced(saved: Run, run_id: str, digest: str) -> None:
     """Refuse a plan that is not the one that was shown.
 
     Raises:
         RefusedError: it was replaced meanwhile.
     """
     with saved.read() as reader:
-        if reader.digest != digest:
+        if (reader.run_id, reader.digest) != (run_id, digest):
             raise RefusedError("the plan is not the one that was shown: it was replaced meanwhile", hint="look again")
 
 
-def refuse_applied(saved: Reader, target: Run | None = None) -> None:
-    """Refuse a plan that was applied before.
+def is_adopted(saved: Reader, target: Run | None = None) -> bool:
+    """Whether a plan's run is there already, and was never begun; a plan that was applied is refused.
+
+    Args:
+        saved: the plan.
+        target: the run that it became or becomes here; None when it is a run itself.
 
     Raises:
-        RefusedError: it was; names the run.
+        RefusedError: it was applied before; names the run.
     """
     where = saved.applied() or (saved.run_id if saved.sessions() else "")
-    if not where and target is None:
-        return
-    raise RefusedError(
-        f"this plan was applied before, as run {where or (target.id if target else '')}",
-        hint="`orchestrator runs` lists it; plan again to do the same another time",
-    )
+    if target is not None and where in {"", target.place} and target.is_there():
+        with target.read() as reader:
+            same = reader.digest == saved.digest
+        if same and standing(target).status is Status.PLANNED:
+            return True
+        where = where or target.place
+    if where:
+        raise RefusedError(
+            f"this plan was applied before, as run {where}", hint="plan again to do the same another time"
+        )
+    return False
 
 
 def refuse_overlap(run: Run, reader: Reader, others: Iterable[Run]) -> None:

@@ -33,7 +33,7 @@ def manual(name: str, command: Command) -> Iterator[str]:
     if command.long:
         yield "  may run long: when no answer comes in time it may still be running"
     if command.disrupts:
-        yield f"  disturbs: {command.disrupts}"
+        yield f"  user impact: {command.disrupts}"
     if command.parameters:
         yield "  parameters:"
     for parameter, spec in command.parameters.items():

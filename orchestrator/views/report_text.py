@@ -40,9 +40,10 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
     yield from _found(report)
     yield f"  {report.conservation}"
     if report.unexpanded:
-        yield f"  {count(report.unexpanded, 'step')} not begun, whose requests were not known yet"
+        depend = "its requests depend" if report.unexpanded == 1 else "their requests depend"
+        yield f"  {count(report.unexpanded, 'step')} not started; {depend} on earlier answers"
     if report.retries:
-        yield f"  {count(report.attempts, 'attempt')}, {report.retries} of them further attempts"
+        yield f"  {count(report.attempts, 'attempt')} ({_retries(report)})"
     yield from _next_lines(report, program)
 
 
@@ -51,7 +52,7 @@ def summary_lines(report: Report, program: str) -> Iterator[str]:
     yield f"{report.status.word}{': ' + safe(report.reason) if report.reason else ''}"
     yield from _causes(report)
     yield from _found(report)
-    retries = f"; {report.retries} {'retry' if report.retries == 1 else 'retries'}" if report.retries else ""
+    retries = f"; {_retries(report)}" if report.retries else ""
     yield f"{report.conservation}{retries}; {_duration(report)}"
     yield f"run {report.run_id}; `{program} report {report.run_id}` shows all of it"
     yield from _next_lines(report, program)
@@ -77,6 +78,10 @@ def _causes(report: Report) -> Iterator[str]:
 def _found(report: Report) -> Iterator[str]:
     for step, sentence in report.found:
         yield f"  step {step}: {sentence}"
+
+
+def _retries(report: Report) -> str:
+    return f"{report.retries} {'retry' if report.retries == 1 else 'retries'}"
 
 
 def _times(report: Report) -> str:

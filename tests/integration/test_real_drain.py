@@ -80,7 +80,7 @@ def test_check_tells_directors_from_backends(own_ring: Ring, cli: CommandLine) -
     assert result.code == 0, result.said
     lines = result.out.splitlines()
     assert sum("Dovecot 2.3 with director" in line for line in lines) == 2
-    assert "5 of 5 hosts are well" in lines[-1]
+    assert "5 of 5 hosts OK" in lines[-1]
 
 
 def test_wrong_order_is_refused(own_ring: Ring, cli: CommandLine) -> None:

@@ -182,6 +182,33 @@ def test_second_interrupt_waits_for_nothing(site: Callable) -> None:
     assert here.cli("runs").out.split()[1] == "interrupted"
 
 
+def test_an_undo_that_cannot_be_done_is_resumed_and_not_retried(site: Callable) -> None:
+    """A run that is being undone and stopped names `resume` as what is next, and `retry` refuses it."""
+    here = site(users=0)
+    playbook = here.cli.playbook(f"""
+name: Change and fail
+on_failure: undo
+steps:
+  - {{name: See, hosts: directors, command: directorStatus, register: before}}
+  - name: Change
+    hosts: directors
+    run_once: true
+    command: directorUpdate
+    parameters: {{host: {here.fleet.backends["b1"]}, vhostCount: "7"}}
+    undo:
+      command: directorUpdate
+      parameters: {{host: b1, vhostCount: "{{{{ before.rows | where('state', 'x') | column('vhosts') | first }}}}"}}
+  - name: Fail
+    hosts: b1
+    command: mailboxStatus
+    parameters: {{user: nobody, field: [messages], mailboxMask: [INBOX]}}
+""")
+    result = here.cli("run", playbook, "--yes")
+    assert result.code == 3, result.said
+    assert "next: orchestrator resume " in result.out
+    assert here.cli("retry").code == 5
+
+
 def test_a_run_is_held_by_one_process(site: Callable) -> None:
     """A second process on the same run is refused and told who holds it."""
     here = site(users=0, directors=0, latency=0.1)

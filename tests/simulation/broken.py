@@ -1,14 +1,27 @@
-"""Schedulers that were broken on purpose: schedules that do not catch them prove nothing."""
+"""Parts of the product that were broken on purpose: schedules that do not catch them prove nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.engine.course import to_undo
 from orchestrator.engine.pace import Pace
-from orchestrator.engine.scheduler import Decision, Operation, Rules, Scheduler, Wait
+from orchestrator.engine.runner import Runner
+from orchestrator.engine.scheduler import Decision, Rules, Scheduler, Wait
+from orchestrator.engine.sending import Sending
+from orchestrator.fleet.inventory import Inventory
+from orchestrator.journal.base import Finished
+from orchestrator.journal.sqlite.statements import finish
+from orchestrator.operation import Operation
 from orchestrator.outcome import Kind, Outcome, State
+from orchestrator.plan.kept import Kept, recall
+from orchestrator.plan.steps import Plan
+from orchestrator.status import Ending, Status
+from tests.simulation.schedule import Parts
+from tests.simulation.writer import VirtualWriter
 
 
 class ForgetsPerHost(Scheduler):
@@ -128,6 +141,65 @@ class CallsFailuresDone(Scheduler):
         decision = super().heard(operation, outcome, started, now)
         return decision._replace(state=State.DONE) if outcome.kind is Kind.FAILED else decision
 
+
+class ForgetsToWakeUp(Sending):
+    """Nobody is told when an attempt's end is on the disk."""
+
+    def _recorded(self, count: int) -> None:
+        """Counted, and that is all."""
+        self._scheduler.recorded(count)
+
+
+class ForgetsTheFence(VirtualWriter):
+    """Writes whoever owns the run."""
+
+    def _owned(self, job: Callable[[sqlite3.Connection], Any]) -> Any:
+        """As if it were its own."""
+        return job(self._connection)
+
+    def _finish(self, group: Sequence[Finished]) -> None:
+        """As if it were its own."""
+        (token,) = self._connection.execute("SELECT token FROM owner").fetchone()
+        finish(self._connection, group, token)
+
+
+class UndoesOneStep(Runner):
+    """Ends when the first step was taken back."""
+
+    async def _undo(self, failed: Ending) -> Ending:
+        """One alone."""
+        wanted, _ = to_undo(self._plan.of("undo"), self._reader.begun())
+        for step in wanted[:1]:
+            await self._step(step)
+        return Ending(Status.UNDONE, failed.reason)
+
+
+class FailsSilentlyInFinally(Runner):
+    """Takes whatever becomes of `finally` for good."""
+
+    async def _finally(self, ending: Ending) -> Ending:
+        """As before it."""
+        await super()._finally(ending)
+        return ending
+
+
+def matched_by_index(kept: Kept, inventory: Inventory) -> Plan:
+    """The plan of a run whose steps are found by their place, after one was put in front."""
+    plan = recall(kept, inventory)
+    if len(plan.steps) < 2:
+        return plan
+    first, second, *rest = plan.steps
+    return replace(plan, steps=(replace(second, index=first.index), replace(first, index=second.index), *rest))
+
+
+DEFECTS: dict[str, Parts] = {
+    "a wake-up lost": Parts(sending=ForgetsToWakeUp),
+    "a turn slept through": Parts(scheduler=SleepsThroughItsTurn),
+    "a fence left out": Parts(writer=ForgetsTheFence),
+    "an undo that returns early": Parts(runner=UndoesOneStep),
+    "a layout matched by index": Parts(recall=matched_by_index),
+    "a failure in finally forgotten": Parts(runner=FailsSilentlyInFinally),
+}
 
 BROKEN: tuple[type[Scheduler], ...] = (
     ForgetsPerHost,

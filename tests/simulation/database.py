@@ -13,11 +13,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import orchestrator.journal.run_file
-import orchestrator.journal.schema
+import orchestrator.journal.sqlite.reader
+import orchestrator.journal.sqlite.schema
+import orchestrator.journal.sqlite.store
 import tests.simulation.writer
 
-_USERS: tuple[Any, ...] = (orchestrator.journal.schema, orchestrator.journal.run_file, tests.simulation.writer)
+_USERS: tuple[Any, ...] = (
+    orchestrator.journal.sqlite.schema,
+    orchestrator.journal.sqlite.reader,
+    orchestrator.journal.sqlite.store,
+    tests.simulation.writer,
+)
 
 
 class _Lent:

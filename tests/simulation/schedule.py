@@ -8,26 +8,38 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+import orchestrator.engine.meter
 import orchestrator.engine.runner
-import orchestrator.journal.session
-from orchestrator.dovecot.client import Client
+import orchestrator.engine.sending
+import orchestrator.journal.sqlite.statements
 from orchestrator.engine.concurrency import CEILING
 from orchestrator.engine.pace import LATENESS
-from orchestrator.engine.runner import OVER, End, Ending, Runner
+from orchestrator.engine.rules import Settings
+from orchestrator.engine.runner import Runner, World
 from orchestrator.engine.scheduler import TROUBLE, Scheduler
+from orchestrator.engine.sending import Sending
+from orchestrator.errors import JournalError, LockedError
 from orchestrator.events import AttemptEnded, Audience, Event, StepStarted
-from orchestrator.journal.decide import Verdict, decide, reopen
-from orchestrator.journal.run_file import RunFile
-from orchestrator.journal.schema import in_transaction
-from orchestrator.journal.session import Session
+from orchestrator.fleet.inventory import Host, Inventory
+from orchestrator.journal.base import Start, Verdict
+from orchestrator.journal.sqlite.lock import lock_path
+from orchestrator.journal.sqlite.reader import FileReader
+from orchestrator.journal.sqlite.session import FileSession
+from orchestrator.journal.sqlite.store import FileRun
 from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
+from orchestrator.plan.kept import Kept, recall
+from orchestrator.plan.steps import Plan
 from orchestrator.report import make_report
+from orchestrator.runs.planning import differences
+from orchestrator.runs.work import Control
+from orchestrator.status import OVER, Ending, Status
 from orchestrator.text.units import Share
 from tests.simulation.database import in_memory
 from tests.simulation.loop import Stuck, VirtualLoop
@@ -147,7 +159,7 @@ class _Watch:
     loop: VirtualLoop
     servers: Servers
     scenario: Scenario
-    file: RunFile
+    file: FileReader
     max_failed: Share
     scheduler: Scheduler | None = None
     dead: bool = False
@@ -203,7 +215,7 @@ class _Watch:
             if self.failures > self.allowed and self.exceeded is None:
                 self.exceeded = self.loop.time()
 
-    def request(self, host: str, tag: str) -> None:
+    def request(self, host: str, tag: str, command: str) -> None:
         """A request is about to go out."""
         limit = self.scenario.limits.per_host
         if self.servers.active[host] > (CEILING if limit == "auto" else limit):
@@ -213,7 +225,19 @@ class _Watch:
             raise Broken(f"{self.servers.active.total()} requests at a time, and {in_flight} may")
         self._pace()
         if tag not in OURS:
+            self._planned(host, tag, command)
             self._operation(tag)
+
+    def _planned(self, host: str, tag: str, command: str) -> None:
+        """What is sent is what was planned under this id."""
+        found = (
+            "SELECT s.command, h.name FROM operation o JOIN step s ON s.number = o.step JOIN host h ON h.number = o.host"
+            " WHERE s.key = ? AND o.seq = s.first + ? - 1"
+        )
+        key, _, number = tag.rpartition(".")
+        planned = self.file._connection.execute(found, (key, int(number))).fetchone()
+        if planned != (command, host):
+            raise Broken(f"{tag} is {command} to {host}, and was planned as {planned}")
 
     def _pace(self) -> None:
         """All requests of a session, questions included, share one rate."""
@@ -239,7 +263,7 @@ class _Watch:
         if rules.polling is None and self.servers.sent[tag] > attempts:
             raise Broken(f"{tag} is sent for the {self.servers.sent[tag]}th time, and {attempts} may be")
         over = self.exceeded is not None and now > self.exceeded + (5.0 if careful else 0.0)
-        if over and not self.step.startswith("finally"):
+        if over and not self.step.startswith("finally") and not self.step.endswith(".undo"):
             raise Broken(f"{tag} is sent after {self.failures} failures, and {self.allowed} may be")
         again = self.servers.sent.total() - len(self.servers.sent)
         free = 100 + int(len(self.scheduler._lanes) * self.scenario.items * (self.scenario.retry.budget or 2))
@@ -258,19 +282,84 @@ class _Watch:
             raise Broken(f"{open_ended} requests are sent and not recorded, and {in_flight} may be")
 
 
-def _attempts(file: RunFile) -> int:
+def _attempts(file: FileReader) -> int:
     """How many attempts a run file knows of."""
     return int(file._connection.execute("SELECT coalesce(sum(attempts), 0) FROM operation").fetchone()[0])
+
+
+@dataclass
+class _Fails:
+    """An observer that raises at some moment, as one whose output is gone does."""
+
+    random: Random
+    interval = 1e6
+
+    def __post_init__(self) -> None:
+        self.left = self.random.choice((0, 3, 30, 10**6))
+
+    def tell(self, event: Event) -> None:
+        """Perhaps raise."""
+        self.left -= 1
+        if self.left < 0:
+            raise OSError("the output is gone")
+
+    def close(self) -> None:
+        """Raise, too."""
+        if self.left < 0:
+            raise OSError("the output is gone")
+
+
+def _changed(random: Random, inventory: Inventory) -> Inventory:
+    """A fleet that is like another one but for one thing."""
+    hosts, groups = dict(inventory.hosts), dict(inventory.groups)
+    name = random.choice(list(hosts))
+    host: Host = hosts[name]
+    what = random.choice(("tags", "address", "protected", "gone", "new", "group", "order"))
+    if what == "tags":
+        hosts[name] = replace(host, tags=(*host.tags, "more"))
+    elif what == "address":
+        hosts[name] = replace(host, endpoint=replace(host.endpoint, address="10.9.9.9"))
+    elif what == "protected":
+        hosts[name] = replace(host, protected=not host.protected)
+    elif what == "gone":
+        del hosts[name]
+    elif what == "group" or len(hosts) == 1:
+        groups["more"] = (name,)
+    elif what == "order":
+        hosts = dict(reversed(hosts.items()))
+    else:
+        hosts["new"] = replace(host, name="new")
+    return Inventory(hosts, groups)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """What went wrong, without the task groups that wrapped it."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What of the product a schedule runs with: its own, or one that was broken on purpose."""
+
+    scheduler: type[Scheduler] = Scheduler
+    sending: type[Sending] = Sending
+    runner: type[Runner] = Runner
+    writer: type[VirtualWriter] = VirtualWriter
+    recall: Callable[[Kept, Inventory], Plan] = recall
 
 
 @dataclass
 class _Schedule:
     seed: int
     loop: VirtualLoop
-    scheduler: type[Scheduler]
     cancels: bool
     path: Path
     rates: Sequence[float] | None = None
+    parts: Parts = field(default_factory=Parts)
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -282,88 +371,100 @@ class _Schedule:
         self.max_failed = self.scenario.max_failed
         self.sessions = 0
         self.writers: list[VirtualWriter] = []
+        self.rivals: list[asyncio.Task[None]] = []
 
     async def go(self) -> None:
         """Session after session until the run is over."""
-        with RunFile(self.path) as self.witness:
+        with FileReader(self.path) as self.witness:
             await self._sessions()
             await asyncio.sleep(SETTLED)
+            await self._rivals_gone()
             self._check_end()
 
+    async def _rivals_gone(self) -> None:
+        while self.rivals:
+            await self.rivals.pop()
+
     async def _sessions(self) -> None:
-        retried = False
+        retried, start = False, Start({})
         while True:
             self.sessions += 1
             if self.sessions > MOST_SESSIONS:
                 raise Broken("the run does not come to its end")
             if self.sessions > DISTURBED:
                 self.servers.habits = Habits(latency=self.scenario.habits.latency)
-            ending = await self._session()
+            ending = await self._session(start)
+            await self._rivals_gone()  # else the next session would be refused, and rightly
+            start = Start({})
             self._check_file(ending)
             if ending is None:
                 if self.scenario.kind == "probed":
                     await asyncio.sleep(SETTLED)
                 continue
-            if ending.end is End.IN_DOUBT:
+            if ending.status is Status.IN_DOUBT:
                 await self._decide()
-            elif ending.end in OVER or ending.end is End.STOPPED:
-                again = ending.end is End.STOPPED or (ending.end is End.FAILED and not retried)
-                reopened = again and in_transaction(self.path, reopen)
-                if ending.end in OVER and not reopened:
+            elif ending.status in OVER or ending.status is Status.STOPPED:
+                again = ending.status is Status.STOPPED or (ending.status is Status.FAILED and not retried)
+                reopened = again and self.witness.retryable()
+                if ending.status in OVER and not reopened:
                     break
+                start = Start({}, retry=bool(reopened))
                 if not reopened:  # what a person decided to be failed stays so; only more patience helps
                     self.max_failed = Share(100, percent=True)
-                retried = retried or ending.end is End.FAILED
+                retried = retried or ending.status is Status.FAILED
 
     # one session
 
-    async def _session(self) -> Ending | None:
-        """The session's ending; None when it was killed."""
-        with RunFile(self.path) as file:
+    async def _session(self, start: Start) -> Ending | None:
+        """The session's ending; None when it was killed, or the run was taken over."""
+        with FileReader(self.path) as file:
+            self._check_changed(file)
             watch = _Watch(self.loop, self.servers, self.scenario, file, self.max_failed)
             self.servers.watch = watch.request
             self.servers.active.clear()
             self.loop.idle = lambda: self._watchdog(watch)
-            runner = self._runner(file, watch)
-            task = self.loop.create_task(runner.run())
-            killed = self._disturb(runner, watch, task)
+            control = Control()
+            task = self.loop.create_task(self._work(file, start, watch, control))
+            lost = self._disturb(control, watch, task)
             try:
                 ending = await task
             except asyncio.CancelledError:
-                if not killed:
+                if not lost:
                     raise
                 return None
+            except (JournalError, BaseExceptionGroup) as error:
+                if lost and all(isinstance(leaf, JournalError) for leaf in _leaves(error)):
+                    self._check_untouched(lost)
+                    return None
+                raise
             finally:
                 for timer in self._timers:
                     timer.cancel()
+            if lost:
+                self._check_untouched(lost)
             if watch.broken:
                 raise watch.broken
             if self.scenario.starving and self.sessions == 1:
                 self._check_starving(watch)
             return ending
 
-    def _runner(self, file: RunFile, watch: _Watch) -> Runner:
+    async def _work(self, file: FileReader, start: Start, watch: _Watch, control: Control) -> Ending:
         def make(*args: Any, **kwargs: Any) -> Scheduler:
-            watch.scheduler = self.scheduler(*args, **kwargs)
+            watch.scheduler = self.parts.scheduler(*args, **kwargs)
             return watch.scheduler
 
-        def session(path: Path) -> Session:
-            def writer(*args: Any) -> VirtualWriter:
-                return VirtualWriter(*args, latency=self._latency, born=self.writers.append)
-
-            return Session(path, writer=cast("Any", writer))
-
         orchestrator.engine.runner.Scheduler = make  # type: ignore[assignment, misc]
-        return Runner(
-            self.template.plan,
-            file,
-            cast("Client", self.servers),
-            Audience([watch]),
-            self.scenario.limits,
-            self.scenario.retry,
-            max_failed=self.max_failed,
-            session=session,
-        )
+        orchestrator.engine.runner.Sending = self.parts.sending  # type: ignore[misc]
+        plan = self.parts.recall(file.kept(), self.template.plan.inventory)
+        settings = Settings(self.scenario.limits, self.scenario.retry, self.max_failed)
+        async with FileSession(self.path, start, writer=cast("Any", self._writer)) as session:
+            world = World(self.servers, Audience([watch, _Fails(self.random)]), settings)
+            runner = self.parts.runner(plan, file, session, world)
+            control.attach(runner)
+            return await runner.run()
+
+    def _writer(self, *args: Any) -> VirtualWriter:
+        return self.parts.writer(*args, latency=self._latency, born=self.writers.append)
 
     def _watchdog(self, watch: _Watch) -> None:
         """When only a timer can go on while work is left, there is one; operators and displays do not count."""
@@ -378,34 +479,101 @@ class _Schedule:
     def _latency(self) -> float:
         return self.random.uniform(0.0, self.scenario.commit) if self.scenario.commit else 0.0
 
-    def _disturb(self, runner: Runner, watch: _Watch, task: asyncio.Task[Ending]) -> list[bool]:
-        """Perhaps have this session killed or interrupted at some moment; the list is filled when it was killed."""
-        killed: list[bool] = []
+    def _disturb(self, control: Control, watch: _Watch, task: asyncio.Task[Ending]) -> list[str]:
+        """Perhaps have something happen to this session at some moment.
+
+        The list is filled when it lost the run: with nothing when it was killed, with the run's content when another
+        process took it over.
+        """
+        lost: list[str] = []
         self._timers: list[asyncio.TimerHandle] = []
         if self.sessions > DISTURBED or self.scenario.starving:
-            return killed
+            return lost
         dice, now = self.random.random(), self.loop.time()
         moment = now + self.random.random() ** 3 * self.random.choice((0.3, 3.0, 30.0))
 
         def kill() -> None:
-            killed.append(True)
+            lost.append("")
             watch.dead = True
-            self.writers[-1].kill()
+            if self.writers:
+                self.writers[-1].kill()
             task.cancel()
+            self._own("", owned=True)
 
-        if dice < 0.35:
+        def take_over() -> None:
+            if self._own("another process", owned=True):
+                watch.dead = True
+                lost.append(self._content())
+
+        def rival() -> None:
+            if self._owned():
+                self.rivals.append(self.loop.create_task(self._rival()))
+
+        if dice < 0.3:
             self._timers.append(self.loop.call_at(moment, kill))
-        elif dice < 0.6:
-            self._timers.append(self.loop.call_at(moment, runner.interrupt, "interrupted"))
-            if self.cancels and dice < 0.5:
+        elif dice < 0.5:
+            self._timers.append(self.loop.call_at(moment, control.interrupt, "interrupted"))
+            if self.cancels and dice < 0.42:
                 later = moment + self.random.choice((0.0, 0.01, 1.0))
-                self._timers.append(self.loop.call_at(later, runner.cancel))
-        return killed
+                self._timers.append(self.loop.call_at(later, control.cancel))
+        elif dice < 0.57:
+            self._timers.append(self.loop.call_at(moment, take_over))
+        elif dice < 0.62:
+            self._timers.append(self.loop.call_at(moment, rival))
+        return lost
+
+    # other processes
+
+    def _owned(self) -> bool:
+        return bool(self.witness._connection.execute("SELECT token FROM owner").fetchone()[0])
+
+    def _own(self, token: str, *, owned: bool) -> bool:
+        """Have the run belong to somebody else, if it belongs to anybody; whether it did."""
+        run = FileRun(self.path, "simulated")
+        if owned is not self._owned():
+            return False
+        run._change(lambda connection: connection.execute("UPDATE owner SET token = ?", (token,)))
+        return True
+
+    def _content(self) -> str:
+        execute = self.witness._connection.execute
+        tables = ("operation", "attempt", "remark", "answer", "step", "session", "event")
+        return repr([execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in tables])
+
+    def _check_untouched(self, lost: list[str]) -> None:
+        """Whoever lost a run to another process has not written to it since; then the other one is gone, too."""
+        if lost[0] and self._content() != lost[0]:
+            raise Broken("a process wrote to a run that another one had taken over")
+        self._own("", owned=True)
+
+    async def _rival(self) -> None:
+        """A second process at any moment, that finds no lock file: it is told that somebody works on the run."""
+        lock_path(self.path).unlink(missing_ok=True)
+        if not self._owned():
+            return
+        execute = self.witness._connection.execute
+        (number,) = execute("SELECT max(number) FROM session").fetchone()
+        try:
+            async with FileSession(self.path, Start({}), writer=cast("Any", self._writer)):
+                (ended,) = execute("SELECT ended FROM session WHERE number = ?", (number,)).fetchone()
+        except LockedError:
+            return
+        if ended is None:  # else the other one came to its end in this very moment
+            raise Broken("two processes work on one run")
+
+    def _check_changed(self, file: FileReader) -> None:
+        """A fleet that is otherwise than the plan's is found to be so, whatever it is that differs."""
+        inventory = self.template.plan.inventory
+        if list(differences(file, inventory)):
+            raise Broken("the plan's own fleet is taken for another one")
+        changed = _changed(self.random, inventory)
+        if not list(differences(file, changed)):
+            raise Broken(f"a fleet that has changed is taken for the plan's: {changed}")
 
     async def _decide(self) -> None:
         """Settle what is in doubt by what the servers executed."""
         await asyncio.sleep(SETTLED)
-        with RunFile(self.path) as file:
+        with FileReader(self.path) as file:
             doubtful = [(record.id, file.seq_of(record.id)) for record in file.operations((State.IN_DOUBT,))]
         for operation, seq in doubtful:
             verdict = (
@@ -413,7 +581,7 @@ class _Schedule:
                 if self.servers.executed[operation]
                 else self.random.choice((Verdict.RETRY, Verdict.FAILED))
             )
-            in_transaction(self.path, lambda c, seq=seq, verdict=verdict: decide(c, [seq], verdict, "by the record"))
+            FileRun(self.path, "simulated").settle([cast("int", seq)], verdict, "by the record")
 
     # what must hold
 
@@ -438,7 +606,24 @@ class _Schedule:
             if effect == "unrepeatable" and executed > 1:
                 raise Broken(f"{operation} was executed {executed} times")
 
+    def _check_undone(self) -> None:
+        """Of a run that was undone, each step that was begun was taken back."""
+        if self.witness.sessions()[-1].status is not Status.UNDONE:
+            return
+        steps = {step.key: step for step in self.witness.steps()}
+        for key, step in steps.items():
+            if step.role == "undo" and steps[key.removesuffix(".undo")].started and step.state != "done":
+                raise Broken(f"the run was undone, and {key} is {step.state}")
+
+    def _check_done(self) -> None:
+        """A run that is done has nothing that failed, in its steps or in `finally`."""
+        counts = make_report(self.witness).counts
+        if self.witness.sessions()[-1].status is Status.DONE and any(counts.get(state) for state in BAD_STATES):
+            raise Broken(f"the run is done, and {counts}")
+
     def _check_end(self) -> None:
+        self._check_undone()
+        self._check_done()
         for operation, effect, state in _states(self.witness):
             executed = self.servers.executed[operation]
             if state in OPEN_STATES:
@@ -450,7 +635,7 @@ class _Schedule:
                 raise Broken(f"{operation} is {state.word} and was executed {executed} times")
 
 
-def _states(file: RunFile) -> Iterator[tuple[str, str, State]]:
+def _states(file: FileReader) -> Iterator[tuple[str, str, State]]:
     """Every operation: its id, the effect of its command, its state."""
     for step in file.steps():
         if step.first is None:
@@ -475,12 +660,13 @@ class Story:
 
 
 _LOOPS: list[VirtualLoop] = []
+_PLAYS = count()  # a schedule that failed may still hold its run's lock
 
 
 def play(
     seed: int,
     *,
-    scheduler: type[Scheduler] = Scheduler,
+    parts: Parts | None = None,
     cancels: bool = False,
     real: bool | None = None,
     rates: Sequence[float] | None = None,
@@ -489,7 +675,7 @@ def play(
 
     Args:
         seed: decides everything.
-        scheduler: the product's, or one that was broken on purpose.
+        parts: the product's, or some that were broken on purpose.
         cancels: whether an operator loses patience too, and sends a second signal.
         real: whether the run file is a file; it is for one seed of some when nothing is said.
         rates: one of them is the schedule's rate, requests a second.
@@ -499,8 +685,8 @@ def play(
     """
     loop = _LOOPS.pop() if _LOOPS else VirtualLoop()
     loop.rewind()
-    schedule = _Schedule(seed, loop, scheduler, cancels, scratch() / f"{seed}.run", rates)
-    original: Callable[..., Scheduler] = orchestrator.engine.runner.Scheduler
+    schedule = _Schedule(seed, loop, cancels, scratch() / f"{seed}-{next(_PLAYS)}.run", rates, parts or Parts())
+    originals = orchestrator.engine.runner.Scheduler, orchestrator.engine.runner.Sending
     try:
         with _wall_clock(loop), _database(schedule, real=seed % REAL == 0 if real is None else real):
             loop.run_until_complete(schedule.go())
@@ -508,7 +694,7 @@ def play(
         _discard(loop)
         raise
     finally:
-        orchestrator.engine.runner.Scheduler = original  # type: ignore[assignment, misc]
+        orchestrator.engine.runner.Scheduler, orchestrator.engine.runner.Sending = originals  # type: ignore[misc]
     _LOOPS.append(loop)
     trace = schedule.servers.trace
     digest = hashlib.blake2b(repr(trace).encode(), digest_size=8).hexdigest()
@@ -523,29 +709,41 @@ class _Time:
 
     def time_ns(self) -> int:
         """Nanoseconds since an epoch of its own."""
-        return int((1e9 + self.loop.time()) * 1e9)
+        return int((1e9 + self.loop._now) * 1e9)
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self.loop._now
 
 
 @contextmanager
 def _wall_clock(loop: VirtualLoop) -> Iterator[None]:
     """The time of day goes with the schedule's time, so that a replay is the same."""
-    module: Any = orchestrator.journal.session
-    original, module.time = module.time, _Time(loop)
+    modules: list[Any] = [
+        orchestrator.journal.sqlite.statements,
+        orchestrator.engine.sending,
+        orchestrator.engine.runner,
+        orchestrator.engine.meter,
+    ]
+    originals = [module.time for module in modules]
+    for module in modules:
+        module.time = _Time(loop)
     try:
         yield
     finally:
-        module.time = original
+        for module, original in zip(modules, originals, strict=True):
+            module.time = original
 
 
 @contextmanager
 def _database(schedule: _Schedule, *, real: bool) -> Iterator[None]:
     """The schedule's run file: in memory, or a real one."""
-    if not real:
-        with in_memory(schedule.template.path):
-            yield
-        return
-    shutil.copyfile(schedule.template.path, schedule.path)
     try:
+        if not real:
+            with in_memory(schedule.template.path):
+                yield
+            return
+        shutil.copyfile(schedule.template.path, schedule.path)
         yield
     finally:
         for path in schedule.path.parent.glob(f"{schedule.path.name}*"):

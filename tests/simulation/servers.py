@@ -70,7 +70,7 @@ class Servers:
         self.trace.append((loop.time(), host, tag))
         try:
             if self.watch is not None:
-                self.watch(host, tag)
+                self.watch(host, tag, command)
             trouble, seconds = self._fate(host, command, parameters, tag)
             await asyncio.sleep(min(seconds, timeout))
             if seconds >= timeout:
@@ -84,7 +84,7 @@ class Servers:
     async def command_list(self, host: str, timeout: float) -> Exchange:
         """No list can be had."""
         if self.watch is not None:
-            self.watch(host, LIST)
+            self.watch(host, LIST, LIST)
         await anyio.lowlevel.checkpoint()
         return NotSent("connection refused")
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from orchestrator.fleet.config import load_config
 from orchestrator.fleet.inventory import build_inventory
-from orchestrator.journal.create import Header, create
-from orchestrator.plan import Plan, build_plan
+from orchestrator.journal.base import Header
+from orchestrator.journal.sqlite.create import create
+from orchestrator.plan.layout import build_plan
+from orchestrator.plan.steps import Plan
 from orchestrator.playbook.source import Source
 from orchestrator.text.document import parse
 
@@ -57,6 +59,29 @@ _POLL = """
     every: 5s
     within: 1m
 """
+_UNDONE = """
+  - name: First
+    hosts: backends
+    command: dictSet
+    for_each: [{items}]
+    parameters: {{dictUri: "file:/x", key: "shared/first-{{{{ item }}}}", value: "1"}}
+    on_failure: undo
+    undo: {{command: dictUnset, parameters: {{dictUri: "file:/x", key: "shared/first"}}}}
+  - name: Second
+    hosts: backends
+    command: dictSet
+    for_each: [{items}]
+    parameters: {{dictUri: "file:/x", key: "shared/second-{{{{ item }}}}", value: "1"}}
+    on_failure: undo
+    undo: {{command: dictUnset, parameters: {{dictUri: "file:/x", key: "shared/second"}}}}
+  - name: Third
+    hosts: backends
+    command: dictSet
+    for_each: [{items}]
+    parameters: {{dictUri: "file:/x", key: "shared/third-{{{{ item }}}}", value: "1"}}
+    on_failure: undo
+    undo: {{command: dictUnset, parameters: {{dictUri: "file:/x", key: "shared/third"}}}}
+"""
 _FINALLY = """
 finally:
   - {{name: Look at last, hosts: backends, command: who}}
@@ -68,6 +93,7 @@ KINDS = {
     "probed": _COUNT + _PROBE,
     "several": _KICK + _COUNT + _POLL + _FINALLY,
     "expanded": _LOOK + _COUNT,
+    "undone": _UNDONE + _FINALLY,
 }
 
 
@@ -99,7 +125,7 @@ def template(kind: str, hosts: int, items: int) -> Template:
     (folder / "secret").write_text("x")
     (folder / "secret").chmod(0o600)
     config = folder / f"config-{hosts}.yaml"
-    listed = ", ".join(f"b{number}: 10.0.0.{number}" for number in range(1, hosts + 1))
+    listed = ", ".join(f"b{n}: {{address: 10.0.0.{n}, tags: [t{n}]}}" for n in range(1, hosts + 1))
     config.write_text(
         f"defaults: {{scheme: http, auth: {{password: {{file: secret}}}}, timeout: {{request: {TIMEOUT:g}s}}}}\n"
         f"groups: {{backends: {{hosts: {{{listed}}}}}}}\n"

@@ -12,9 +12,9 @@ import pytest
 
 from orchestrator.engine.scheduler import Scheduler
 from tests.command_line import ROOT
-from tests.simulation.broken import BROKEN
+from tests.simulation.broken import BROKEN, DEFECTS
 from tests.simulation.loop import Stuck
-from tests.simulation.schedule import Broken, play
+from tests.simulation.schedule import Broken, Parts, play
 
 WITHIN = 1000  # schedules within which each broken scheduler is caught
 
@@ -30,10 +30,11 @@ _BROKEN_COMMAND = """
 import sys
 import tests.simulation.__main__ as command
 from tests.simulation import schedule
+from tests.simulation.schedule import Parts
 from tests.simulation.broken import ForgetsRate
 
 held = schedule.play
-command.play = lambda seed, **options: held(seed, scheduler=ForgetsRate, **options)
+command.play = lambda seed, **options: held(seed, parts=Parts(scheduler=ForgetsRate), **options)
 sys.exit(command.main())
 """
 
@@ -77,13 +78,29 @@ def test_a_broken_scheduler_is_caught(scheduler: type[Scheduler]) -> None:
     """A scheduler that was broken on purpose fails one of the first schedules."""
     for seed in range(1, WITHIN + 1):
         try:
-            play(seed, scheduler=scheduler)
+            play(seed, parts=Parts(scheduler=scheduler))
         except (Broken, Stuck, BaseExceptionGroup) as found:
             (first, *_) = leaves(found)
             assert isinstance(first, Broken | Stuck), first
             print(f"{scheduler.__name__}: seed {seed}: {first}")
             return
     pytest.fail(f"{WITHIN} schedules found nothing wrong with {scheduler.__name__}")
+
+
+SOON = 200  # schedules within which each defect of the engine is found
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_is_found_soon(name: str) -> None:
+    """A fence left out, an undo that returns early, a layout matched by index, a wake-up lost: some schedule fails at once."""
+    for seed in range(1, SOON + 1):
+        try:
+            play(seed, parts=DEFECTS[name], cancels=True)
+        except (Broken, Stuck, BaseExceptionGroup) as found:
+            print(f"{name}: seed {seed}: {next(leaves(found))}")
+            return
+    pytest.fail(f"{SOON} schedules found nothing wrong with {name}")
 
 
 def test_an_operator_who_loses_patience() -> None:

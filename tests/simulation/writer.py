@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import JournalError
-from orchestrator.journal.schema import connect
-from orchestrator.journal.writer import Finished, Writer
+from orchestrator.journal.base import Finished
+from orchestrator.journal.sqlite.schema import connect
+from orchestrator.journal.sqlite.writer import Writer
 
 
 class VirtualWriter(Writer):
@@ -26,7 +27,7 @@ class VirtualWriter(Writer):
     def __init__(
         self,
         path: Path,
-        durable: Callable[[Sequence[Finished]], None],
+        durable: Callable[[int], None],
         failed: Callable[[JournalError], None],
         *,
         latency: Callable[[], float],
@@ -40,6 +41,7 @@ class VirtualWriter(Writer):
         self._busy = False
         self._dead = False
         self.failure: JournalError | None = None
+        self.token = ""
         self._connection = connect(path, write=True)
         self._connection.execute("PRAGMA synchronous = OFF")
         born(self)

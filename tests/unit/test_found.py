@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.found import Found, found_sentence
-from orchestrator.journal.create import Header, create
-from orchestrator.journal.run_file import RunFile
+from orchestrator.journal.base import Header
+from orchestrator.journal.sqlite.create import create
+from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.outcome import State
-from tests.unit.test_plan import plan, steps
+from tests.strategies import plan, steps
 
 DONE, FAILED, SKIPPED = State.DONE, State.FAILED, State.SKIPPED
 
@@ -39,8 +40,8 @@ def test_an_item_is_found_where_any_host_has_it(
         for seq, (_, state, changed) in enumerate(operations, 1):
             connection.execute("UPDATE operation SET state = ?, changed = ? WHERE seq = ?", (int(state), changed, seq))
     connection.close()
-    with RunFile(path) as file:
-        assert file.found(0) == Found(*found)
+    with FileReader(path) as reader:
+        assert reader.found(0) == Found(*found)
 
 
 @pytest.mark.parametrize(

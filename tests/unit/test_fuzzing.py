@@ -20,7 +20,9 @@ from orchestrator.errors import ExpressionError, InputError, RefusedError
 from orchestrator.fleet.config import Config
 from orchestrator.fleet.inventory import Inventory, build_inventory
 from orchestrator.outcome import Kind
-from orchestrator.plan import build_plan, expand, known_now
+from orchestrator.plan.expand import expand, known_now
+from orchestrator.plan.layout import build_plan
+from orchestrator.plan.steps import CommandStep
 from orchestrator.playbook.source import Source
 from orchestrator.playbook.values import given_values
 from orchestrator.text.document import parse
@@ -103,7 +105,7 @@ def plan_of(text: str) -> None:
     given_words = {name: words.get(str(p.type), "b1") for name, p in source.playbook.parameters.items()}
     plan = build_plan(source, HOSTS, given_values(source, given_words, HOSTS))
     for step in plan.steps:
-        if step.action is not None and known_now(step, plan.scope(step)):
+        if isinstance(step, CommandStep) and known_now(step, plan.scope(step)):
             for number, _ in enumerate(expand(step, plan, plan.scope(step))):
                 if number > 50:
                     break

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from orchestrator.answers import Answer, Recorded, collect
 from orchestrator.errors import ExpressionError, InputError, RefusedError
 from orchestrator.outcome import Repeatability, State
-from orchestrator.plan import Digest, Plan, expand, known_now, skipped_now
+from orchestrator.plan.digest import Digest
+from orchestrator.plan.expand import expand, known_now, skipped_now
+from orchestrator.plan.steps import CommandStep, Plan
 from tests.strategies import drafts, fleet, plan, steps
 
 KICK = "command: kick, parameters: {mask: ['{{ item }}']}"
@@ -38,7 +40,7 @@ def digest(made: Plan) -> str:
     """A plan's digest, with all operations that are known now."""
     found = Digest(made)
     for step in made.steps:
-        if step.action and known_now(step, made.scope(step)) and step.role != "undo":
+        if isinstance(step, CommandStep) and known_now(step, made.scope(step)) and step.role != "undo":
             for draft in expand(step, made, made.scope(step)):
                 found.add(step, draft)
     return str(found)

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.journal.create import Header, create
-from orchestrator.journal.run_file import RunFile
-from orchestrator.journal.writer import Finished, Writer
+from orchestrator.errors import DamagedRunError
+from orchestrator.journal.base import Finished, Header
+from orchestrator.journal.sqlite.create import create
+from orchestrator.journal.sqlite.reader import FileReader
+from orchestrator.journal.sqlite.statements import finish
 from orchestrator.outcome import Kind, Outcome, State
 from orchestrator.report import Report, make_report
+from orchestrator.status import Ending, Status
 from tests.strategies import plan, steps
 
 TEXT = steps(
@@ -30,88 +33,89 @@ KINDS = {
 OVER = {1: State.DONE, 2: State.DONE, 3: State.DONE, 4: State.DONE}
 
 
+LASTS = None  # a session without an end
+
+
 def report(
-    folder: Path, ended: dict[int, State], *events: tuple[str, str], holder: str = "", job: Any = None
+    folder: Path,
+    ended: dict[int, State],
+    *sessions: Ending | None,
+    holder: str = "",
+    job: Callable[[sqlite3.Connection], Any] | None = None,
 ) -> Report:
-    """The report of a run in which operations ended so, and that was told so."""
-    path = folder / "a.run"
-    create([("r1", path)], plan(TEXT), Header(500, {"x": "1"}, "/etc/o/config.yaml"))
-    writer = Writer(path, lambda _records: None, lambda failure: pytest.fail(str(failure)))
-    for seq, state in ended.items():
-        outcome = Outcome(KINDS.get(state, Kind.DONE), error="" if state is State.DONE else f"was {state.word}")
-        writer.write([Finished(seq, 2, 1000, 2000 + seq, outcome, state)])
-    for number, (kind, text) in enumerate(events):
-        writer.call(
-            lambda c, at=900 + number, kind=kind, text=text: c.execute(
-                "INSERT INTO event VALUES (?, ?, ?)", (at, kind, text)
-            )
-        )
-    writer.call(job or (lambda _connection: None)).result(timeout=30)
-    writer.close()
-    with RunFile(path) as file:
-        return make_report(file, holder)
+    """The report of a run in which operations ended so, and whose sessions did."""
+    path = create([("r1", folder / "a.run")], plan(TEXT), Header(500, {"x": "1"}, "/etc/o/config.yaml"))
+    with sqlite3.connect(path) as connection:
+        records = [
+            Finished(seq, 2, 1000, 2000 + seq, Outcome(KINDS.get(state, Kind.DONE), error=_error(state)), state)
+            for seq, state in ended.items()
+        ]
+        assert finish(connection, records, "")
+        for number, ending in enumerate(sessions):
+            status, reason = (ending.status.value, ending.reason) if ending else (None, "")
+            row = (900 + number, ending and 950 + number, status, reason, "op")
+            connection.execute("INSERT INTO session (began, ended, status, reason, who) VALUES (?, ?, ?, ?, ?)", row)
+        if job:
+            job(connection)
+    connection.close()
+    with FileReader(path) as reader:
+        return make_report(reader, holder)
+
+
+def _error(state: State) -> str:
+    return "" if state is State.DONE else f"was {state.word}"
 
 
 @pytest.mark.parametrize(
-    ("ended", "events", "status", "command"),
+    ("ended", "sessions", "status", "command"),
     [
-        ({}, [], "planned", "orchestrator apply r1"),
-        ({1: State.DONE}, [("started", "")], "crashed", "orchestrator resume r1"),
-        ({1: State.DONE}, [("started", ""), ("ended", "interrupted: SIGINT")], "interrupted", "orchestrator resume r1"),
-        (
-            {1: State.DONE},
-            [("started", ""), ("ended", "stopped with work left: not confirmed")],
-            "stopped",
-            "orchestrator resume r1",
-        ),
-        (
-            {1: State.FAILED},
-            [("started", ""), ("ended", "stopped with work left: x")],
-            "stopped",
-            "orchestrator retry r1",
-        ),
-        (OVER, [("started", ""), ("ended", "done")], "done", ""),
-        (
-            {**OVER, 2: State.FAILED},
-            [("started", ""), ("ended", "finished with failures")],
-            "failed",
-            "orchestrator retry r1",
-        ),
-        (
-            {1: State.IN_DOUBT},
-            [("started", ""), ("ended", "stopped with operations in doubt: step 1")],
-            "in doubt",
-            "orchestrator show r1 --in-doubt",
-        ),
-        ({1: State.DONE}, [("ended", "interrupted"), ("started", "")], "crashed", "orchestrator resume r1"),
+        ({}, [], Status.PLANNED, "orchestrator apply r1"),
+        ({1: State.DONE}, [LASTS], Status.CRASHED, "orchestrator resume r1"),
+        ({1: State.DONE}, [Ending(Status.INTERRUPTED, "SIGINT")], Status.INTERRUPTED, "orchestrator resume r1"),
+        ({1: State.DONE}, [Ending(Status.STOPPED, "not confirmed")], Status.STOPPED, "orchestrator resume r1"),
+        ({1: State.FAILED}, [Ending(Status.STOPPED, "x")], Status.STOPPED, "orchestrator retry r1"),
+        (OVER, [Ending(Status.DONE)], Status.DONE, ""),
+        ({**OVER, 2: State.FAILED}, [Ending(Status.FAILED)], Status.FAILED, "orchestrator retry r1"),
+        ({1: State.IN_DOUBT}, [Ending(Status.IN_DOUBT, "step 1")], Status.IN_DOUBT, "orchestrator show r1 --in-doubt"),
+        ({1: State.DONE}, [Ending(Status.IN_DOUBT, "step 1")], Status.IN_DOUBT, "orchestrator resume r1"),
+        ({1: State.DONE}, [Ending(Status.INTERRUPTED), LASTS], Status.CRASHED, "orchestrator resume r1"),
+        ({1: State.DONE}, [LASTS, Ending(Status.INTERRUPTED)], Status.INTERRUPTED, "orchestrator resume r1"),
     ],
 )
 def test_a_run_has_a_status_and_a_next_command(
-    tmp_path: Path, ended: dict[int, State], events: list[tuple[str, str]], status: str, command: str
+    tmp_path: Path, ended: dict[int, State], sessions: list[Ending | None], status: Status, command: str
 ) -> None:
-    """From what is in the file follows how the run stands, and what to type next."""
-    found = report(tmp_path, ended, *events)
+    """From what is in the run follows how it stands, and what to type next."""
+    found = report(tmp_path, ended, *sessions)
     assert (found.status, found.next_command("orchestrator")) == (status, command)
 
 
 @pytest.mark.parametrize(
-    ("text", "status", "reason"),
-    [
-        ("refused: step 1: b1: not so", "refused", "step 1: b1: not so"),
-        ("failed, and undone: step 2", "undone", "step 2"),
-        ("done", "done", ""),
-    ],
+    "ending",
+    [Ending(Status.REFUSED, "step 1: b1: not so"), Ending(Status.UNDONE, "done: step 2"), Ending(Status.DONE, "")],
 )
-def test_the_end_has_a_reason(tmp_path: Path, text: str, status: str, reason: str) -> None:
-    """The last event says how and why the run ended, whatever stands in the reason."""
-    found = report(tmp_path, OVER, ("started", ""), ("ended", text))
-    assert (found.status, found.reason) == (status, reason)
+def test_the_end_has_a_reason(tmp_path: Path, ending: Ending) -> None:
+    """The last session says how and why the run ended, whatever stands in the reason."""
+    found = report(tmp_path, OVER, LASTS, ending)
+    assert (found.status, found.reason) == (ending.status, ending.reason)
+
+
+def test_a_saved_plan_that_was_applied_says_where(tmp_path: Path) -> None:
+    """A plan of which a run was made is neither planned nor to be applied; its reason names the run."""
+    found = report(
+        tmp_path,
+        {},
+        job=lambda c: c.execute("INSERT INTO event VALUES (1, 'applied', NULL, 'r2 in /var/lib/o')"),
+    )
+    assert (found.status, found.reason) == (Status.APPLIED, "as run r2 in /var/lib/o")
+    assert found.next_command("orchestrator") == ""
 
 
 def test_a_run_that_is_worked_on_is_running(tmp_path: Path) -> None:
     """While a process holds the run it is neither crashed nor planned, and there is nothing to type."""
-    found = report(tmp_path, {1: State.DONE}, ("started", ""), holder="pid 5")
-    assert (found.status, found.holder, found.next_command("orchestrator")) == ("running", "pid 5", "")
+    found = report(tmp_path, {1: State.DONE}, LASTS, holder="pid 5")
+    assert (found.status, found.reason, found.holder) == (Status.RUNNING, "", "pid 5")
+    assert found.next_command("orchestrator") == ""
 
 
 @pytest.mark.parametrize(
@@ -128,7 +132,7 @@ def test_a_run_that_is_worked_on_is_running(tmp_path: Path) -> None:
 )
 def test_operations_add_up(tmp_path: Path, ended: dict[int, State], line: str) -> None:
     """Planned operations are the sum of all states, which is written out."""
-    assert report(tmp_path, ended, ("started", "")).conservation == line
+    assert report(tmp_path, ended, LASTS).conservation == line
 
 
 @pytest.mark.parametrize(
@@ -140,13 +144,13 @@ def test_operations_add_up(tmp_path: Path, ended: dict[int, State], line: str) -
 )
 def test_a_file_that_does_not_add_up_is_no_report(tmp_path: Path, job: Callable[[sqlite3.Connection], Any]) -> None:
     """A lost or invented operation is never passed over."""
-    with pytest.raises(AssertionError, match="operations were planned, but"):
-        report(tmp_path, {}, ("started", ""), job=job)
+    with pytest.raises(DamagedRunError, match="r1: .* operations were planned, and .* are there"):
+        report(tmp_path, {}, LASTS, job=job)
 
 
 def test_a_report_counts_attempts_and_unexpanded_steps(tmp_path: Path) -> None:
     """Attempts beyond the first are retries; a step that was never expanded is told; times are those of the run."""
-    found = report(tmp_path, {1: State.DONE, 2: State.DONE}, ("started", ""), ("ended", "interrupted"))
+    found = report(tmp_path, {1: State.DONE, 2: State.DONE}, Ending(Status.INTERRUPTED))
     assert (found.attempts, found.retries, found.unexpanded) == (4, 2, 1)
     assert (found.started, found.finished) == (900, 2002)
     assert (found.run_id, found.given, found.config_path) == ("r1", {"x": "1"}, "/etc/o/config.yaml")
@@ -154,8 +158,16 @@ def test_a_report_counts_attempts_and_unexpanded_steps(tmp_path: Path) -> None:
 
 def test_causes_name_step_state_and_a_host(tmp_path: Path) -> None:
     """What went wrong is gathered by cause."""
-    found = report(tmp_path, {1: State.FAILED, 2: State.FAILED, 4: State.UNREACHABLE}, ("started", ""))
+    found = report(tmp_path, {1: State.FAILED, 2: State.FAILED, 4: State.UNREACHABLE}, LASTS)
     assert [(c.step, c.state, c.error, c.count, c.host) for c in found.causes] == [
         ("1", State.FAILED, "was failed", 2, "b1"),
         ("2", State.UNREACHABLE, "was unreachable", 1, "d1"),
     ]
+
+
+def test_what_is_typed_next_is_quoted(tmp_path: Path) -> None:
+    """The next command can be pasted into a shell, with the options that this program was called with."""
+    found = report(
+        tmp_path, {1: State.DONE}, LASTS, job=lambda c: c.execute("UPDATE meta SET value = 'a b' WHERE key = 'run_id'")
+    )
+    assert found.next_command("orchestrator -c /x") == "orchestrator -c /x resume 'a b'"

@@ -377,7 +377,7 @@ def test_earlier_failures_count() -> None:
     )
     talk.sent()
     talk.hear(1, FAILED)
-    assert talk.scheduler.stopped == "4 failed and at most 3 may"
+    assert talk.scheduler.stopped == "4 operations failed, 3 allowed (max_failed)"
 
 
 def test_what_is_in_doubt_counts_as_failed() -> None:
@@ -385,7 +385,7 @@ def test_what_is_in_doubt_counts_as_failed() -> None:
     talk = Dialogue({"a": 5}, allowed_failures=0, effect=UNREPEATABLE)
     talk.sent()
     talk.hear(1, UNKNOWN)
-    assert talk.scheduler.stopped == "an operation failed"
+    assert talk.scheduler.stopped == "1 operation failed, 0 allowed (max_failed)"
 
 
 def test_a_stop_lets_answers_come() -> None:
@@ -404,11 +404,13 @@ def test_a_stop_lets_answers_come() -> None:
 
 
 def test_a_storm_of_retries_stops_the_step() -> None:
-    """When further attempts exceed the budget, the trouble is systemic, and the last error is named."""
+    """When retries exceed the budget the step stops, and the last error is named."""
     step = Simulation(
         {f"h{n}": 100 for n in range(10)}, always(TEMPORARY), retry=RetryPolicy(budget=0.1, attempts=50)
     ).run()
-    assert step.scheduler.stopped.startswith(f"systemic: {FREE_RETRIES + 101} further attempts for 1000 operations")
+    assert step.scheduler.stopped.startswith(
+        f"retry budget exhausted: {FREE_RETRIES + 101} retries for 1000 operations"
+    )
     assert step.scheduler.stopped.endswith("trouble")
 
 
@@ -478,7 +480,7 @@ def test_giving_up_counts_towards_max_failed() -> None:
     step = Simulation(
         {"dead": 20, "a": 2000}, lambda op, _now: (UNREACHABLE if op.host == "dead" else DONE, 0.5), allowed_failures=19
     ).run()
-    assert step.scheduler.stopped == "20 failed and at most 19 may"
+    assert step.scheduler.stopped == "20 operations failed, 19 allowed (max_failed)"
 
 
 # polling

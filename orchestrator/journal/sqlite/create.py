@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.errors import JournalError
+from orchestrator.errors import InputError, JournalError
 from orchestrator.journal.base import Header
 from orchestrator.journal.sqlite import statements
 from orchestrator.journal.sqlite.draft import Draft as FileDraft
@@ -70,6 +70,8 @@ def adopt(source: Path, path: Path) -> Path:
         original, copy = connect(source), sqlite3.connect(draft)
         try:
             original.backup(copy)
+            with copy:
+                statements.unmark(copy)  # the plan is applied; the run is not
         finally:
             copy.close()
             original.close()
@@ -78,7 +80,7 @@ def adopt(source: Path, path: Path) -> Path:
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[Path]:
-    """A draft beside the file to be; what goes wrong with the disk becomes one of our errors."""
+    """A draft beside the file to be; what goes wrong with the disk, or cannot be kept, becomes one of our errors."""
     sweep(path.parent)
     try:
         with FileDraft(path) as draft:
@@ -89,6 +91,13 @@ def _new_file(path: Path) -> Iterator[Path]:
         raise
     except OSError as error:
         raise _not_written(error, path) from None
+    except UnicodeEncodeError as error:
+        place = error.object[max(0, error.start - 40) : error.end]
+        raise InputError.at(
+            f"{place!r} is not text in UTF-8, and cannot be kept",
+            path.name,
+            hint="rename the file or the directory, or write the value in UTF-8",
+        ) from None
 
 
 def _not_written(error: OSError, path: Path) -> JournalError:
@@ -113,7 +122,11 @@ def publish(draft: Path, path: Path) -> Path:
         if error.errno not in _NO_LINKS:
             raise
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # the name is ours now
-        draft.replace(path)
+        try:
+            draft.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
     _sync(path.parent)
     return path
 
@@ -205,6 +218,7 @@ def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, run_id: st
         "origin": kept.origin,
         "values": kept.values,
         "limited": kept.limited,
+        "warnings": kept.warnings,
         "groups": json.dumps(plan.inventory.groups, ensure_ascii=False),
         "changes": json.dumps(sorted(changed_hosts(plan)), ensure_ascii=False),
         "digest": digest,

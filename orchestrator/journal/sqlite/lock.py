@@ -9,13 +9,11 @@ import fcntl
 import os
 import sqlite3
 import time
-from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from orchestrator.errors import JournalError, LockedError, OrchestratorError, RefusedError
-from orchestrator.journal.sqlite.draft import sweep
+from orchestrator.errors import JournalError, LockedError
 from orchestrator.journal.sqlite.owner import owner_of
 from orchestrator.journal.sqlite.schema import connect
 
@@ -28,27 +26,11 @@ def lock_path(run_file: Path) -> Path:
     return real.with_name(real.name + ".lock")
 
 
-def refuse_other_names(run_file: Path) -> None:
-    """Refuse a file that has another name besides: SQLite keeps its log by name, so who comes by one does not see the others.
-
-    Raises:
-        RefusedError: it has hard links.
-    """
-    real = run_file.resolve()
-    sweep(real.parent)  # of a process that was killed in the instant in which it gave the file its name
-    if real.exists() and real.stat().st_nlink > 1:
-        raise RefusedError(
-            f"the run file {run_file} has another name besides (a hard link), under which somebody may be at work on it",
-            hint=f"remove the other name, or make it a file of its own: cp {run_file} copy && mv copy {run_file}",
-        )
-
-
 class RunLock:
     """Holds a run's lock while the context is open.
 
     Raises (on entry):
         LockedError: another process holds it.
-        RefusedError: the file has other names.
         JournalError: it cannot be made.
     """
 
@@ -58,7 +40,6 @@ class RunLock:
         self._descriptor = -1
 
     def __enter__(self) -> Self:
-        refuse_other_names(self._run_file)
         for _ in range(TRIES):
             try:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -86,6 +67,22 @@ class RunLock:
         os.close(self._descriptor)
 
 
+def holder(run_file: Path) -> str:
+    """Who works on a run now ("pid 4711 on mx1 since ..."), or empty. The run itself says so; its lock may be gone."""
+    locked = is_locked(run_file)
+    try:
+        connection = connect(run_file)
+        try:
+            found = owner_of(connection)
+        finally:
+            connection.close()
+    except (JournalError, sqlite3.Error):
+        found = None
+    if found is None or (found.lives is None and not locked):
+        return "another process" if locked else ""
+    return str(found)
+
+
 def is_locked(run_file: Path) -> bool:
     """Whether a process holds a run's lock now; cheap, without opening the run."""
     try:
@@ -96,15 +93,6 @@ def is_locked(run_file: Path) -> bool:
         return not _lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
-
-
-def holder(run_file: Path) -> str:
-    """Who works on a run now ("pid 4711 on mx1 since ..."), or empty."""
-    if not is_locked(run_file):
-        return ""
-    with suppress(OrchestratorError, sqlite3.Error), closing(connect(run_file)) as connection:
-        return str(owner_of(connection) or "another process")
-    return "another process"
 
 
 def _lock(descriptor: int, how: int) -> bool:

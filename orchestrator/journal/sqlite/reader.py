@@ -104,6 +104,7 @@ class FileReader:
             origin=self._meta["origin"],
             values=self._meta["values"],
             limited=self._meta["limited"],
+            warnings=self._meta["warnings"],
             steps=tuple(layout for (layout,) in self._rows("SELECT layout FROM step ORDER BY number")),
             lists=dict(self._rows("SELECT path, content FROM list")),
         )

@@ -12,6 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from orchestrator.errors import DamagedRunError, JournalError
+from orchestrator.journal.sqlite.draft import sweep
 
 FORMAT = 2
 READABLE = (1, 2)  # format 1 can be read, and not worked on
@@ -103,9 +104,11 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
 
     Raises:
         DamagedRunError: not a run file, or of another format.
-        JournalError: it cannot be opened.
+        JournalError: it cannot be opened, or not be written under this name.
     """
     try:
+        if write:
+            _refuse_two_names(path)
         _roll_back(path)
         connection = _open(path, "mode=rw" if write else "mode=ro")
     except sqlite3.DatabaseError as error:
@@ -121,6 +124,19 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     if write:
         connection.execute("PRAGMA journal_mode = WAL")
     return connection
+
+
+def _refuse_two_names(path: Path) -> None:
+    """SQLite keeps a log beside the name that a file is opened by: under two names a run may have two owners."""
+    real = path.resolve()
+    if not real.exists() or real.stat().st_nlink == 1:
+        return
+    sweep(real.parent)  # a process that was killed as its plan was complete leaves a second name
+    if real.stat().st_nlink > 1:
+        raise JournalError(
+            f"the run file {path} has another name too (a hard link), and can be worked on under one alone",
+            hint="remove the other name, or work on a copy",
+        )
 
 
 def _other_format(path: Path, application: int, version: int, *, write: bool) -> JournalError:
@@ -176,6 +192,8 @@ def _opening_error(path: Path, error: sqlite3.DatabaseError) -> JournalError:
         return JournalError(f"there is no run file {path}")
     if not os.access(path, os.R_OK):
         return JournalError(f"the run file {path} cannot be read: permission denied", hint="read it as its owner")
+    if "disk I/O error" in str(error):
+        return JournalError(f"the run file {path} cannot be read: {error}", hint="look at the disk: it may be full")
     if "unable to open" in str(error) or "readonly" in str(error):
         return JournalError(f"the run file {path} cannot be opened: {error}", hint="check its owner and permissions")
     return DamagedRunError(

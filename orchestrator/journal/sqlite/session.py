@@ -16,7 +16,7 @@ from orchestrator.errors import JournalError
 from orchestrator.journal.base import Finished, Intent, Start, Verdict
 from orchestrator.journal.sqlite import owner, statements
 from orchestrator.journal.sqlite.lock import RunLock
-from orchestrator.journal.sqlite.writer import Writer
+from orchestrator.journal.sqlite.writer import Writer, into_file
 from orchestrator.plan.steps import Draft
 from orchestrator.status import Ending
 
@@ -62,6 +62,7 @@ class FileSession:
             self._writer = self._writer_type(self._path, self._durable, self._write_failed)
             stack.callback(self._writer.close)
             await self._call(self._take)
+            await self._call(into_file)
             self._stack = stack.pop_all()
         return self
 

@@ -94,6 +94,11 @@ def mark_applied(connection: sqlite3.Connection, where: str) -> str:
     return ""
 
 
+def unmark(connection: sqlite3.Connection) -> None:
+    """Note in a saved plan that it could not be applied."""
+    connection.execute("DELETE FROM event WHERE kind = 'applied'")
+
+
 def skip_rest(connection: sqlite3.Connection, reason: str) -> None:
     """A run that is over leaves nothing pending."""
     connection.execute("UPDATE operation SET state = ? WHERE state = 0", (int(State.SKIPPED),))
@@ -259,12 +264,11 @@ def has_row_alone(record: Finished) -> bool:
 
 def finish(connection: sqlite3.Connection, records: Sequence[Finished], token: str) -> bool:
     """Record the ends of attempts; returns whether the run is still the token's."""
-    last = {r.seq: r for r in records}  # two attempts of an operation may end within a moment; a row is updated once
-    rows = [
-        (r.seq, int(r.state), r.attempt, r.outcome.exit_code, _flag(r.outcome.changed), r.started, r.finished)
-        for r in last.values()
-    ]
-    if connection.execute(_UPDATE, (dumps(rows), token)).rowcount != len(rows):
+    rows = {  # an operation may have ended twice within a moment: the last time is what its row says
+        r.seq: (r.seq, int(r.state), r.attempt, r.outcome.exit_code, _flag(r.outcome.changed), r.started, r.finished)
+        for r in records
+    }
+    if connection.execute(_UPDATE, (dumps(list(rows.values())), token)).rowcount != len(rows):
         return False
     again = [r for r in records if r.state is State.PENDING]
     if again:

@@ -17,7 +17,7 @@ from orchestrator.errors import (
     DamagedRunError,
     InputError,
     JournalError,
-    OrchestratorError,
+    LockedError,
     RefusedError,
     RunNotFoundError,
     nearest,
@@ -25,7 +25,7 @@ from orchestrator.errors import (
 from orchestrator.journal.base import Header, OperationRecord, Start, Verdict
 from orchestrator.journal.sqlite import owner, statements
 from orchestrator.journal.sqlite.create import adopt, create
-from orchestrator.journal.sqlite.lock import RunLock, holder, is_locked, lock_path, refuse_other_names
+from orchestrator.journal.sqlite.lock import RunLock, holder, is_locked, lock_path
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.salvage import mended_copy, readable
 from orchestrator.journal.sqlite.schema import connect, explain
@@ -98,27 +98,42 @@ class FileRun:
         with RunLock(self._path):
             return self._change(job)
 
+    def unmark(self) -> None:
+        """Note in this saved plan that it could not be applied."""
+        self._change(statements.unmark)
+
     def mark_applied(self, run: FileRun) -> str:
         """Note in this saved plan that it is applied as a run; returns as which it was before, or empty.
 
         Raises:
-            RefusedError: it cannot be noted, or it has other names.
+            RefusedError: it cannot be noted.
         """
-        refuse_other_names(self._path)
-        where = f"{run.id} in {run._path.parent.resolve()}"
         try:
-            return self._change(lambda connection: statements.mark_applied(connection, where))
+            return self._change(lambda connection: statements.mark_applied(connection, run.place))
         except JournalError as error:
             raise RefusedError(
                 f"it cannot be noted in {self.name} that it is applied: {error.message}",
                 hint="a plan is applied once, which must be written in it; copy it to a directory of yours, and apply the copy",
             ) from None
 
-    def discard(self) -> None:
-        """Remove it with all that stands beside it; nothing of it was sent."""
-        for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        lock_path(self._path).unlink(missing_ok=True)
+    def discard(self) -> bool:
+        """Remove it with all that stands beside it, if nobody has ever begun it; returns whether that is so."""
+        try:
+            with RunLock(self._path):
+                with self.read() as reader:
+                    begun = bool(reader.sessions())
+                if not begun:
+                    for suffix in ("", "-wal", "-shm"):
+                        self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+                    lock_path(self._path).unlink(missing_ok=True)
+        except (LockedError, JournalError):
+            return False
+        return not begun
+
+    @property
+    def place(self) -> str:
+        """What it is called, and where, for those who look from elsewhere."""
+        return f"{self.id} in {self._path.parent.resolve()}"
 
     def is_same(self, other: FileRun) -> bool:
         """Whether both are one file."""
@@ -221,7 +236,9 @@ class FileStore:
             return self._run(self._path(reader.run_id))
 
     def adopt(self, saved: FileRun) -> FileRun:
-        """Make a run of a saved plan, once, whatever state directory is used: it is written in the plan.
+        """Make a run of a saved plan, once, whatever state directory is used: it is written in the plan, and first.
+
+        A process that is killed in between has applied nothing, and nobody else will.
 
         Raises:
             RefusedError: it was applied before, or it cannot be written in it that it is.
@@ -229,14 +246,14 @@ class FileStore:
         """
         self.prepare()
         target = self.target_of(saved)
+        if before := saved.mark_applied(target):
+            raise _applied(before)
         try:
             saved.adopted_by(target)
         except FileExistsError:
-            raise _applied(target.id) from None
-        try:
-            _mark(saved, target)
-        except OrchestratorError:  # after a Ctrl-C the plan may be marked: then this is the run that it names
-            target.discard()
+            raise _applied(target.place) from None
+        except BaseException:
+            saved.unmark()
             raise
         return target
 
@@ -255,7 +272,8 @@ class FileStore:
                 f"the state directory {self.folder} cannot be read: {error.strerror}",
                 hint=f"look as its owner, or give another with --state-dir or {ENVIRONMENT}",
             ) from None
-        return [self._run(self.folder / n) for n in sorted(names) if n.endswith(SUFFIX) and not n.startswith(".")]
+        ids = sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX) and not name.startswith("."))
+        return [self._run(self.folder / f"{run_id}{SUFFIX}") for run_id in ids]
 
     def find(self, name: str | None) -> FileRun:
         """The run that a name means: an id, an unambiguous part of one, or the newest for "last" or None.
@@ -302,15 +320,10 @@ class FileStore:
         return self.folder / f"{run_id}{SUFFIX}"
 
 
-def _mark(saved: FileRun, target: FileRun) -> None:
-    if before := saved.mark_applied(target):
-        raise _applied(before)
-
-
 def _applied(run: str) -> RefusedError:
     return RefusedError(
         f"this plan was applied before, as run {run}",
-        hint="`orchestrator runs` lists it; plan again to do the same another time",
+        hint="plan again to do the same another time",
     )
 
 

@@ -74,11 +74,6 @@ class Writer:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.close()
 
-    def _move_into_file(self) -> None:
-        """Who owns the run stands in the file itself, and not in its log alone: a copy without the log says it too."""
-        with contextlib.suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
     def _commit(self, group: Sequence[Finished]) -> None:
         try:
             self._guarded(lambda: self._finish(group), single=all(map(has_row_alone, group)))
@@ -100,14 +95,11 @@ class Writer:
             _tell(future, error=self.failure)
             return
         results: list[Any] = []
-        was_owner = bool(self.token)
         try:
-            self._guarded(lambda: results.append(self._owned(job)))
+            self._guarded(lambda: results.append(self._owned(job)), single=job is into_file)
         except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to whoever asked for it
             _tell(future, error=error)
             return
-        if self.token and not was_owner:
-            self._move_into_file()
         if self.failure is not None:
             _tell(future, error=self.failure)
         else:
@@ -155,6 +147,11 @@ class Writer:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error:
             pass  # the commit's own error is the one that is told
+
+
+def into_file(connection: sqlite3.Connection) -> None:
+    """Have what the log says stand in the file itself too, as far as readers allow: a copy of the file alone says it then."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _tell(future: Future[Any], *, result: Any = None, error: BaseException | None = None) -> None:

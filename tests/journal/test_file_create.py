@@ -1,0 +1,99 @@
+"""A new run file: complete, its owner's alone, and there at once or not at all."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import ExpressionError, InputError, JournalError, RefusedError
+from orchestrator.journal.sqlite.create import create
+from orchestrator.journal.sqlite.reader import FileReader
+from orchestrator.plan.steps import Plan
+from tests.journal.journals import HEADER, KICKS
+from tests.strategies import plan, steps
+
+RUN_ID = "20261123-020000-p"
+
+
+def make(path: Path, text: str = KICKS) -> Path:
+    """A run file of a playbook."""
+    return create([(RUN_ID, path)], plan(text), HEADER)
+
+
+def names_in(folder: Path) -> list[str]:
+    """The files of a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """A run file has the mode 0600 whatever the umask, and no draft is left beside it."""
+    path = make(tmp_path / "a.run")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert names_in(tmp_path) == ["a.run"]
+
+
+def test_a_run_file_is_not_overwritten(tmp_path: Path) -> None:
+    """A name that is taken is refused, and the file stays as it was."""
+    path = make(tmp_path / "a.run")
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError):
+        make(path)
+    assert path.read_bytes() == before
+
+
+def test_the_first_name_that_is_free_is_taken(tmp_path: Path) -> None:
+    """Where another process was quicker the next name is used, in the file's name and in the file."""
+    make(tmp_path / "a.run")
+    path = create([("a", tmp_path / "a.run"), ("b", tmp_path / "b.run")], plan(KICKS), HEADER)
+    with FileReader(path) as reader:
+        assert (path.name, reader.run_id) == ("b.run", "b")
+
+
+def bad_item() -> Plan:
+    """A plan whose second item must not be sent."""
+    return plan(steps('hosts: b1, for_each: [u1, "u\\a"], command: kick, parameters: {mask: ["{{ item }}"]}'))
+
+
+@pytest.mark.parametrize(
+    ("made", "error"),
+    [
+        (bad_item, InputError),
+        (lambda: plan(steps("hosts: b1, for_each: {file: /no/such/file}, command: who")), InputError),
+        (lambda: plan(steps("hosts: '{{ item }}', for_each: [b1, b9], command: reload")), RefusedError),
+        (lambda: plan(steps("hosts: b1, for_each: [1], when: '{{ item }}', command: who")), ExpressionError),
+    ],
+)
+def test_a_plan_that_cannot_be_made_leaves_nothing(
+    tmp_path: Path, made: Callable[[], Plan], error: type[Exception]
+) -> None:
+    """All operations are written, or there is no file at all."""
+    with pytest.raises(error):
+        create([(RUN_ID, tmp_path / "a.run")], made(), HEADER)
+    assert names_in(tmp_path) == []
+
+
+def test_a_long_planning_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a long plan is told now and then how many operations it has so far, over all its steps."""
+    monkeypatch.setattr("orchestrator.journal.sqlite.create.OFTEN", 4)
+    told: list[int] = []
+    text = KICKS + KICKS.partition("steps:\n")[2].replace("kicked", "again")
+    create([(RUN_ID, tmp_path / "a.run")], plan(text), HEADER, told.append)
+    assert told == [4, 8, 12]
+
+
+def test_a_folder_that_is_not_there_is_a_journal_error(tmp_path: Path) -> None:
+    """A run file that cannot be written is an error with its path."""
+    with pytest.raises(JournalError, match="nowhere"):
+        make(tmp_path / "nowhere" / "a.run")
+
+
+def test_the_digest_is_that_of_the_plan(tmp_path: Path) -> None:
+    """The same plan has the same digest in every file, and another plan another."""
+    found = []
+    for number, text in enumerate([KICKS, KICKS, KICKS + "# x\n"]):
+        with FileReader(make(tmp_path / f"{number}.run", text)) as reader:
+            found.append(reader.digest)
+    assert found[0] == found[1] != found[2]

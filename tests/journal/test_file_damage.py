@@ -1,0 +1,107 @@
+"""Files that are no run files, and run files that were damaged: recognised, never believed, and read as far as they can be."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import DamagedRunError, JournalError
+from orchestrator.journal.sqlite.create import create
+from orchestrator.journal.sqlite.reader import FileReader
+from orchestrator.journal.sqlite.schema import APPLICATION_ID, FORMAT
+from orchestrator.journal.sqlite.store import open_file
+from orchestrator.journal.sqlite.writer import Writer
+from tests.journal.journals import HEADER
+from tests.strategies import plan, steps
+
+MANY = steps(f"hosts: 'b[1-3]', for_each: [{', '.join(f'u{n}' for n in range(500))}], command: who")
+
+
+def foreign(path: Path, application: int, version: int) -> None:
+    """An SQLite file that is not, or not quite, a run file."""
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        f"CREATE TABLE meta (x); PRAGMA application_id = {application}; PRAGMA user_version = {version}"
+    )
+    connection.close()
+
+
+def names_in(folder: Path) -> list[str]:
+    """The files of a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_text("name: a playbook\n" * 99), "not a run file"),
+        (lambda path: path.write_bytes(b""), "is not a run file"),
+        (lambda path: path.write_bytes(b"\0" * 4096), "not a run file"),
+        (lambda path: foreign(path, 1, FORMAT), "is not a run file"),
+        (
+            lambda path: foreign(path, APPLICATION_ID, FORMAT + 1),
+            f"format {FORMAT + 1}; this version reads format {FORMAT}",
+        ),
+    ],
+)
+@pytest.mark.parametrize("how", [FileReader, lambda path: Writer(path, list, list)])  # type: ignore[arg-type]
+def test_a_foreign_file_is_refused(
+    tmp_path: Path, make: Callable[[Path], None], message: str, how: Callable[[Path], Any]
+) -> None:
+    """What is no run file, or one of another format, is refused by reader and writer and left as it is."""
+    path = tmp_path / "a.run"
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(DamagedRunError, match=message):
+        how(path)
+    assert (path.read_bytes(), names_in(tmp_path)) == (before, ["a.run"])
+
+
+def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
+    """Opening a run file that is not there is an error, and makes none."""
+    with pytest.raises(JournalError, match="there is no run file"):
+        FileReader(tmp_path / "a.run")
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("damage", ["half", "middle", "index"])
+def test_damage_is_recognised(tmp_path: Path, damage: str) -> None:
+    """A run file that was cut or overwritten is recognised by its check, as a DamagedRunError and nothing else."""
+    path = create(
+        [("a", tmp_path / "a.run")],
+        plan(steps("hosts: backends, for_each: '{{ groups.backends }}', command: who")),
+        HEADER,
+    )
+    content = path.read_bytes()
+    if damage == "half":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "middle":
+        path.write_bytes(content[:4096] + b"\xaa" * (len(content) - 8192) + content[-4096:])
+    else:
+        path.write_bytes(content[:4096] + content[-4096:] * (len(content) // 4096 - 1))
+    with pytest.raises(DamagedRunError), FileReader(path) as reader:
+        reader.check()
+
+
+def test_what_is_left_of_a_cut_file_is_read(tmp_path: Path) -> None:
+    """Of a file whose end is gone the operations before it are read, in order, and nothing is invented."""
+    path = create([("a", tmp_path / "a.run")], plan(MANY), HEADER)
+    with FileReader(path) as reader:
+        whole = list(reader.operations())
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) - 2 * 4096])
+    found = open_file(str(path)).salvage(list)
+    assert 0 < len(found) < len(whole)
+    assert all(operation in whole for operation in found)
+    assert found == sorted(found, key=lambda operation: int(operation.id.partition(".")[2]))
+
+
+def test_of_what_is_no_run_file_nothing_is_read(tmp_path: Path) -> None:
+    """Where not even the beginning is there, that is said."""
+    (tmp_path / "a.run").write_bytes(b"SQLite")
+    with pytest.raises(DamagedRunError, match="nothing of it can be read"):
+        open_file(str(tmp_path / "a.run")).salvage(list)
