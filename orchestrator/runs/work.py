@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import resource
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -161,7 +160,6 @@ async def work(
             refuse_overlap(run, reader, others)
         choices = choices.with_kept(reader)
         start = start._replace(limits=choices.limits, take_over=choices.take_over)
-        gc.freeze()  # what is here now stays
         async with (
             Client(host.endpoint for host in plan.inventory.hosts.values()) as client,
             run.work(start) as session,
@@ -340,7 +338,7 @@ def allow_open_files() -> None:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < LEAST_FILES:
-        words = f"the open-file limit is {soft}, at least {LEAST_FILES} are needed"
+        words = f"this process may have {soft} open files, and needs {LEAST_FILES} at least"
         raise JournalError(words, hint="ulimit -n 1024")
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     if soft < most:
