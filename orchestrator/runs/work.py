@@ -191,7 +191,7 @@ async def start(run: Run, store: Store[Any], fleet: Fleet, *, digest: str = "", 
 
 async def resume(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) -> Report:
     """Go on with a run exactly where it stopped; see `start`."""
-    status = left(run).status
+    status = left(run, take_over=how.get("choices", NOTHING_SAID).take_over).status
     with run.read() as reader:
         refuse_resume(reader, status)
     return await work(run, fleet, Start({}, expected=RESUMABLE), store.runs(), **how)
@@ -199,7 +199,7 @@ async def resume(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) 
 
 async def retry(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) -> Report:
     """Send again what failed or was unreachable in a run, and go on; see `start`."""
-    status = left(run).status
+    status = left(run, take_over=how.get("choices", NOTHING_SAID).take_over).status
     with run.read() as reader:
         refuse_retry(reader, status)
     expected = Start({}, retry=True, expected=frozenset({status}))
@@ -222,19 +222,28 @@ def fresh(run: R) -> Iterator[R]:
         raise
 
 
-def left(run: Run) -> Standing:
+def left(run: Run, *, take_over: bool = False) -> Standing:
     """How a run stands that nobody works on.
+
+    Args:
+        run: the run.
+        take_over: whether it is to be taken from a process on another machine; whether that may be, `Run.work` knows.
 
     Raises:
         LockedError: somebody does; says who.
     """
     found = standing(run)
-    if found.holder:
-        raise LockedError(
-            f"the run {run.id} is being worked on by {found.holder}",
-            hint="wait for it, or stop it with Ctrl-C or SIGTERM there; it can be resumed then",
-        )
-    return found
+    if not found.holder:
+        return found
+    if take_over:
+        with run.read() as reader:
+            status, reason = reader.status()
+            return found._replace(status=status, reason=reason)
+    raise LockedError(
+        f"the run {run.id} is being worked on by {found.holder}",
+        hint="wait for it, or stop it with Ctrl-C or SIGTERM there; it can be resumed then; "
+        f"only if that is another machine, and is gone for good: orchestrator resume --take-over {run.id}",
+    )
 
 
 def refuse_resume(reader: Reader, status: Status) -> None:

@@ -101,8 +101,8 @@ def test_a_playbook_is_found_by_name_or_path(tmp_path: Path) -> None:
 def test_a_plan_says_what_it_was_made_of(tmp_path: Path) -> None:
     """The run of a plan keeps what was given, files by their whole paths, and the selection of --limit."""
     users = ROOT / "playbooks/examples/users.txt"
-    proposed = Fleet(config()).plan("kick-users", {"users": str(users), "backends": "b1"}, limit="b*")
-    made, header = proposed.plan, proposed.header
+    planned = Fleet(config()).plan("kick-users", {"users": str(users), "backends": "b1"}, limit="b*")
+    header = planned.header
     assert (header.given, header.limit) == ({"users": str(users), "backends": "b1"}, "b*")
     assert header.config_path == str(config().path)
-    assert made.limited == {"b1", "b2", "b3", "b9"}
+    assert planned.plan.limited == {"b1", "b2", "b3", "b9"}
