@@ -11,7 +11,7 @@ from orchestrator.dovecot.command import ParameterError, checker, encode_paramet
 from orchestrator.errors import ExpressionError, InputError, Place, Problem, RefusedError
 from orchestrator.fleet.inventory import Host, Inventory
 from orchestrator.outcome import Repeatability
-from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, Scope
+from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, Scope, names_of_items
 from orchestrator.playbook import items
 from orchestrator.playbook.items import ItemList
 from orchestrator.playbook.model import CsvSource, FileSource
@@ -30,7 +30,7 @@ def hosts_of(step: CommandStep, plan: Plan, scope: Mapping[str, Any]) -> list[Ho
         RefusedError: one of them is protected and the step changes something.
     """
     place = plan.origin.place(*step.path, "hosts")
-    hosts = selected(plan, compile_value(step.hosts)(scope), place)
+    hosts = selected(plan, compile_value(step.hosts)(scope), place, answered=_by_answers(step))
     if not hosts:
         within = " within --limit" if plan.limited is not None else ""
         raise InputError.at(f"the step {step.name!r} selects no host{within} ({step.hosts})", place)
@@ -44,13 +44,27 @@ def hosts_of(step: CommandStep, plan: Plan, scope: Mapping[str, Any]) -> list[Ho
     return chosen
 
 
-def selected(plan: Plan, value: Any, place: Place) -> list[Host]:
+def _by_answers(step: CommandStep) -> bool:
+    """Whether the hosts of a step follow from what other hosts answered."""
+    names = names_in(step.hosts)
+    if "item" in names:
+        names |= names_of_items(step.for_each)
+    return bool(names & set(step.givers))
+
+
+def selected(plan: Plan, value: Any, place: Place, *, answered: bool = False) -> list[Host]:
     """The hosts that a value selects, within --limit, in inventory order.
+
+    Args:
+        plan: the plan.
+        value: a selection, a host, or a list of them.
+        place: where it is written.
+        answered: it comes from what hosts answered, which names hosts one by one and is never a selection.
 
     Raises:
         InputError: it names something that is not in the inventory.
     """
-    hosts = _select(value, plan.inventory, place)
+    hosts = _named(value, plan.inventory, place) if answered else _select(value, plan.inventory, place)
     return hosts if plan.limited is None else [host for host in hosts if host.name in plan.limited]
 
 
@@ -73,6 +87,26 @@ def _select(value: Any, inventory: Inventory, place: Place) -> list[Host]:
     except InputError as error:
         found = error.problems[0]
         raise InputError([Problem(found.message, place, found.suggestion)]) from None
+
+
+def _named(value: Any, inventory: Inventory, place: Place) -> list[Host]:
+    """The hosts whose names or addresses were answered; `all`, or a list in a text, is none."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    found = {_one(part, inventory, place).name for part in parts}
+    return [host for host in inventory.hosts.values() if host.name in found]
+
+
+def _one(value: Any, inventory: Inventory, place: Place) -> Host:
+    if isinstance(value, Host):
+        return value
+    try:
+        text = text_of(value).strip()
+    except ValueError as error:
+        raise InputError.at(f"a host cannot be read from this: {error}", place) from None
+    host = inventory.by_address(text) or inventory.hosts.get(text)
+    if host is None:
+        raise InputError.at(f"{text!r} was answered, which is neither the name nor the address of a host", place)
+    return host
 
 
 def expand(step: CommandStep, plan: Plan, scope: Scope) -> Iterator[Draft]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +105,42 @@ def test_hints_name_commands_as_this_one_was_typed(site: Callable[..., Site]) ->
     refused = here.cli("--state-dir", "x y", "resume", "last")
     assert refused.code == 5
     assert "`orchestrator --state-dir 'x y' show" in refused.err
+
+
+def test_a_full_disk_at_resume(site: Callable[..., Site], tmp_path: Path) -> None:
+    """`resume` on a disk that is full says so, with exit code 3, and sends nothing; with room, it goes on."""
+    here = site(users=0, directors=0, backends=2)
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(mount)], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        here.cli.state = mount
+        assert interrupted(here).code == 130
+        sent, filler = len(here.fleet.requests), mount / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(b"x" * 4096):
+                pass
+        full = here.cli("resume")
+        assert full.code == 3, full.said
+        assert "Traceback" not in full.said
+        assert "full" in full.err or "No space left" in full.err
+        assert len(here.fleet.requests) == sent
+        filler.unlink()
+        assert here.cli("resume").code == 0
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_a_link_that_leads_nowhere(site: Callable[..., Site]) -> None:
+    """What is no run file in the state directory hides no other run: the verbs work, and name it."""
+    here = site(users=0, directors=0, backends=2)
+    assert interrupted(here).code == 130
+    (here.cli.state / "zz.run").symlink_to("nowhere")
+    assert "interrupted" in here.cli("runs").out
+    assert "interrupted" in here.cli("report").out
+    for words in (("show", "zz"), ("resume", "zz"), ("report", "zz")):
+        named = here.cli(*words)
+        assert named.code == 3, named.said
+        assert "zz.run" in named.err
+    assert here.cli("resume").code == 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable
 
+from orchestrator.journal.sqlite.store import open_file
+from orchestrator.report import make_report
 from tests.command_line import records, wait_until
 
 KICK_MANY = """
@@ -271,3 +274,40 @@ def test_two_runs_do_not_change_the_same_hosts(site: Callable) -> None:
     assert here.cli("exec", "b1", "kick", "mask=x", "--yes", "--force").code == 0
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=90)
+
+
+def test_attempts_that_end_in_the_same_moment(site: Callable) -> None:
+    """Attempts of one operation that are recorded together are all on record, and the last one decides."""
+    here = site(users=0, directors=0, backends=1, faults=("command=kick,first=150,exit=75",))
+    playbook = here.cli.playbook(KICK_MANY.replace("base: 20ms, max: 200ms", "base: 1ms, max: 1ms"))
+    users(here, 40)
+    result = here.cli("run", playbook, "--yes")
+    assert result.code == 0, result.said
+    operations = here.cli.exported()
+    assert {operation["state"] for operation in operations} == {"done"}
+    assert {o["id"]: o["attempts"] for o in operations} == Counter(record["tag"] for record in records(here.record))
+    tried = max(operations, key=lambda operation: operation["attempts"])
+    attempts = here.cli("show", "last", tried["id"], "--format", "json").json()[0]["attempt_list"]
+    assert [attempt["number"] for attempt in attempts] == list(range(1, tried["attempts"] + 1))
+    assert attempts[-1]["exit_code"] != 75
+
+
+def test_a_run_can_be_looked_at_while_it_goes_on(site: Callable) -> None:
+    """Reports that are read again and again while a run is worked on are each of one moment, and never fail."""
+    here = site(users=0, directors=0, backends=1, faults=("command=kick,rate=0.2,exit=75",))
+    process = here.cli.start("run", users(here, 2100), "--yes")
+    wait_until(lambda: list(here.cli.state.glob("*.run")))
+    (path,) = here.cli.state.glob("*.run")
+    seen = 0
+    while process.poll() is None:
+        with open_file(str(path)).read() as reader:
+            for _ in range(20):
+                report = make_report(reader, "somebody")
+                assert sum(report.counts.values()) == report.planned == 2100
+                seen += 1
+        if seen % 100 == 0:
+            shown = here.cli("show")
+            assert shown.code == 0, shown.said
+    out, err = process.communicate()
+    assert process.returncode == 0, out + err
+    assert seen > 20

@@ -231,11 +231,27 @@ def test_an_undo_that_was_cut_short_is_resumed(site: Callable[..., Site], number
     wait_until(lambda: here.commands().count("directorUpdate") == 3)  # the first of the two undo steps
     process.send_signal(number)
     end(process)
-    assert "is being undone" in here.cli("retry").said
+    refused = here.cli("retry")
+    assert refused.code == 5
+    assert "is being undone" in refused.said
     resumed = here.cli("resume")
     assert {row.vhosts for row in here.fleet.fleet.ring.hosts.values()} == {100}
     assert resumed.code == 1, resumed.said
     assert "undone" in resumed.out
+
+
+def test_a_failure_after_the_signal_is_undone_by_resume(site: Callable[..., Site]) -> None:
+    """When an answer that comes after Ctrl-C is a failure, the run ends as interrupted, and `resume` takes it back."""
+    here = site(users=0, backends=1, latency=0.5, faults=("command=kick,exit=64",))
+    process = here.cli.start("run", here.cli.playbook(UNDONE.replace("ADDRESS", here.fleet.backends["b1"])), "--yes")
+    wait_until(lambda: "kick" in here.commands())
+    process.send_signal(signal.SIGINT)
+    said = end(process)
+    assert process.returncode == 130, said
+    assert here.commands().count("directorUpdate") == 2
+    resumed = here.cli("resume")
+    assert resumed.code == 1, resumed.said
+    assert {row.vhosts for row in here.fleet.fleet.ring.hosts.values()} == {100}
 
 
 def test_interrupted_while_planning(site: Callable[..., Site]) -> None:
