@@ -93,8 +93,8 @@ class App:
 
 def load_source(name: str) -> Source:
     """A playbook by path or name."""
+    from orchestrator.playbook.shipped import find_playbook
     from orchestrator.playbook.source import load_playbook
-    from orchestrator.runs.planning import find_playbook
 
     return load_playbook(find_playbook(name))
 
@@ -155,3 +155,8 @@ def options_of(values: dict[str, Any], *, quiet: bool = False) -> Options:
     except ValueError as error:
         raise click.UsageError(f"--max-failed: {error}") from None
     return Options(choices, values["form"], values["verbose"], values["yes"], quiet=quiet)
+
+
+def planned_so_far(count: int) -> None:
+    """Tell the operator that a long planning goes on."""
+    message(f"planning: {count} operations so far")

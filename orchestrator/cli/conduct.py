@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -21,7 +22,7 @@ from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader
 from orchestrator.plan.steps import Plan
 from orchestrator.report import Report
-from orchestrator.runs.work import Choices, Control, How
+from orchestrator.runs.work import Choices, Control, How, allow_open_files
 from orchestrator.views.objects import report_object
 from orchestrator.views.report_text import summary_lines
 from orchestrator.views.words import safe
@@ -59,6 +60,7 @@ def conduct(app: App, options: Options, call: Call) -> tuple[Report, int]:
     Returns:
         the report, and the exit code: of what the run came to, or of the signal that stopped it.
     """
+    allow_open_files()  # the event loop needs some before the work begins
     report, caught = anyio.run(
         _attended, options, call, backend_options={"use_uvloop": find_spec("uvloop") is not None}
     )
@@ -76,6 +78,7 @@ async def _attended(options: Options, call: Call) -> tuple[Report, int]:
     try:
         async with anyio.create_task_group() as group:
             await group.start(_attend, control, caught, screen.audience)
+            gc.freeze()  # what is here now stays
             how = How(observers=[screen.audience], approve=screen.approve, control=control, choices=options.choices)
             report = await call(how)
             group.cancel_scope.cancel()
@@ -135,11 +138,6 @@ def _what_is_asked(plan: Plan, reader: Reader) -> str:
     about = f"user impact in step{'s' if len(felt) > 1 else ''} {', '.join(felt)}" if felt else "no user impact"
     name = " ".join([plan.terms.name, *([f"({values})"] if values else [])])
     return f"{name}: changes {changed}; {about}; digest {reader.digest}. Run it?"
-
-
-def planned_so_far(count: int) -> None:
-    """Tell the operator that a long planning goes on."""
-    message(f"planning: {count} operations so far")
 
 
 def _show_end(app: App, report: Report, options: Options) -> None:

@@ -10,7 +10,7 @@ import anyio
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, GIVEN, LIMIT, VERBOSE, App, load_source, parse_given
+from orchestrator.cli.app import FORMAT, GIVEN, LIMIT, VERBOSE, App, load_source, parse_given, planned_so_far
 from orchestrator.cli.output import emit, emit_json, message
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ def plan(
       orchestrator plan drain-backend -e backend=b1 --live -v
       orchestrator plan kick.yaml -e users=users.txt -o tuesday.plan
     """
-    from orchestrator.cli.conduct import planned_so_far
     from orchestrator.errors import RefusedError
     from orchestrator.views.objects import live_objects, plan_objects
     from orchestrator.views.plan_text import plan_lines

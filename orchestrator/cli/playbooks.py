@@ -28,7 +28,7 @@ def playbooks(app: App, playbook: str | None, form: str) -> int:
       orchestrator playbooks drain-backend
       orchestrator playbooks my/playbook.yaml
     """
-    from orchestrator.runs.planning import shipped
+    from orchestrator.playbook.shipped import shipped
     from orchestrator.views.playbook_text import playbook_page, to_give
 
     if playbook is not None:

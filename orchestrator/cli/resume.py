@@ -46,7 +46,7 @@ def resume(app: App, /, run: str | None, in_doubt: str | None, **working: Any) -
     found = app.find(run) if run else _unfinished(app)
     if in_doubt:
         message(f"{settle_all(found, Verdict(in_doubt))} operations in doubt decided as {in_doubt}")
-    left = work.left(found)
+    left = work.left(found, take_over=options.choices.take_over)
     with found.read() as reader:
         work.refuse_resume(reader, left.status)
         app.use_config(reader.header.config_path)
@@ -77,7 +77,7 @@ def retry(app: App, /, run: str | None, **working: Any) -> int:
 
     options = options_of(working)
     found = app.find(run)
-    left = work.left(found)
+    left = work.left(found, take_over=options.choices.take_over)
     with found.read() as reader:
         work.refuse_retry(reader, left.status)
         app.use_config(reader.header.config_path)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.app import GIVEN, LIMIT, App, load_source, options_of, parse_given, working
+from orchestrator.cli.app import GIVEN, LIMIT, App, load_source, options_of, parse_given, planned_so_far, working
 from orchestrator.cli.output import message
 
 
@@ -26,7 +26,7 @@ def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, *
       orchestrator run drain-backend -e backend=b1
       orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
     """
-    from orchestrator.cli.conduct import conduct, confirm, planned_so_far
+    from orchestrator.cli.conduct import conduct, confirm
     from orchestrator.runs.work import begin, fresh
     from orchestrator.views.plan_text import plan_lines
 

@@ -29,7 +29,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 from orchestrator.dovecot.endpoint import Endpoint, Tls
-from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent
+from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent, Obstacle
 from orchestrator.errors import InputError
 from orchestrator.secret import Secret, SecretReference, encode
 
@@ -372,16 +372,21 @@ def _context(tls: Tls) -> ssl.SSLContext:
 def _translate(error: Exception) -> Exchange:
     """Which side of the wire an exception of aiohttp belongs to; whatever is not surely "not sent" is "no answer"."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return NotSent(f"the server's certificate is not accepted: {_tls_reason(error.certificate_error)}")
+        return NotSent(
+            f"the server's certificate is not accepted: {_tls_reason(error.certificate_error)}",
+            obstacle=Obstacle.CERTIFICATE,
+        )
     if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return NotSent(f"TLS handshake failed: {_tls_reason(error)}")
+        return NotSent(f"TLS handshake failed: {_tls_reason(error)}", obstacle=Obstacle.TLS)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return NotSent(f"no address for the name {error.host}")
+        return NotSent(f"no address for the name {error.host}", obstacle=Obstacle.NAME)
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno
         if number in _LOCAL:
             return NotSent(f"this machine cannot open a connection: {error.os_error.strerror}", local=True)
-        return NotSent(_words(error.os_error))
+        return NotSent(
+            _words(error.os_error), obstacle=Obstacle.REFUSED if number == errno.ECONNREFUSED else Obstacle.OTHER
+        )
     if isinstance(error, aiohttp.InvalidURL):
         return NotSent("not a valid address")
     if isinstance(error, aiohttp.ServerDisconnectedError):

@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Obstacle(Enum):
+    """Why nothing was sent, as far as it makes a difference to what an operator can do."""
+
+    REFUSED = auto()
+    CERTIFICATE = auto()
+    TLS = auto()
+    NAME = auto()
+    OTHER = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,10 +22,12 @@ class NotSent:
 
     Attributes:
         local: the cause is this machine (no file descriptors left), not the host.
+        obstacle: what to look at.
     """
 
     reason: str
     local: bool = False
+    obstacle: Obstacle = Obstacle.OTHER
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.dovecot.exchange import Answered, Exchange, NotSent
+from orchestrator.dovecot.exchange import Answered, Exchange, NotSent, Obstacle
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def read_listing(exchange: Exchange) -> Listing | None:
 def trouble(exchange: Exchange, url: str) -> tuple[str, str]:
     """Why there is no list, and what to do about it."""
     if isinstance(exchange, NotSent):
-        return exchange.reason, _remedy_unsent(exchange.reason, url)
+        return exchange.reason, _remedy_unsent(exchange.obstacle, url)
     if not isinstance(exchange, Answered):
         hint = "a listener that is not named http speaks the native doveadm protocol (2.3)"
         if url.startswith("http:"):
@@ -69,13 +69,14 @@ def trouble(exchange: Exchange, url: str) -> tuple[str, str]:
     return f"HTTP {exchange.status}", remedies.get(exchange.status, "check address and port")
 
 
-def _remedy_unsent(reason: str, url: str) -> str:
-    if "refused" in reason:
-        return "nothing listens there: is Dovecot running, and does service doveadm have an inet_listener http?"
-    if "certificate" in reason:
-        return "name the CA in tls: {ca_file: ...}; server_name if the certificate has another name"
-    if "TLS" in reason:
+def _remedy_unsent(obstacle: Obstacle, url: str) -> str:
+    if obstacle is Obstacle.TLS:
         return "the port speaks plain http: say scheme: http, or give the TLS port" if url.startswith("https") else ""
-    if "name" in reason:
-        return "check the address in the configuration"
-    return "check network, firewall and address"
+    return _REMEDIES.get(obstacle, "check network, firewall and address")
+
+
+_REMEDIES = {
+    Obstacle.REFUSED: "nothing listens there: is Dovecot running, and does service doveadm have an inet_listener http?",
+    Obstacle.CERTIFICATE: "name the CA in tls: {ca_file: ...}; server_name if the certificate has another name",
+    Obstacle.NAME: "check the address in the configuration",
+}

@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line
-from orchestrator.errors import InputError, RefusedError, nearest
+from orchestrator.errors import RefusedError
 from orchestrator.fleet.config import Config, find_config, load_config
 from orchestrator.fleet.inventory import Inventory, build_inventory
 from orchestrator.journal.base import Header, Reader, Run, Store
@@ -22,13 +21,12 @@ from orchestrator.plan.kept import recall
 from orchestrator.plan.layout import build_plan
 from orchestrator.plan.steps import Plan, Planning
 from orchestrator.playbook.items import Lists
+from orchestrator.playbook.shipped import find_playbook
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.playbook.values import given_values
 from orchestrator.user import expand
 
 R = TypeVar("R", bound=Run)
-PACKAGE = Path(__file__).parent.parent
-SHIPPED = (PACKAGE / "playbooks", PACKAGE.parent / "playbooks")
 FEW = 5  # differences that are named
 
 
@@ -174,31 +172,6 @@ def _warnings(inventory: Inventory) -> Iterator[str]:
             yield warning
         if host.endpoint.scheme == "https" and not host.endpoint.tls.verify:
             yield "tls verify is false: any certificate is accepted, so anyone in between can read the secret"
-
-
-def shipped() -> dict[str, Path]:
-    """The shipped playbooks' files by name, in alphabetical order."""
-    return dict(sorted((file.stem, file) for folder in SHIPPED for file in folder.glob("*.yaml")))
-
-
-def find_playbook(name: str) -> Path:
-    """A playbook's file: a path, or the name of a shipped one.
-
-    Raises:
-        InputError: neither.
-    """
-    path = Path(name)
-    if path.exists() or "/" in name or name.endswith((".yaml", ".yml")):
-        return path
-    known = shipped()
-    if name in known:
-        return known[name]
-    raise InputError.at(
-        f"there is no file {name!r}, and no shipped playbook of that name",
-        "playbook",
-        suggestion=nearest(name, known),
-        hint="`orchestrator playbooks` lists the shipped ones",
-    )
 
 
 def plan_of(reader: Reader, fleet: Fleet) -> Plan:

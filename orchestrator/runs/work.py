@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import resource
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -161,7 +160,6 @@ async def work(
             refuse_overlap(run, reader, others)
         choices = choices.with_kept(reader)
         start = start._replace(limits=choices.limits, take_over=choices.take_over)
-        gc.freeze()  # what is here now stays
         async with (
             Client(host.endpoint for host in plan.inventory.hosts.values()) as client,
             run.work(start) as session,
@@ -193,7 +191,7 @@ async def start(run: Run, store: Store[Any], fleet: Fleet, *, digest: str = "", 
 
 async def resume(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) -> Report:
     """Go on with a run exactly where it stopped; see `start`."""
-    status = left(run).status
+    status = left(run, take_over=how.get("choices", NOTHING_SAID).take_over).status
     with run.read() as reader:
         refuse_resume(reader, status)
     return await work(run, fleet, Start({}, expected=RESUMABLE), store.runs(), **how)
@@ -201,7 +199,7 @@ async def resume(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) 
 
 async def retry(run: Run, store: Store[Any], fleet: Fleet, **how: Unpack[How]) -> Report:
     """Send again what failed or was unreachable in a run, and go on; see `start`."""
-    status = left(run).status
+    status = left(run, take_over=how.get("choices", NOTHING_SAID).take_over).status
     with run.read() as reader:
         refuse_retry(reader, status)
     expected = Start({}, retry=True, expected=frozenset({status}))
@@ -224,19 +222,28 @@ def fresh(run: R) -> Iterator[R]:
         raise
 
 
-def left(run: Run) -> Standing:
+def left(run: Run, *, take_over: bool = False) -> Standing:
     """How a run stands that nobody works on.
+
+    Args:
+        run: the run.
+        take_over: whether it is to be taken from a process on another machine; whether that may be, `Run.work` knows.
 
     Raises:
         LockedError: somebody does; says who.
     """
     found = standing(run)
-    if found.holder:
-        raise LockedError(
-            f"the run {run.id} is being worked on by {found.holder}",
-            hint="wait for it, or stop it with Ctrl-C or SIGTERM there; it can be resumed then",
-        )
-    return found
+    if not found.holder:
+        return found
+    if take_over:
+        with run.read() as reader:
+            status, reason = reader.status()
+            return found._replace(status=status, reason=reason)
+    raise LockedError(
+        f"the run {run.id} is being worked on by {found.holder}",
+        hint="wait for it, or stop it with Ctrl-C or SIGTERM there; it can be resumed then; "
+        f"only if that is another machine, and is gone for good: orchestrator resume --take-over {run.id}",
+    )
 
 
 def refuse_resume(reader: Reader, status: Status) -> None:
@@ -340,7 +347,7 @@ def allow_open_files() -> None:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < LEAST_FILES:
-        words = f"the open-file limit is {soft}, at least {LEAST_FILES} are needed"
+        words = f"this process may have {soft} open files, and needs {LEAST_FILES} at least"
         raise JournalError(words, hint="ulimit -n 1024")
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     if soft < most:

@@ -20,9 +20,9 @@ def safe(text: str, limit: int = 400) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def json_text(value: Mapping[str, Any], encoding: str) -> str:
+def json_text(value: Mapping[str, Any], encoding: str | None) -> str:
     """A value as one line of JSON: as it is for UTF-8, with escapes where a locale has another encoding."""
-    return json.dumps(value, ensure_ascii=encoding.lower().replace("-", "") != "utf8")
+    return json.dumps(value, ensure_ascii=(encoding or "utf8").lower().replace("-", "") != "utf8")
 
 
 def count(number: int, word: str) -> str:

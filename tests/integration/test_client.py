@@ -16,7 +16,7 @@ import pytest
 
 from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.endpoint import Endpoint, Tls
-from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent
+from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent, Obstacle
 from orchestrator.secret import SecretReference
 
 BODY = b'[["who",{},"t"]]'
@@ -135,7 +135,7 @@ def test_addresses_and_names(address: str, uvloop: bool) -> None:
 
     heard, refused = anyio.run(run, backend_options={"use_uvloop": uvloop})
     assert heard == Answered(200, b"[]")
-    assert refused == NotSent("connection refused")
+    assert refused == NotSent("connection refused", obstacle=Obstacle.REFUSED)
 
 
 @pytest.mark.parametrize("uvloop", [False, True])
@@ -205,7 +205,7 @@ def test_nobody_listens() -> None:
     """A refused connection is not sent."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    assert anyio.run(ask, endpoint(port), 30.0) == NotSent("connection refused")
+    assert anyio.run(ask, endpoint(port), 30.0) == NotSent("connection refused", obstacle=Obstacle.REFUSED)
 
 
 @pytest.fixture

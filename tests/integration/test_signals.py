@@ -228,7 +228,7 @@ def test_an_undo_that_was_cut_short_is_resumed(site: Callable[..., Site], number
     here = site(users=0, backends=1, latency=0.5, faults=("command=kick,exit=64",))
     playbook = here.cli.playbook(UNDONE.replace("ADDRESS", here.fleet.backends["b1"]))
     process = here.cli.start("run", playbook, "--yes")
-    wait_until(lambda: here.commands().count("directorUpdate") == 3)
+    wait_until(lambda: here.commands().count("directorUpdate") == 3)  # the first of the two undo steps
     process.send_signal(number)
     end(process)
     refused = here.cli("retry")

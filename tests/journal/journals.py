@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from orchestrator.journal.sqlite.owner import Process
 from orchestrator.journal.sqlite.store import FileRun, FileStore
 from orchestrator.journal.sqlite.writer import Writer
 from orchestrator.outcome import Kind, Outcome, State
+from tests.simulation.writer import VirtualWriter
 from tests.strategies import plan, steps
 
 KICKS = steps(
@@ -90,7 +92,10 @@ class Sqlite:
             connection.close()
 
 
-JOURNALS: Mapping[str, Callable[[Path], Journal]] = {"files": Sqlite}
+JOURNALS: Mapping[str, Callable[[Path], Journal]] = {
+    "files": Sqlite,
+    "virtual": lambda folder: Sqlite(folder, partial(VirtualWriter, latency=lambda: 0.0, born=id)),  # type: ignore[arg-type]
+}
 
 
 def ended(

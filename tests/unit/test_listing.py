@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent
+from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent, Obstacle
 from orchestrator.dovecot.listing import read_listing, trouble
 from tests.strategies import json_values
 
@@ -69,10 +69,15 @@ def test_any_answer_is_a_list_or_none(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("exchange", "url", "reason", "hint"),
     [
-        (NotSent("connection refused"), URL, "connection refused", "is Dovecot running"),
-        (NotSent("certificate verify failed"), URL, "certificate verify failed", "name the CA"),
-        (NotSent("TLS failed: wrong version number"), URL, "TLS failed", "say scheme: http"),
-        (NotSent("no such host name"), URL, "name", "check the address"),
+        (NotSent("connection refused", obstacle=Obstacle.REFUSED), URL, "connection refused", "is Dovecot running"),
+        (
+            NotSent("certificate verify failed", obstacle=Obstacle.CERTIFICATE),
+            URL,
+            "certificate verify failed",
+            "name the CA",
+        ),
+        (NotSent("TLS failed: wrong version number", obstacle=Obstacle.TLS), URL, "TLS failed", "say scheme: http"),
+        (NotSent("no address for the name refused.example", obstacle=Obstacle.NAME), URL, "name", "check the address"),
         (NotSent("unreachable"), URL, "unreachable", "check network"),
         (NoAnswer("closed without an answer"), URL, "closed", "not named http"),
         (NoAnswer("closed without an answer"), URL.replace("https", "http"), "closed", "say scheme: https"),

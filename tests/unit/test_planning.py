@@ -10,8 +10,8 @@ import pytest
 from orchestrator.errors import InputError, RefusedError
 from orchestrator.journal.base import Reader
 from orchestrator.plan.kept import keep
-from orchestrator.runs.planning import Fleet, differences, find_playbook, plan_of, shipped
-from orchestrator.runs.planning import plan as plan_it
+from orchestrator.playbook.shipped import find_playbook, shipped
+from orchestrator.runs.planning import Fleet, differences, plan_of
 from tests.command_line import ROOT
 from tests.journal.journals import Sqlite
 from tests.strategies import FLEET, config, fleet, plan, steps
@@ -101,7 +101,8 @@ def test_a_playbook_is_found_by_name_or_path(tmp_path: Path) -> None:
 def test_a_plan_says_what_it_was_made_of(tmp_path: Path) -> None:
     """The run of a plan keeps what was given, files by their whole paths, and the selection of --limit."""
     users = ROOT / "playbooks/examples/users.txt"
-    made, header = plan_it("kick-users", Fleet(config()), {"users": str(users), "backends": "b1"}, limit="b*")
+    planned = Fleet(config()).plan("kick-users", {"users": str(users), "backends": "b1"}, limit="b*")
+    header = planned.header
     assert (header.given, header.limit) == ({"users": str(users), "backends": "b1"}, "b*")
     assert header.config_path == str(config().path)
-    assert made.limited == {"b1", "b2", "b3", "b9"}
+    assert planned.plan.limited == {"b1", "b2", "b3", "b9"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -75,11 +75,12 @@ class FileReader:
     @contextmanager
     def moment(self) -> Iterator[None]:
         """All that is read within is of one moment, whoever writes meanwhile."""
-        self._connection.execute("BEGIN")
+        self._read(lambda connection: connection.execute("BEGIN"))
         try:
             yield
         finally:
-            self._connection.execute("COMMIT")
+            with suppress(sqlite3.Error):  # of a damaged file; what was read of it was told
+                self._connection.execute("ROLLBACK")
 
     def limits(self) -> dict[str, Any]:
         """The limits that the command line gave last: in_flight, rate, max_failed, those that were given."""

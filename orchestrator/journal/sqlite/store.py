@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.errors import (
     DamagedRunError,
@@ -29,10 +29,12 @@ from orchestrator.journal.sqlite.lock import RunLock, holder, is_locked, lock_pa
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.salvage import mended_copy, readable
 from orchestrator.journal.sqlite.schema import connect, explain
-from orchestrator.journal.sqlite.session import FileSession
 from orchestrator.journal.sqlite.writer import Writer
 from orchestrator.plan.steps import Plan, Planning
 from orchestrator.user import expand, home, login
+
+if TYPE_CHECKING:
+    from orchestrator.journal.sqlite.session import FileSession
 
 T = TypeVar("T")
 SUFFIX = ".run"
@@ -64,6 +66,8 @@ class FileRun:
 
     def work(self, start: Start) -> FileSession:
         """Own it; see `FileSession`."""
+        from orchestrator.journal.sqlite.session import FileSession
+
         return FileSession(self._path, start, self._writer)
 
     def holder(self) -> str:
