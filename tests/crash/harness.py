@@ -219,6 +219,8 @@ class _Round:
             if code < 0 or code in STOPPED:
                 return code
             self.tally.decided += len(operations)
+        if self.status() not in RESUMABLE:  # a second process was quicker
+            return 0
         return self._command("resume", path.stem)
 
     def _command(self, *words: str) -> int:
