@@ -95,8 +95,8 @@ def kind_of(point: str) -> str:
 
 
 def can_be_intruded(point: str) -> bool:
-    """Whether there is a run file, and somebody is at work on it or about to be."""
-    return kind_of(point) not in {"plan", "link", "adopt"}
+    """Whether there is a run, or a plan that is being applied, that a second process can want to work on."""
+    return kind_of(point) not in {"plan", "link"}
 
 
 @dataclass
@@ -121,7 +121,7 @@ class _Round:
         (self.folder / "items.txt").write_text("".join(f"item{n:04}\n" for n in range(self.workload.items)))
         self.world.write_config(self.folder)
         adopting = any(kind_of(point) in {"adopt", "applied"} for _, point in self.wanted)
-        self.saves = adopting or self.random.random() < 0.3
+        self.saves = self.random.random() < (0.6 if adopting else 0.3)
         for _ in range(MOST_SESSIONS):
             if self.status() not in {None, Status.PLANNED, *RESUMABLE}:
                 break
@@ -285,7 +285,11 @@ class _Round:
             kind, point = random.choice(wanted)
             number = 1 if kind_of(point) in _RARE else random.randint(1, 2)
             return kind, self._made(kind, point, number)
-        if verb == "run" and "probe" in self.workload.passes and any(p.startswith("probe") for _, p in self.wanted):
+        if (
+            verb in {"run", "apply", "start"}
+            and "probe" in self.workload.passes
+            and any(p.startswith("probe") for _, p in self.wanted)
+        ):
             return KILL, Trouble("intent.after", random.randint(1, 4))  # leaves something to be asked about
         if self.troubles <= 0:
             return "", NOTHING
@@ -350,11 +354,24 @@ class _Round:
     def _intrude(self, trouble: Trouble, ways: Sequence[str]) -> None:
         """While the first process stands still, others want to work on its run."""
         path, point = self.path, trouble.point or ""
-        if path is None:
+        if path is None and not self.saved.exists():
             return
         if (SECOND, point) in self.wanted:
             self.wanted.remove((SECOND, point))
         self.tally.seconds[point] += 1
+        if path is None:
+            self._apply_too(point)
+        else:
+            self._work_too(path, point, ways)
+
+    def _apply_too(self, point: str) -> None:
+        """A second process applies the same plan; one of the two is refused."""
+        code = self.other(self._order(("apply", str(self.saved), "--yes")))
+        if code not in FINE | {REFUSED}:
+            self._wrong(f"a second `apply` at {point} ended with exit code {code}")
+
+    def _work_too(self, path: Path, point: str, ways: Sequence[str]) -> None:
+        """Second processes want to go on with the run."""
         self.world.settle()
         before = sum(self.world.sent().values())
         for way in ways:
