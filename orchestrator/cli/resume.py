@@ -97,7 +97,7 @@ def _limits(reader: Reader, choices: Choices) -> str:
 
 def _unfinished(app: App) -> FileRun:
     """The newest run that can be resumed."""
-    from orchestrator.errors import LockedError, OrchestratorError, RunNotFoundError
+    from orchestrator.errors import OrchestratorError, RunNotFoundError
     from orchestrator.runs.follow import standing
     from orchestrator.status import RESUMABLE
 
@@ -107,10 +107,8 @@ def _unfinished(app: App) -> FileRun:
         except OrchestratorError as error:
             message(f"warning: left out: {error.message}")
             continue
-        if found.holder:
-            raise LockedError(f"the newest unfinished run, {run.id}, is being worked on by {found.holder}")
-        if found.status in RESUMABLE and found.resumable:
-            return run
+        if found.holder or (found.status in RESUMABLE and found.resumable):
+            return run  # one that somebody works on is refused, with who it is
     raise RunNotFoundError(f"no run in {app.store.folder} is unfinished", hint="`orchestrator runs` lists all")
 
 

@@ -112,6 +112,7 @@ class _Round:
     tally: Tally
     troubles: int
     wanted: list[tuple[str, str]]  # kinds of trouble with points
+    cut_short: bool = False  # an `apply` that came to no run
     resumes: int = 0
     settled: dict[str, int] = field(default_factory=dict)  # recorded as done -> how often it was sent until then
 
@@ -188,7 +189,10 @@ class _Round:
                 words = ("plan", self.playbook, *self.workload.arguments, "-o", str(self.saved))
                 if code := self._command(*words):
                     return code
-            return self._command("apply", str(self.saved), "--yes")
+            code = self._command("apply", str(self.saved), "--yes")
+            if self.path is None:
+                self._plan_anew(code)
+            return code
         if status is Status.PLANNED:  # killed when the file was there and nothing was sent
             return self._command("apply", path.stem, "--yes")
         with self._opened(path) as reader:
@@ -196,6 +200,12 @@ class _Round:
         if doubtful and status is Status.IN_DOUBT:
             return self._decide(path, doubtful)
         return self._command("resume", path.stem)
+
+    def _plan_anew(self, code: int) -> None:
+        """A process that ends between the mark in the plan and the run has applied nothing, and the plan is used up."""
+        if code == REFUSED:
+            self.saved.unlink()
+        self.cut_short = code != REFUSED
 
     def _decide(self, path: Path, doubtful: Sequence[OperationRecord]) -> int:
         """Settle what is in doubt by what the servers executed; one of `done` and `retry` in a session."""
@@ -209,6 +219,8 @@ class _Round:
             if code < 0 or code in STOPPED:
                 return code
             self.tally.decided += len(operations)
+        if self.status() not in RESUMABLE:  # a second process was quicker
+            return 0
         return self._command("resume", path.stem)
 
     def _command(self, *words: str) -> int:
@@ -252,6 +264,8 @@ class _Round:
             if kind != SECOND and (kind, point) in self.wanted:  # of those, the one who stands still knows
                 self.wanted.remove((kind, point))
         self.tally.outputs += kind == OUTPUT
+        if code == REFUSED and name == "apply" and self.cut_short:
+            return
         fine = {SECOND: {REFUSED}, SIGNALS: STOPPED, OUTPUT: {READER_GONE} if name == "plan" else set()}
         if code not in FINE | fine.get(kind, set()) | {KILLED, ENDLESS}:
             self._wrong(f"`{name}` ended with exit code {code} ({kind} at {point} {trouble.number})")

@@ -257,7 +257,8 @@ class FileStore:
         except FileExistsError:
             raise _applied(target.place) from None
         except BaseException:
-            saved.unmark()
+            if not target.is_there():  # a Ctrl-C may come when it is
+                saved.unmark()
             raise
         return target
 
