@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,3 +191,44 @@ def test_a_no_leaves_nothing_behind(site: Callable[..., Site]) -> None:
             assert terminal.process.wait(30) in {5, 129}
         assert list(here.cli.state.iterdir()) == []
     assert here.fleet.requests == []
+
+
+def test_a_secret_that_was_missing_is_given_at_the_second_try(site: Callable[..., Site]) -> None:
+    """An apply that could not begin, in another state directory too, has applied nothing: the next one runs the plan, once."""
+    here, plan = planned(site)
+    secret = here.cli.config.with_name("doveadm.password")
+    hidden = secret.rename(secret.with_suffix(".hidden"))
+    refused = here.cli("apply", str(plan), "--yes")
+    assert refused.code == 2, refused.said
+    assert here.fleet.requests == []
+    hidden.rename(secret)
+    applied = here.cli("apply", str(plan), "--yes")
+    assert applied.code == 0, applied.said
+    assert counted(here) == 1
+    assert here.cli("apply", str(plan), "--yes").code == 5
+
+
+@pytest.mark.parametrize("what", ["configuration", "playbook", "value"])
+def test_what_is_not_utf8_is_refused(site: Callable[..., Site], what: str) -> None:
+    """A path or a value that cannot be kept as text is named; nothing is sent, and nothing is left behind."""
+    here = site(users=0, directors=0, backends=2)
+    playbook = here.cli.playbook(COUNT + 'parameters: {word: {type: string, default: ""}}\n')
+    words = [b"run", os.fsencode(playbook), b"--yes"]
+    config = os.fsencode(here.cli.config)
+    strange = os.fsencode(here.cli.folder) + b"/\xff.yaml"
+    if what == "configuration":
+        shutil.copy(config, strange)
+        config = strange
+    elif what == "playbook":
+        shutil.copy(playbook, strange)
+        words[1] = strange
+    else:
+        words += [b"-e", b"word=\xff"]
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", b"-c", config, *words],
+        env=here.cli.environment, cwd=here.cli.folder, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert b"is not text in UTF-8" in done.stderr
+    assert here.fleet.requests == []
+    assert not here.cli.state.exists() or list(here.cli.state.iterdir()) == []

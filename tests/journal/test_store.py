@@ -71,6 +71,15 @@ def test_a_run_that_is_discarded_is_gone(journal: Journal) -> None:
     assert list(journal.store.runs()) == []
 
 
+async def test_a_run_that_somebody_began_is_not_discarded(journal: Journal) -> None:
+    """Who made a run and was refused removes it only when nobody has begun it meanwhile, and nobody is about to."""
+    run = journal.run()
+    async with run.work(Start({})):
+        assert not run.discard()
+    assert not run.discard()
+    assert journal.store.find(run.id).is_there()
+
+
 def test_a_saved_plan_is_no_run(journal: Journal, tmp_path: Path) -> None:
     """A plan that is saved stands where it was put, and is not overwritten."""
     found = saved(journal, tmp_path)
