@@ -34,13 +34,13 @@ def apply(app: App, /, plan: str, **working: Any) -> int:
         app.use_config(reader.header.config_path)  # it may say where runs are kept
         target = app.store.target_of(saved)
         elsewhere = not saved.is_same(target)
-        adopted = work.is_adopted(reader, target if elsewhere else None)
+        work.refuse_applied(reader, target if elsewhere else None)
         planned, run_id, digest = plan_of(reader, app.fleet), reader.run_id, reader.digest
         if options.form == "text" and not options.yes:
             for line in plan_lines(planned, reader, verbose=False):
                 message(line)
         confirm(planned, reader, yes=options.yes)
-    if elsewhere and not adopted:
+    if elsewhere:
         work.refuse_replaced(saved, run_id, digest)
         target = app.store.adopt(saved)
     _, code = conduct(app, options, lambda how: work.start(target, app.store, app.fleet, digest=digest, **how))

@@ -408,4 +408,4 @@ class Store(Protocol[R]):
         """Write a plan to a place of its own, to be applied later; FileExistsError, JournalError."""
 
     def adopt(self, saved: R) -> R:
-        """Make a run of a saved plan, once; RefusedError when it was before, JournalError."""
+        """Make a run of a saved plan, once; the run itself, when it is there and never begun; RefusedError, JournalError."""

@@ -286,8 +286,8 @@ def refuse_replaced(saved: Run, run_id: str, digest: str) -> None:
             raise RefusedError("the plan is not the one that was shown: it was replaced meanwhile", hint="look again")
 
 
-def is_adopted(saved: Reader, target: Run | None = None) -> bool:
-    """Whether a plan's run is there already, and was never begun; a plan that was applied is refused.
+def refuse_applied(saved: Reader, target: Run | None = None) -> None:
+    """Refuse a plan that was applied before; one whose run is there, and was never begun, can be gone on with.
 
     Args:
         saved: the plan.
@@ -298,16 +298,13 @@ def is_adopted(saved: Reader, target: Run | None = None) -> bool:
     """
     where = saved.applied() or (saved.run_id if saved.sessions() else "")
     if target is not None and where in {"", target.place} and target.is_there():
-        with target.read() as reader:
-            same = reader.digest == saved.digest
-        if same and standing(target).status is Status.PLANNED:
-            return True
-        where = where or target.place
+        if standing(target).status is Status.PLANNED:
+            return
+        where = target.place
     if where:
         raise RefusedError(
             f"this plan was applied before, as run {where}", hint="plan again to do the same another time"
         )
-    return False
 
 
 def refuse_overlap(run: Run, reader: Reader, others: Iterable[Run]) -> None:

@@ -33,6 +33,8 @@ _WRAPPED = (
     (f"{_SQLITE}.create", "_fill", "plan.before", "plan.after"),
     (f"{_SQLITE}.create", "os.link", "link.before", "link.after"),
     (f"{_SQLITE}.store", "FileRun.adopted_by", "adopt.before", "adopt.after"),
+    (f"{_SQLITE}.store", "FileRun.claim", "claim.before", "claim.after"),
+    (f"{_SQLITE}.statements", "claim", None, "claim.inside"),
     (f"{_SQLITE}.store", "FileRun.mark_applied", "applied.before", "applied.after"),
     (f"{_SQLITE}.statements", "mark_applied", None, "applied.inside"),
     (f"{_SQLITE}.session", "FileSession.__aenter__", "take.before", "take.after"),

@@ -91,7 +91,7 @@ def test_a_saved_plan_is_no_run(journal: Journal, tmp_path: Path) -> None:
 
 
 async def test_a_saved_plan_becomes_a_run_once(journal: Journal, tmp_path: Path) -> None:
-    """The run has all of the plan, the plan says where it went, and a second run of it is refused with that."""
+    """The run has all of the plan, the plan says where it went, and once that was begun a second one is refused."""
     found = saved(journal, tmp_path)
     run = journal.store.adopt(found)
     with found.read() as plan_reader, run.read() as reader:
@@ -99,11 +99,12 @@ async def test_a_saved_plan_becomes_a_run_once(journal: Journal, tmp_path: Path)
         assert reader.applied() == ""
         assert plan_reader.applied().startswith(f"{run.id} in ")
         assert plan_reader.status() == (Status.APPLIED, f"as run {plan_reader.applied()}")
+    assert journal.store.adopt(found).is_same(run)  # nobody has begun it
+    async with run.work(Start({}, expected=frozenset({Status.PLANNED}))):
+        pass
     with pytest.raises(RefusedError, match=f"this plan was applied before, as run {run.id}") as caught:
         journal.store.adopt(found)
     assert "plan again" in caught.value.hint
-    async with run.work(Start({}, expected=frozenset({Status.PLANNED}))):
-        pass
 
 
 def test_a_plan_that_was_applied_elsewhere_leaves_no_run(journal: Journal, tmp_path: Path) -> None:

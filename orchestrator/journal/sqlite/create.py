@@ -71,7 +71,7 @@ def adopt(source: Path, path: Path) -> Path:
         try:
             original.backup(copy)
             with copy:
-                statements.unmark(copy)  # the plan is applied; the run is not
+                statements.unclaim(copy)  # the plan is about to be applied; the run is not
         finally:
             copy.close()
             original.close()

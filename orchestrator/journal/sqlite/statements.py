@@ -85,18 +85,26 @@ def event(connection: sqlite3.Connection, kind: str, text: str, status: Status |
     connection.execute("INSERT INTO event VALUES (?, ?, ?, ?)", (now_ms(), kind, status and status.value, text))
 
 
-def mark_applied(connection: sqlite3.Connection, where: str) -> str:
-    """Note in a saved plan that it is applied as a run; returns as which it was before, or empty."""
-    found = connection.execute("SELECT text FROM event WHERE kind = 'applied'").fetchone()
-    if found:
-        return str(found[0])
+def claim(connection: sqlite3.Connection, where: str) -> str:
+    """Note in a saved plan as which run it is about to be applied; returns as which it was before, or empty.
+
+    A process that was killed before it was said that it is (`mark_applied`) has applied nothing: whoever claims the same goes on.
+    """
+    found = connection.execute("SELECT kind, text FROM event WHERE kind IN ('applying', 'applied')").fetchone()
+    if found is None:
+        event(connection, "applying", where)
+    return "" if found in {None, ("applying", where)} else str(found[1])
+
+
+def mark_applied(connection: sqlite3.Connection, where: str) -> None:
+    """Note in a saved plan that it is applied as a run, which is there now."""
+    connection.execute("DELETE FROM event WHERE kind IN ('applying', 'applied')")
     event(connection, "applied", where)
-    return ""
 
 
-def unmark(connection: sqlite3.Connection) -> None:
+def unclaim(connection: sqlite3.Connection) -> None:
     """Note in a saved plan that it could not be applied."""
-    connection.execute("DELETE FROM event WHERE kind = 'applied'")
+    connection.execute("DELETE FROM event WHERE kind = 'applying'")
 
 
 def skip_rest(connection: sqlite3.Connection, reason: str) -> None:

@@ -102,23 +102,27 @@ class FileRun:
         with RunLock(self._path):
             return self._change(job)
 
-    def unmark(self) -> None:
-        """Note in this saved plan that it could not be applied."""
-        self._change(statements.unmark)
-
-    def mark_applied(self, run: FileRun) -> str:
-        """Note in this saved plan that it is applied as a run; returns as which it was before, or empty.
+    def claim(self, run: FileRun) -> str:
+        """Note in this saved plan as which run it is about to be applied; returns as which it was before, or empty.
 
         Raises:
             RefusedError: it cannot be noted.
         """
         try:
-            return self._change(lambda connection: statements.mark_applied(connection, run.place))
+            return self._change(lambda connection: statements.claim(connection, run.place))
         except JournalError as error:
             raise RefusedError(
                 f"it cannot be noted in {self.name} that it is applied: {error.message}",
                 hint="a plan is applied once, which must be written in it; copy it to a directory of yours, and apply the copy",
             ) from None
+
+    def mark_applied(self, run: FileRun) -> None:
+        """Note in this saved plan that it is applied as a run, which is there now."""
+        self._change(lambda connection: statements.mark_applied(connection, run.place))
+
+    def unclaim(self) -> None:
+        """Note in this saved plan that it could not be applied."""
+        self._change(statements.unclaim)
 
     def discard(self) -> bool:
         """Remove it with all that stands beside it, if nobody has ever begun it; returns whether that is so."""
@@ -146,6 +150,13 @@ class FileRun:
     def is_there(self) -> bool:
         """Whether it exists."""
         return self._path.exists()
+
+    def is_new(self) -> bool:
+        """Whether it exists, and nobody has begun it."""
+        if not self.is_there():
+            return False
+        with self.read() as reader:
+            return not reader.sessions()
 
     def salvage(self, take: Callable[[Iterator[OperationRecord]], T]) -> T:
         """Have what can be read of a damaged file taken.
@@ -240,9 +251,10 @@ class FileStore:
             return self._run(self._path(reader.run_id))
 
     def adopt(self, saved: FileRun) -> FileRun:
-        """Make a run of a saved plan, once, whatever state directory is used: it is written in the plan, and first.
+        """Make a run of a saved plan, once, whatever state directory is used; the run itself, when it is there and never begun.
 
-        A process that is killed in between has applied nothing, and nobody else will.
+        The plan says first as which run it is about to be applied, then the run is made, then the plan says that it is: a process
+        that is killed in between has sent nothing, and the next one goes on where it was.
 
         Raises:
             RefusedError: it was applied before, or it cannot be written in it that it is.
@@ -250,16 +262,20 @@ class FileStore:
         """
         self.prepare()
         target = self.target_of(saved)
-        if before := saved.mark_applied(target):
+        before = saved.claim(target)
+        if before and (before != target.place or not target.is_new()):
             raise _applied(before)
-        try:
-            saved.adopted_by(target)
-        except FileExistsError:
-            raise _applied(target.place) from None
-        except BaseException:
-            if not target.is_there():  # a Ctrl-C may come when it is
-                saved.unmark()
-            raise
+        if not target.is_there():
+            try:
+                saved.adopted_by(target)
+            except FileExistsError:
+                pass  # another process was faster; one of the two will begin it, and the other be told so
+            except BaseException:
+                if not target.is_there():  # else a Ctrl-C came late
+                    saved.unclaim()
+                raise
+        if not before:
+            saved.mark_applied(target)
         return target
 
     def runs(self) -> list[FileRun]:
