@@ -85,6 +85,7 @@ _UNDONE = """
 _FINALLY = """
 finally:
   - {{name: Look at last, hosts: backends, command: who}}
+  - {{name: Kick at last, hosts: backends, for_each: [{items}], command: kick, parameters: {{mask: ["{{{{ item }}}}"]}}, retry: {{attempts: 1}}}}
 """
 
 KINDS = {
