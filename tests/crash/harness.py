@@ -59,6 +59,7 @@ _RARE = {
     *(
         "plan",
         "link",
+        "claim",
         "adopt",
         "applied",
         "take",
@@ -77,13 +78,13 @@ _OFTEN = {"mark": 6, "intent": 10, "commit": 20}  # passings that a session has 
 _OWN = {
     "run": {"plan", "link"},
     "plan": {"plan", "link"},
-    "apply": {"adopt", "applied", "link"},
+    "apply": {"claim", "adopt", "applied", "link"},
     "decide": {"decide"},
     "resume": {"probe"},
 }
 _OF_SOME_VERBS = frozenset[str]().union(*_OWN.values())
 _OF_DECIDING = {"take.inside", "give.before", "give.inside"}  # besides its own
-_NOBODYS = {"plan", "link", "adopt", "applied", "decide"}  # kinds of points at which nobody owns the run
+_NOBODYS = {"plan", "link", "claim", "adopt", "applied", "decide"}  # kinds of points at which nobody owns the run
 _NOT_OWNED = {"take.before", "end.after"}
 _WRITING = ("inside", "recover", "commit", "give")  # who comes without the lock waits ten seconds for SQLite's
 _NOT_YET_ON_DISK = {"take.inside", "recover.before", "recover.after"}  # that it is owned
@@ -112,7 +113,6 @@ class _Round:
     tally: Tally
     troubles: int
     wanted: list[tuple[str, str]]  # kinds of trouble with points
-    cut_short: bool = False  # an `apply` that came to no run
     resumes: int = 0
     settled: dict[str, int] = field(default_factory=dict)  # recorded as done -> how often it was sent until then
 
@@ -120,7 +120,7 @@ class _Round:
         """All of it."""
         (self.folder / "items.txt").write_text("".join(f"item{n:04}\n" for n in range(self.workload.items)))
         self.world.write_config(self.folder)
-        adopting = any(kind_of(point) in {"adopt", "applied"} for _, point in self.wanted)
+        adopting = any(kind_of(point) in {"claim", "adopt", "applied"} for _, point in self.wanted)
         self.saves = self.random.random() < (0.6 if adopting else 0.3)
         for _ in range(MOST_SESSIONS):
             if self.status() not in {None, Status.PLANNED, *RESUMABLE}:
@@ -189,10 +189,7 @@ class _Round:
                 words = ("plan", self.playbook, *self.workload.arguments, "-o", str(self.saved))
                 if code := self._command(*words):
                     return code
-            code = self._command("apply", str(self.saved), "--yes")
-            if self.path is None:
-                self._plan_anew(code)
-            return code
+            return self._command("apply", str(self.saved), "--yes")
         if status is Status.PLANNED:  # killed when the file was there and nothing was sent
             return self._command("apply", path.stem, "--yes")
         with self._opened(path) as reader:
@@ -200,12 +197,6 @@ class _Round:
         if doubtful and status is Status.IN_DOUBT:
             return self._decide(path, doubtful)
         return self._command("resume", path.stem)
-
-    def _plan_anew(self, code: int) -> None:
-        """A process that ends between the mark in the plan and the run has applied nothing, and the plan is used up."""
-        if code == REFUSED:
-            self.saved.unlink()
-        self.cut_short = code != REFUSED
 
     def _decide(self, path: Path, doubtful: Sequence[OperationRecord]) -> int:
         """Settle what is in doubt by what the servers executed; one of `done` and `retry` in a session."""
@@ -264,8 +255,6 @@ class _Round:
             if kind != SECOND and (kind, point) in self.wanted:  # of those, the one who stands still knows
                 self.wanted.remove((kind, point))
         self.tally.outputs += kind == OUTPUT
-        if code == REFUSED and name == "apply" and self.cut_short:
-            return
         fine = {SECOND: {REFUSED}, SIGNALS: STOPPED, OUTPUT: {READER_GONE} if name == "plan" else set()}
         if code not in FINE | fine.get(kind, set()) | {KILLED, ENDLESS}:
             self._wrong(f"`{name}` ended with exit code {code} ({kind} at {point} {trouble.number})")
