@@ -55,8 +55,8 @@ REFUSED = 5
 READER_GONE = 141  # of what only prints
 
 _PARTICULAR = {"expand", "intent", "probe", "decide", "event"}  # passed by some workloads alone
-_RARE = {
-    *(
+_RARE = frozenset(  # passed once or twice in a session
+    [
         "plan",
         "link",
         "claim",
@@ -71,8 +71,8 @@ _RARE = {
         "give",
         "decide",
         "probe",
-    )
-}  # passed once or twice in a session
+    ]
+)
 _OFTEN = {"mark": 6, "intent": 10, "commit": 20}  # passings that a session has at least, about
 # verb -> the kinds of points that it alone passes; `apply` works on a saved plan here, `start` on a run that was planned
 _OWN = {
