@@ -68,7 +68,6 @@ def test_troubled_at_random() -> None:
     assert tally.true, "\n".join(tally.table())
     assert tally.kills.total() >= 14
     assert tally.signalled.total()
-    assert tally.outputs
     assert tally.changed.total()
 
 
