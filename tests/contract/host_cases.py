@@ -132,7 +132,6 @@ SCENARIOS: tuple[Scenario, ...] = (
         ok("b1", "proxyList"),
         dies("b1", "proxyKick"),
         dies("d1", "proxyKick"),
-        ok("d1", "proxyKick", {"user": []}, _NOBODY),
         ok("d1", "proxyKick", {"host": ""}, _NOBODY),
         *differs(ok("b1", "proxyKick", {"user": ["nobody"]}, _NOBODY), invalid("b1", "proxyKick", {"user": ["nobody"]})),
         *on_24(ok("b1", "proxyKick", {"mask": ["nobody"]}, _NOBODY)),

@@ -27,7 +27,7 @@ CASES = [
 
 
 _BUSY = '"exitCode":75}'  # what a real host under load says for a moment, for example while a process is started anew
-PATIENCE = 25
+PATIENCE = 5
 
 
 @pytest.mark.parametrize(("target", "scenario"), CASES, indirect=["target"], scope="session")
