@@ -107,6 +107,12 @@ def test_proxy_kick_counts_its_own_sessions_alone(busy: Target) -> None:
     assert eventually(lambda: busy.clients.dropped() == dropped + 1 and _live(busy) == USERS)
 
 
+def test_proxy_kick_of_an_empty_list(busy: Target) -> None:
+    """Exit code 75 once somebody has logged in through the director; before that it is count 0."""
+    reply = busy.ask("d1", '[["proxyKick", {"user": []}, "t"]]')
+    assert reply.body == '[["error",{"type":"exitCode", "exitCode":75},"t"]]'
+
+
 def test_proxy_kick_by_host(busy: Target) -> None:
     """All of this director's sessions to a backend, and no others."""
     backend = _fullest(busy)

@@ -64,10 +64,11 @@ def test_a_second_process_at_every_point() -> None:
 
 def test_troubled_at_random() -> None:
     """Drains, kicks, counters and expansions, each troubled a few times at random, are true in the end."""
-    tally = harness(simulated, 14, 5, most=6, most_rounds=40)
+    tally = harness(simulated, 28, 5, most=6, most_rounds=80)  # so many that a trouble of each kind is among them
     assert tally.true, "\n".join(tally.table())
-    assert tally.kills.total() >= 14
+    assert tally.kills.total() >= 28
     assert tally.signalled.total()
+    assert tally.outputs
     assert tally.changed.total()
 
 

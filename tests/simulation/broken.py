@@ -194,6 +194,7 @@ def matched_by_index(kept: Kept, inventory: Inventory) -> Plan:
 
 DEFECTS: dict[str, Parts] = {
     "a wake-up lost": Parts(sending=ForgetsToWakeUp),
+    "a turn slept through": Parts(scheduler=SleepsThroughItsTurn),
     "a fence left out": Parts(writer=ForgetsTheFence),
     "an undo that returns early": Parts(runner=UndoesOneStep),
     "a layout matched by index": Parts(recall=matched_by_index),

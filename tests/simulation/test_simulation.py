@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.engine.scheduler import Scheduler
 from tests.command_line import ROOT
+from tests.simulation.__main__ import RATES
 from tests.simulation.broken import BROKEN, DEFECTS
 from tests.simulation.loop import Stuck
 from tests.simulation.schedule import Broken, Parts, play
@@ -96,7 +97,7 @@ def test_a_defect_is_found_soon(name: str) -> None:
     """A fence left out, an undo that returns early, a layout matched by index, a wake-up lost: some schedule fails at once."""
     for seed in range(1, SOON + 1):
         try:
-            play(seed, parts=DEFECTS[name], cancels=True)
+            play(seed, parts=DEFECTS[name], cancels=True, rates=RATES if name == "a turn slept through" else None)
         except (Broken, Stuck, BaseExceptionGroup) as found:
             print(f"{name}: seed {seed}: {next(leaves(found))}")
             return

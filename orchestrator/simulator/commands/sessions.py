@@ -9,7 +9,7 @@ from orchestrator.simulator.answers import Reply, Row, failed
 from orchestrator.simulator.commands.call import Call, is_pattern, pattern
 from orchestrator.simulator.hosts import Backend, Director, Session
 
-USAGE, NOT_FOUND = 64, 68
+USAGE, NOT_FOUND, TEMPORARY = 64, 68, 75
 IMAP_PORT = "1143"
 
 
@@ -152,6 +152,8 @@ def proxy_kick(call: Call) -> Reply:
         raise call.usage()
     chosen: list[Session] = []
     if isinstance(call.host, Director):
+        if users == [] and host is None and call.host.sessions:
+            return failed(TEMPORARY)
         chosen = _of(call, list(dict.fromkeys(users or ())))
         chosen += [session for session in call.host.sessions.values() if session.backend.address == host]
     for session in chosen:
