@@ -145,9 +145,9 @@ groups:
 """
 
 _PLAYBOOK = """\
-name: Count quotas anew
+name: Recalculate quotas
 steps:
-  - name: Count each user's quota anew
+  - name: Recalculate each user's quota
     hosts: backends
     for_each: {file: users.txt}
     command: quotaRecalc

@@ -8,8 +8,8 @@ from enum import Enum, IntEnum
 from typing import Any
 
 
-class Repeatability(Enum):
-    """What sending a command twice means. Only the catalogue, or the playbook's `repeatable`, knows."""
+class Effect(Enum):
+    """What sending a command twice means. Only the catalogue, or the playbook's `effect`, knows."""
 
     READ = "read"
     REPEATABLE = "repeatable"  # twice leaves the same state as once
@@ -78,8 +78,8 @@ class Follow:
     """What follows from an attempt's kind.
 
     Attributes:
-        state: the operation's state when no further attempt is made.
-        again: whether a further attempt may be made.
+        state: the operation's state when it is not retried.
+        again: whether it may be retried.
     """
 
     state: State
@@ -108,6 +108,6 @@ _AFTER_UNREPEATABLE: dict[Kind, Follow] = {
 }
 
 
-def follow(kind: Kind, repeatability: Repeatability) -> Follow:
-    """What follows from `kind` for a command of that repeatability."""
-    return (_AFTER_UNREPEATABLE if repeatability is Repeatability.UNREPEATABLE else _AFTER)[kind]
+def follow(kind: Kind, effect: Effect) -> Follow:
+    """What follows from `kind` for a command of that effect."""
+    return (_AFTER_UNREPEATABLE if effect is Effect.UNREPEATABLE else _AFTER)[kind]

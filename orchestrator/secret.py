@@ -42,11 +42,11 @@ class Secret:
         raise TypeError("a secret is not written anywhere")
 
     def redact(self, text: bytes) -> bytes:
-        """What a server says in words, with the secret and its base64 forms blotted out."""
+        """What a server says in words, with the secret and its base64 forms redacted."""
         return _without(self.redact_data(text), self._value.encode())
 
     def redact_data(self, data: bytes) -> bytes:
-        """JSON with the base64 forms blotted out, and values that are the secret.
+        """JSON with the base64 forms redacted, and values that are the secret.
 
         Rows are worked with: a secret that is a usual word is not cut out of the midst of users' names.
         """

@@ -96,15 +96,15 @@ def _commands() -> Iterator[str]:
 def _command(name: str, entry: Command) -> Iterator[str]:
     where = "" if entry.where == "any" else f"; on a {entry.where}"
     yield from ("", f"## {name}", "", _text(entry.summary), "")
-    yield f"**{entry.class_}**; Dovecot {', '.join(entry.versions)}{where}."
-    for test in entry.class_when:
-        yield f"With `{test.parameter}: {str(test.equals).lower()}` it is **{test.class_}**."
+    yield f"**{entry.effect}**; Dovecot {', '.join(entry.versions)}{where}."
+    for test in entry.effect_when:
+        yield f"With `{test.parameter}: {str(test.equals).lower()}` it is **{test.effect}**."
     if entry.long:
         yield "May run long: when no answer comes in time it may still be running."
-    if entry.disrupts:
-        unless = entry.disrupts_unless
+    if entry.user_impact:
+        unless = entry.user_impact_unless
         spared = f" (not with `{unless.parameter}: {str(unless.equals).lower()}`)" if unless else ""
-        yield f"User impact{spared}: {_text(entry.disrupts)}"
+        yield f"User impact{spared}: {_text(entry.user_impact)}"
     if entry.doveadm:
         yield f"Command line: `doveadm {entry.doveadm}`."
     if entry.parameters:

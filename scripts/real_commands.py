@@ -41,7 +41,7 @@ the server, `@lf@` a line feed, `@soon@` a time an hour ahead. What names a dict
 - **refused by the host's list of commands, not sent**: the host does not have the command or the parameter, or is
   known to die of it; exit code 5.
 - **done, exit code N**: N means that there was nothing to do.
-- **no answer**: the server closed the connection without a word, usually because the process died of the request.
+- **no answer**: the server closed the connection without an answer, usually because the process died of the request.
 - **in doubt**: no answer, and the command must not be sent twice; exit code 4.
 - **logged**: what the server wrote to its log about it.
 """

@@ -41,7 +41,7 @@ def commands(app: App, command: str | None, host: str | None, form: str) -> int:
             if entry and form == "json":
                 emit_json({"command": name, **entry.model_dump(by_alias=True)})
             elif entry:
-                emit(f"{name:<24} {entry.class_:<13} {entry.summary}")
+                emit(f"{name:<24} {entry.effect:<13} {entry.summary}")
         return exit_codes.DONE
     entry = catalog.find(command)
     if entry is None:

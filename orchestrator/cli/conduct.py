@@ -102,7 +102,7 @@ async def _attend(
                 audience.note(
                     f"stopping ({name}): nothing more is sent; waiting for answers (again: do not wait for them)"
                 )
-                control.interrupt(f"stopped by {signal.Signals(number).name}")
+                control.interrupt(name)
             elif len(caught) == 2:
                 audience.note("not waiting for answers any more (again: exit at once)")
                 control.cancel()

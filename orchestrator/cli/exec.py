@@ -11,6 +11,7 @@ import click
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App, options_of, working
 from orchestrator.cli.output import beside_the_point, emit, emit_json, message
+from orchestrator.outcome import Effect
 
 if TYPE_CHECKING:
     from orchestrator.journal.base import OperationRecord, Reader
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 @click.argument("selection")
 @click.argument("command")
 @click.argument("parameters", nargs=-1)
-@click.option("--repeatable/--unrepeatable", "repeatable", default=None, help="For commands that the catalogue lacks.")
+@click.option(
+    "--effect",
+    type=click.Choice([effect.value for effect in Effect]),
+    help="What sending it twice means; for commands that the catalogue lacks.",
+)
 @click.option("--accept", multiple=True, type=int, metavar="CODE", help="An exit code that counts as done.")
 @click.option("--timeout", metavar="DURATION", help="How long to wait for each answer.")
 @working
@@ -33,7 +38,7 @@ def exec_(
     command: str,
     parameters: tuple[str, ...],
     *,
-    repeatable: bool | None,
+    effect: str | None,
     accept: tuple[int, ...],
     timeout: str | None,
     **working: Any,
@@ -61,7 +66,7 @@ def exec_(
         "register": "answer_of_hosts",
         "on_failure": "continue" if options.choices.max_failed is None else "stop",
     }
-    step |= {key: value for key, value in (("repeatable", repeatable), ("timeout", timeout)) if value is not None}
+    step |= {key: value for key, value in (("effect", effect), ("timeout", timeout)) if value is not None}
     if accept:
         step["accept"] = list(accept)
     planned = app.fleet.plan(_source(f"exec {command}", step))
@@ -125,9 +130,9 @@ def _announce(reader: Reader) -> None:
         f"{first.command} on {fold(hosts)} ({count(len(hosts), 'request')}) {safe(str(dict(first.parameters)), 200)}"
     )
     entry = catalog.find(first.command)
-    disturbs = entry.disturbs(first.parameters) if entry else "the catalogue does not know this command"
-    if disturbs:
-        message(f"  ! user impact: {disturbs}")
+    impact = entry.user_impact_of(first.parameters) if entry else "the catalogue does not know this command"
+    if impact:
+        message(f"  ! user impact: {impact}")
 
 
 def _answers(reader: Reader, reason: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What is known of each doveadm command: parameters, columns of its rows, repeatability, what its exit codes mean.
+"""What is known of each doveadm command: parameters, columns of its rows, effect, what its exit codes mean.
 
 The knowledge is data, in `commands/*.yaml` beside this file, one file a family, which an administrator can read and
 correct. A family is read when one of its commands is asked for.
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from orchestrator.errors import InputError, nearest
-from orchestrator.outcome import Repeatability
+from orchestrator.outcome import Effect
 from orchestrator.text.document import Document, Strict, build, load
 
 FOLDER = Path(__file__).parent / "commands"
@@ -68,7 +68,7 @@ class ParameterTest(Strict):
 
     parameter: str
     equals: Any = None
-    class_: Literal["read", "repeatable", "unrepeatable"] | None = Field(None, alias="class")
+    effect: Literal["read", "repeatable", "unrepeatable"] | None = None
 
     def holds(self, parameters: Mapping[str, Any]) -> bool:
         """Whether the parameter has that value, written in whatever way, or may have it once an expression is known."""
@@ -179,11 +179,11 @@ class Command(Strict):
     """One doveadm command."""
 
     summary: str
-    class_: Literal["read", "repeatable", "unrepeatable"] = Field(alias="class")
-    class_when: list[ParameterTest] = Field([])
+    effect: Literal["read", "repeatable", "unrepeatable"]
+    effect_when: list[ParameterTest] = Field([])
     long: bool = False
-    disrupts: str = ""
-    disrupts_unless: ParameterTest | None = None
+    user_impact: str = ""
+    user_impact_unless: ParameterTest | None = None
     versions: list[Version] = Field([])
     where: Literal["backend", "director", "any"] = "any"
     parameters: dict[str, Parameter] = Field({})
@@ -215,12 +215,12 @@ class Command(Strict):
             found |= names
         return frozenset(found)
 
-    def repeatability(self, parameters: Mapping[str, Any]) -> Repeatability:
+    def effect_of(self, parameters: Mapping[str, Any]) -> Effect:
         """What sending it twice with these parameters means."""
-        for test in self.class_when:
-            if test.class_ and test.holds(parameters):
-                return Repeatability(test.class_)
-        return Repeatability(self.class_)
+        for test in self.effect_when:
+            if test.effect and test.holds(parameters):
+                return Effect(test.effect)
+        return Effect(self.effect)
 
     def may_run_long(self, parameters: Mapping[str, Any]) -> bool:
         """Whether with these parameters it may take as long as there is mail, so that an answer may come late."""
@@ -232,11 +232,11 @@ class Command(Strict):
         """Whether it may run long with any parameters; a cheap question before the other one."""
         return self.long or any(spec.long for spec in self.parameters.values())
 
-    def disturbs(self, parameters: Mapping[str, Any]) -> str:
-        """Whom it disturbs with these parameters, in a sentence; empty when nobody notices."""
-        if self.disrupts_unless and self.disrupts_unless.holds(parameters):
+    def user_impact_of(self, parameters: Mapping[str, Any]) -> str:
+        """What users notice of it with these parameters, in a sentence; empty for nothing."""
+        if self.user_impact_unless and self.user_impact_unless.holds(parameters):
             return ""
-        return self.disrupts
+        return self.user_impact
 
     def changes(self, rows: Iterable[Mapping[str, Any]]) -> bool | None:
         """Whether an answer says that something was changed; None when it does not say."""
@@ -245,7 +245,7 @@ class Command(Strict):
         return any(self.changed.holds(row) for row in rows)
 
 
-UNLISTED = Command.model_validate({"summary": "A command that the catalogue does not know.", "class": "unrepeatable"})
+UNLISTED = Command.model_validate({"summary": "A command that the catalogue does not know.", "effect": "unrepeatable"})
 
 
 @cache

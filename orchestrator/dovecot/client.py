@@ -2,7 +2,7 @@
 
 Dovecot closes every connection after one answer (seen on 2.3.19.1 and 2.4.1), so each request has a connection of its
 own: a lost connection is always this request's, and aiohttp never repeats a POST. No redirect is followed and no proxy
-is taken from the environment. Credentials that a server repeats are blotted out here, so that nobody else can show them.
+is taken from the environment. Credentials that a server repeats are redacted here, so that nobody else can show them.
 """
 
 from __future__ import annotations

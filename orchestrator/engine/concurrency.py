@@ -16,9 +16,9 @@ GAIN = 1.05  # how much better a higher limit has to be to be kept
 PATIENCE = 2  # higher limits that have to bring nothing
 ROUND = 5  # answers for each request at a time, before a limit is judged
 LEAST_ROUND = 16
-SETTLED = 30  # rounds at a limit that was found best, before others are tried again
+SETTLED = 30  # rounds at a limit that was found best, before others are tested again
 
-_TROUBLE = {Kind.TEMPORARY, Kind.UNKNOWN, Kind.LATE, Kind.UNREACHABLE}
+_BACK_OFF = {Kind.TEMPORARY, Kind.UNKNOWN, Kind.LATE, Kind.UNREACHABLE}
 
 
 class Tuner:
@@ -40,7 +40,7 @@ class Tuner:
 
     def heard(self, kind: Kind, now: float) -> None:
         """Take an attempt's end."""
-        if kind in _TROUBLE:
+        if kind in _BACK_OFF:
             self.limit = max(1, self.limit // 2)
             self._rates.clear()
             self._begin(now)
@@ -61,7 +61,7 @@ class Tuner:
         """Climb while it pays; otherwise stay at the lowest limit that is nearly as good as the best."""
         if self._rest > 0:
             self._rest -= 1
-            if not self._rest:  # tried again from below: what was found may have been chance, or have changed
+            if not self._rest:  # tested again from below: what was found may have been chance, or have changed
                 self._rates.clear()
                 self.limit = max(1, self.limit // 2)
             return

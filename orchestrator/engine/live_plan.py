@@ -13,7 +13,7 @@ from orchestrator.answers import Answer, Recorded, collect
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.ask import Asker, each
 from orchestrator.errors import ExpressionError, InputError
-from orchestrator.outcome import Kind, Outcome, Repeatability, State
+from orchestrator.outcome import Effect, Kind, Outcome, State
 from orchestrator.plan.expand import expand, known_now
 from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, RequireStep, Scope
 from orchestrator.text.expression import compile_value, names_in, truth
@@ -46,17 +46,17 @@ async def look(plan: Plan, asker: Asker) -> LivePlan:
     answers: dict[str, Answer] = {}
     changed = ""
     for step in plan.of("step", "verify", "finally"):
-        scope = plan.scope(step) | {name: answers[key] for name, key in step.givers.items() if key in answers}
+        scope = plan.scope(step) | {name: answers[key] for name, key in step.registered.items() if key in answers}
         if _decide(step, scope, seen) and isinstance(step, CommandStep) and known_now(step, scope):
             drafts = _drafts(step, plan, scope, seen)
-            if step.effect is Repeatability.READ:
+            if step.effect is Effect.READ:
                 answer = await _ask(step, plan, asker, drafts, seen)
                 answers[step.key] = answer
                 if any(host.ok for host in answer.hosts.values()):
                     rows = len(answer.answered.rows)  # of those that did answer; the others were noted
                     when = f" (before step {changed})" if changed else ""
                     seen.note(step, f"answers {rows} row{'' if rows == 1 else 's'} now{when}")
-        if step.effect is not Repeatability.READ and not changed:
+        if step.effect is not Effect.READ and not changed:
             changed = step.key
     return seen
 
@@ -95,7 +95,7 @@ def _drafts(step: CommandStep, plan: Plan, scope: Scope, seen: LivePlan) -> list
     if len(drafts) > MOST:
         seen.note(step, f"more than {MOST} requests; not asked")
         return []
-    if step.needs:
+    if step.depends_on:
         seen.drafts[step.index] = drafts
     return drafts
 

@@ -1,4 +1,4 @@
-"""When an operation is tried again: attempt number and age in, seconds to wait (or "give up") out.
+"""When an operation is retried: attempt number and age in, seconds to wait (or "give up") out.
 
 Exponential backoff with full jitter. The vocabulary is tenacity's; the waiting is not: a waiting operation is state in
 the scheduler and holds no slot. Jitter is a hash of operation and attempt, so that a replay gives the same times.

@@ -27,7 +27,7 @@ from orchestrator.errors import ExpressionError, InputError
 from orchestrator.events import Audience, StepEnded, StepStarted
 from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader, Session
-from orchestrator.outcome import Repeatability, State
+from orchestrator.outcome import Effect, State
 from orchestrator.plan.expand import expand
 from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep, Scope
 from orchestrator.status import OVER, Ending, Status
@@ -139,7 +139,7 @@ class Runner:
         self._audience.note(f"{failed.reason}; undoing what was done")
         wanted, not_needed = to_undo(self._plan.of("undo"), self._reader.begun())
         for step in not_needed:
-            await self._session.mark(step.index, "skipped", "its step was not begun")
+            await self._session.mark(step.index, "skipped", "its step was not started")
         stops = []
         for step in wanted:
             try:
@@ -172,7 +172,7 @@ class Runner:
         if self._end_of_waiting(step).is_set():
             raise Stop(Status.INTERRUPTED, self._interrupted)
         state, first, total = self._reader.step(step.index)
-        again = step.role == "finally" and state == "done" and step.effect is not Repeatability.UNREPEATABLE
+        again = step.role == "finally" and state == "done" and step.effect is not Effect.UNREPEATABLE
         if state in {"done", "skipped"} and not again:
             return
         try:
@@ -199,7 +199,7 @@ class Runner:
         return truth(compile_value(step.when)(self._scope(step, names_in(step.when))))
 
     async def _expand(self, step: CommandStep) -> int:
-        scope = self._scope(step, frozenset(step.needs))
+        scope = self._scope(step, frozenset(step.depends_on))
         return await self._session.expand(step.index, expand(step, self._plan, scope))
 
     async def _command(self, step: CommandStep, total: int) -> None:
@@ -320,7 +320,7 @@ class Runner:
         await self._end(step, "done")
 
     async def _pause(self, step: PauseStep) -> None:
-        """Wait, or ask; a pause that was interrupted begins anew when the run is resumed."""
+        """Wait, or ask; a pause that was interrupted starts again when the run is resumed."""
         await self._session.mark(step.index, "running", ended=False)
         ended_by, pause = self._end_of_waiting(step), step.pause
         if pause.for_ is not None:
@@ -340,11 +340,11 @@ class Runner:
         confirmed = False
         async with anyio.create_task_group() as group:
 
-            async def give_up() -> None:
+            async def mark_unreachable() -> None:
                 await ended_by.wait()
                 group.cancel_scope.cancel()
 
-            group.start_soon(give_up)
+            group.start_soon(mark_unreachable)
             confirmed = await self._world.approve(question)
             group.cancel_scope.cancel()
         return confirmed
@@ -395,8 +395,8 @@ class Runner:
     def _scope(self, step: PlannedStep, names: frozenset[str]) -> Scope:
         """What a step's expressions may read: what was known at planning, and the answers among `names`."""
         scope = self._plan.scope(step)
-        for name in names & set(step.givers):
-            scope[name] = self._given(name, step.givers[name])
+        for name in names & set(step.registered):
+            scope[name] = self._given(name, step.registered[name])
         return scope
 
     def _given(self, name: str, key: str) -> Any:

@@ -19,13 +19,13 @@ from orchestrator.engine.concurrency import Tuner
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.retry import RetryPolicy
 from orchestrator.operation import Operation
-from orchestrator.outcome import BAD_STATES, Kind, Outcome, Repeatability, State, follow
+from orchestrator.outcome import BAD_STATES, Effect, Kind, Outcome, State, follow
 
 WINDOW = 64  # operations of a host that are held in memory, at most
 LEAST_WINDOW = 8
 HELD = 8192  # operations of all hosts that are held in memory, about
 DEFAULT = 4  # requests at a time on a host
-TROUBLE = 5  # attempts in a row without an answer after which a host gets one request at a time
+BREAKER_AFTER = 5  # attempts in a row without an answer that open a host's circuit breaker
 
 
 class Wait(NamedTuple):
@@ -64,7 +64,7 @@ class Rules:
     tuned: Mapping[str, int] = field(default_factory=dict)
     allowed_failures: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    effect: Repeatability = Repeatability.READ
+    effect: Effect = Effect.READ
     polling: Polling | None = None
 
 
@@ -72,22 +72,22 @@ class Decision(NamedTuple):
     """What follows from an outcome.
 
     Attributes:
-        state: the operation's new state; PENDING when it will be tried again.
+        state: the operation's new state; PENDING when it will be retried.
         pause: seconds until then.
-        given_up: the host's remaining operations are to be recorded as unreachable.
+        unreachable: the host's remaining operations are to be recorded as unreachable.
     """
 
     state: State
     pause: float = 0.0
-    given_up: bool = False
+    unreachable: bool = False
 
 
 class Lane:
     """One host's operations."""
 
     __slots__ = (
-        "after", "exhausted", "given_up", "in_flight", "limit", "listed", "name", "open_until", "paused_at", "queue",
-        "trouble", "trouble_since", "tuner", "waiting",
+        "after", "exhausted", "in_flight", "limit", "listed", "name", "open_until", "paused_at", "queue",
+        "silent", "silent_since", "tuner", "unreachable", "waiting",
     )  # fmt: skip
 
     def __init__(self, name: str, limit: int, tuner: Tuner | None) -> None:
@@ -100,22 +100,22 @@ class Lane:
         self.in_flight = 0
         self.waiting = 0  # operations that wait for their next attempt
         self.listed = False  # in the scheduler's list of lanes that have something to send
-        self.trouble = 0  # attempts in a row without an answer
-        self.trouble_since = 0.0
+        self.silent = 0  # attempts in a row without an answer
+        self.silent_since = 0.0
         self.paused_at = 0.0  # when the last pause was begun
         self.open_until = 0.0  # nothing is sent before this
-        self.given_up = False
+        self.unreachable = False
 
     @property
-    def sends_singly(self) -> bool:
-        """Whether the host is in trouble and gets one request at a time."""
-        return self.trouble >= TROUBLE
+    def tripped(self) -> bool:
+        """Whether the host's circuit breaker is open, or half open: it gets one request at a time, after a pause."""
+        return self.silent >= BREAKER_AFTER
 
     def can_send(self, now: float) -> bool:
         """Whether an operation may go to this host now."""
-        if self.given_up or not self.queue or now < self.open_until:
+        if self.unreachable or not self.queue or now < self.open_until:
             return False
-        return self.in_flight < (1 if self.sends_singly else self.limit)
+        return self.in_flight < (1 if self.tripped else self.limit)
 
 
 def _tuner(rules: Rules, host: str) -> Tuner | None:
@@ -172,7 +172,7 @@ class Scheduler:
         for name in self._hungry:
             lane = self._lanes[name]
             room = self._window - len(lane.queue) - lane.waiting
-            if room > 0 and not lane.exhausted and not lane.given_up:
+            if room > 0 and not lane.exhausted and not lane.unreachable:
                 asks.append((name, lane.after, room))
         self._hungry.clear()
         return asks
@@ -230,12 +230,12 @@ class Scheduler:
             return f"stopping: {self.stopped}"
         if self._ready and self._pace.free_at(now) > now:
             return f"limited to {self._pace.rate:g} requests a second"
-        paused = [lane.name for lane in self._lanes.values() if lane.sends_singly and not lane.given_up]
+        paused = [lane.name for lane in self._lanes.values() if lane.tripped and not lane.unreachable]
         if paused:
             names = ", ".join(paused[:3]) + (" …" if len(paused) > 3 else "")
-            return f"{names} does not answer; trying one request at a time"
+            return f"circuit breaker open for {names}; one request at a time"
         if self._timers and not self.in_flight:
-            what = "the next look" if self.rules.polling else "the next attempt"
+            what = "the next poll" if self.rules.polling else "the next retry"
             return f"{what} in {max(0.0, self._timers[0][0] - now):.0f} s"
         return ""
 
@@ -253,7 +253,7 @@ class Scheduler:
         lane = self._lanes[operation.host]
         lane.in_flight -= 1
         self.in_flight -= 1
-        self._note_trouble(lane, outcome.kind, started, now)
+        self._note_silence(lane, outcome.kind, started, now)
         if lane.tuner:
             lane.tuner.heard(outcome.kind, now)
             lane.limit = lane.tuner.limit
@@ -265,9 +265,9 @@ class Scheduler:
             lane.waiting += 1
             self._timer(now + pause, lane, operation._replace(attempts=operation.attempts + 1))
             decision = Decision(State.PENDING, pause)
-        if lane.trouble and self._hopeless(lane, now):
-            lane.given_up = True
-            decision = decision._replace(given_up=True)
+        if lane.silent and self._hopeless(lane, now):
+            lane.unreachable = True
+            decision = decision._replace(unreachable=True)
         self._list(lane)
         return decision
 
@@ -285,7 +285,7 @@ class Scheduler:
         """So many attempts are durable now."""
         self.unrecorded -= count
 
-    def gave_up(self, host: str, count: int) -> None:
+    def marked_unreachable(self, host: str, count: int) -> None:
         """A host's remaining operations were recorded as unreachable."""
         lane = self._lanes[host]
         lane.queue.clear()
@@ -359,13 +359,13 @@ class Scheduler:
         """Seconds until the next attempt, or None when there is none."""
         if not follow(outcome.kind, self.rules.effect).again:
             return None
-        first, tries = self._tried.get(
+        first, attempts = self._tried.get(
             operation.seq, (started, 0)
-        )  # of this session: a resumed run begins to count anew
-        self._tried[operation.seq] = first, tries + 1
+        )  # of this session: a resumed run starts counting again
+        self._tried[operation.seq] = first, attempts + 1
         polling = self.rules.polling
         if polling is None:
-            return self.rules.retry.wait(operation.seq, tries + 1, now - first)
+            return self.rules.retry.wait(operation.seq, attempts + 1, now - first)
         if now - first >= polling.within or self._stalled(operation.seq, outcome, polling, now):
             return None
         return max(0.0, started + polling.every - now)
@@ -380,31 +380,31 @@ class Scheduler:
         self._seen[seq] = (answer, since)
         return now - since >= polling.stall
 
-    def _note_trouble(self, lane: Lane, kind: Kind, started: float, now: float) -> None:
+    def _note_silence(self, lane: Lane, kind: Kind, started: float, now: float) -> None:
         if (
             kind not in {Kind.UNREACHABLE, Kind.UNKNOWN, Kind.LATE, Kind.CANCELLED} or self.rules.polling
         ):  # a poll may wait for a host to come back
-            lane.trouble, lane.open_until, lane.paused_at = 0, 0.0, 0.0
+            lane.silent, lane.open_until, lane.paused_at = 0, 0.0, 0.0
             return
         if started < lane.paused_at:
             return  # it was on the wire together with those that brought the pause; one bad moment counts once
-        if not lane.trouble:
-            lane.trouble_since = now
-        lane.trouble += 1
-        if lane.sends_singly:
+        if not lane.silent:
+            lane.silent_since = now
+        lane.silent += 1
+        if lane.tripped:
             lane.paused_at = now
-            lane.open_until = now + self.rules.retry.longest(lane.trouble - TROUBLE + 1)
+            lane.open_until = now + self.rules.retry.longest(lane.silent - BREAKER_AFTER + 1)
             self._timer(lane.open_until, lane, None)
 
     def _hopeless(self, lane: Lane, now: float) -> bool:
-        """Whether a host was silent so often, or for so long, that the rest of its operations is given up together.
+        """Whether a host was silent so often, or for so long, that the rest of its operations is marked unreachable.
 
-        A host that is asked singly gets as many tries, with the same pauses, as an operation does.
+        A host that is asked singly gets as many attempts, with the same pauses, as an operation does.
         """
-        if not lane.sends_singly or lane.in_flight or lane.given_up:
+        if not lane.tripped or lane.in_flight or lane.unreachable:
             return False
         retry = self.rules.retry
-        return lane.trouble >= TROUBLE + retry.attempts or now - lane.trouble_since > retry.deadline
+        return lane.silent >= BREAKER_AFTER + retry.attempts or now - lane.silent_since > retry.deadline
 
     def _timer(self, at: float, lane: Lane, operation: Operation | None) -> None:
         self._timer_count += 1
@@ -415,7 +415,7 @@ class Scheduler:
             _, _, lane, operation = heapq.heappop(self._timers)
             if operation is not None:
                 lane.waiting -= 1
-                if not lane.given_up:
+                if not lane.unreachable:
                     lane.queue.appendleft(operation)
                 if not lane.exhausted:
                     self._hungry[lane.name] = None

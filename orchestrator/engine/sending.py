@@ -27,9 +27,9 @@ from orchestrator.engine.scheduler import Scheduler, Wait
 from orchestrator.errors import ExpressionError
 from orchestrator.events import AttemptEnded, Audience
 from orchestrator.fleet.inventory import Host
-from orchestrator.journal.base import Finished, Intent, Reader, Session, Verdict
+from orchestrator.journal.base import AttemptResult, Intent, Reader, Session, Verdict
 from orchestrator.operation import Operation, operation_id
-from orchestrator.outcome import Kind, Outcome, Repeatability
+from orchestrator.outcome import Effect, Kind, Outcome
 from orchestrator.plan.steps import CommandStep, Scope
 from orchestrator.text.expression import compile_value, truth
 
@@ -88,7 +88,7 @@ class Sending:
         self._entry = catalog.find(self._command)
         self._accept = frozenset(step.accept)
         self._until = compile_value(step.until) if step.until is not None else None
-        self._careful = scheduler.rules.effect is Repeatability.UNREPEATABLE
+        self._unrepeatable = scheduler.rules.effect is Effect.UNREPEATABLE
         self._evidence_left: dict[str, int] = {}
         self._readings: dict[str, evidence.Readings] = {}
         self._parked: list[asyncio.Future[Operation | None]] = []
@@ -145,7 +145,7 @@ class Sending:
         now = self._edge.clock()
         batch = []
         while not isinstance(found := self._scheduler.next(now), Wait):
-            if self._careful:
+            if self._unrepeatable:
                 batch.append(found)
             elif not self._hand_over(found):
                 group.start_soon(self._chain, found)
@@ -165,7 +165,7 @@ class Sending:
 
     async def _withdraw(self, operations: Sequence[Operation]) -> None:
         """The run was stopped before these were sent: they are pending, as if the scheduler had not given them."""
-        if self._careful:
+        if self._unrepeatable:
             with anyio.CancelScope(shield=True):
                 await self._edge.session.withdraw(_intents(operations))
         self._scheduler.withdraw(operations)
@@ -224,17 +224,17 @@ class Sending:
                 outcome = self._judged(outcome, operation)
             if self._worth_asking(outcome.kind, operation):
                 outcome = await self._with_evidence(outcome, operation, started, moment)
-            if self._careful and outcome.kind in {Kind.UNKNOWN, Kind.LATE, Kind.TEMPORARY}:
+            if self._unrepeatable and outcome.kind in {Kind.UNKNOWN, Kind.LATE, Kind.TEMPORARY}:
                 outcome = await self._probed(outcome, operation)
             elif outcome.kind is Kind.LATE and self._may_run_long(operation):
                 outcome = replace(outcome, kind=Kind.FAILED, error=f"{outcome.error}; {_STILL_RUNNING}")
         except get_cancelled_exc_class():
             self._heard(operation, tag, outcome, started, moment)
             raise
-        given_up = self._heard(operation, tag, outcome, started, moment)
-        if given_up:
-            await self._give_up(host, outcome.error)
-        if self._careful:
+        unreachable = self._heard(operation, tag, outcome, started, moment)
+        if unreachable:
+            await self._mark_unreachable(host, outcome.error)
+        if self._unrepeatable:
             self._wake.set()
 
     def _outcome(self, exchange: Exchange, tag: str) -> Outcome:
@@ -245,7 +245,7 @@ class Sending:
     def _worth_asking(self, kind: Kind, operation: Operation) -> bool:
         """Whether the host's log is to be read: after a failure, a lost answer, or the last of many 75s."""
         if kind is Kind.TEMPORARY:
-            return self._careful or operation.attempts + 1 >= self._scheduler.rules.retry.attempts
+            return self._unrepeatable or operation.attempts + 1 >= self._scheduler.rules.retry.attempts
         return kind in {Kind.FAILED, Kind.UNKNOWN, Kind.LATE}
 
     def _may_run_long(self, operation: Operation) -> bool:
@@ -324,7 +324,7 @@ class Sending:
         return replace(outcome, kind=Kind.NOT_YET, error="the host answers, but the condition does not hold")
 
     def _heard(self, operation: Operation, tag: str, outcome: Outcome, started: float, moment: int) -> bool:
-        """Tell scheduler, journal and views; returns whether the host's other operations are given up."""
+        """Tell scheduler, journal and views; returns whether the host's other operations become unreachable."""
         now = self._edge.clock()
         decision = self._scheduler.heard(operation, outcome, started, now)
         attempt = operation.attempts + 1
@@ -333,7 +333,7 @@ class Sending:
             answer, left_out = as_kept(outcome.rows, KEPT_REGISTERED if self._step.register else KEPT)
             outcome = replace(outcome, rows=())
         self._edge.session.record(
-            Finished(operation.seq, attempt, moment, now_ms(), outcome, decision.state, answer, left_out)
+            AttemptResult(operation.seq, attempt, moment, now_ms(), outcome, decision.state, answer, left_out)
         )
         self._edge.audience.tell(
             AttemptEnded(
@@ -349,14 +349,14 @@ class Sending:
                 seconds=now - started,
             )
         )
-        return decision.given_up
+        return decision.unreachable
 
-    async def _give_up(self, host: str, reason: str) -> None:
+    async def _mark_unreachable(self, host: str, reason: str) -> None:
         """Record the rest of a silent host's operations as unreachable, together."""
-        count = await self._edge.session.give_up(self._step.index, host, f"the host was given up: {reason}")
-        self._scheduler.gave_up(host, count)
+        count = await self._edge.session.mark_unreachable(self._step.index, host, f"circuit breaker open: {reason}")
+        self._scheduler.marked_unreachable(host, count)
         self._edge.audience.note(
-            f"{host} does not answer; its remaining {count} operations are given up as unreachable"
+            f"circuit breaker open for {host}: its remaining {count} operations are marked unreachable"
         )
         self._wake.set()
 

@@ -142,7 +142,7 @@ class ConfigFile(Strict):
 
     defaults: HostSettings = Field(default_factory=HostSettings, description="Settings of all hosts.")
     limits: Limits = Field(default_factory=Limits, description="Limits of every run; playbooks may lower them.")
-    retry: Retry = Field(default_factory=Retry, description="When operations are tried again.")
+    retry: Retry = Field(default_factory=Retry, description="When operations are retried.")
     groups: dict[str, GroupSpec] = Field(description="The fleet's hosts, in groups.")
     protect: list[str] = Field(default=[], description="Selections of hosts where no playbook may change anything.")
     state_dir: str | None = Field(None, description="Where run files are kept (default: XDG_STATE_HOME/orchestrator).")

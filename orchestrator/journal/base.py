@@ -150,7 +150,7 @@ class Totals(NamedTuple):
     finished: int | None
 
 
-class Finished(NamedTuple):
+class AttemptResult(NamedTuple):
     """An attempt's end.
 
     Attributes:
@@ -299,7 +299,7 @@ class Session(AbstractAsyncContextManager["Session"], Protocol):
     recorded: Callable[[int], None]
     failed: Callable[[], None]
 
-    def record(self, finished: Finished) -> None:
+    def record(self, finished: AttemptResult) -> None:
         """Queue an attempt's end; `recorded` tells when it is durable."""
 
     def flush(self) -> None:
@@ -311,7 +311,7 @@ class Session(AbstractAsyncContextManager["Session"], Protocol):
     async def withdraw(self, intents: Sequence[Intent]) -> None:
         """Take back intents of operations that were not sent after all."""
 
-    async def give_up(self, step: int, host: str, error: str) -> int:
+    async def mark_unreachable(self, step: int, host: str, error: str) -> int:
         """Record all pending operations of a step on a host as unreachable; returns how many."""
 
     async def decide(self, seqs: Sequence[int], verdict: Verdict, why: str) -> int:

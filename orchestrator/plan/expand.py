@@ -10,7 +10,7 @@ from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import ParameterError, checker, encode_parameters
 from orchestrator.errors import ExpressionError, InputError, Place, Problem, RefusedError
 from orchestrator.fleet.inventory import Host, Inventory
-from orchestrator.outcome import Repeatability
+from orchestrator.outcome import Effect
 from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, Scope, names_of_items
 from orchestrator.playbook import items
 from orchestrator.playbook.items import ItemList
@@ -35,10 +35,10 @@ def hosts_of(step: CommandStep, plan: Plan, scope: Mapping[str, Any]) -> list[Ho
         within = " within --limit" if plan.limited is not None else ""
         raise InputError.at(f"the step {step.name!r} selects no host{within} ({step.hosts})", place)
     chosen = hosts[:1] if step.run_once else hosts
-    guarded = [host.name for host in chosen if host.protected]
-    if guarded and step.effect is not Repeatability.READ:
+    protected = [host.name for host in chosen if host.protected]
+    if protected and step.effect is not Effect.READ:
         raise RefusedError(
-            f"the step {step.name!r} would change {', '.join(guarded)}, which the configuration protects",
+            f"the step {step.name!r} would change {', '.join(protected)}, which the configuration protects",
             hint="take the host out of the selection, or out of `protect` in the configuration",
         )
     return chosen
@@ -49,7 +49,7 @@ def _by_answers(step: CommandStep) -> bool:
     names = names_in(step.hosts)
     if "item" in names:
         names |= names_of_items(step.for_each)
-    return bool(names & set(step.givers))
+    return bool(names & set(step.registered))
 
 
 def selected(plan: Plan, value: Any, place: Place, *, answered: bool = False) -> list[Host]:
@@ -228,12 +228,12 @@ def _item_problem(step: CommandStep, found: Problem, written: Any, origin: ItemL
 
 def known_now(step: CommandStep, scope: Mapping[str, Any]) -> bool:
     """Whether all names that a step's operations depend on are in the scope."""
-    return set(step.needs) <= set(scope)
+    return set(step.depends_on) <= set(scope)
 
 
 def skipped_now(step: PlannedStep, scope: Scope) -> bool:
     """Whether a step's `when` is known and says no."""
-    if step.when is None or step.per_item_condition or not set(step.condition_needs) <= set(scope):
+    if step.when is None or step.per_item_condition or not set(step.condition_depends_on) <= set(scope):
         return False
     return not truth(compile_value(step.when)(scope))
 
@@ -257,7 +257,7 @@ def changed_hosts(plan: Plan) -> set[str]:
     """The hosts that a plan may change; all of them where only the run will know."""
     found: set[str] = set()
     for step in plan.steps:
-        if not isinstance(step, CommandStep) or step.effect is Repeatability.READ:
+        if not isinstance(step, CommandStep) or step.effect is Effect.READ:
             continue
         scope = plan.scope(step)
         if names_in(step.hosts) - set(scope):

@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.fleet.inventory import Host, Inventory
 from orchestrator.limits import Limits, Retry
-from orchestrator.outcome import Repeatability
+from orchestrator.outcome import Effect
 from orchestrator.plan.steps import CommandStep, Origin, PauseStep, Plan, PlannedStep, RequireStep, Terms
 from orchestrator.playbook.items import ItemList, Lists
 from orchestrator.playbook.model import CsvSource, FileSource, Pause, Probe, Requirement
@@ -116,7 +116,7 @@ def _plain(value: Any) -> Any:
         return {_ITEMS: [value.source, value.kind]}
     if isinstance(value, Written):
         return {_WRITTEN: value.text}
-    if isinstance(value, Repeatability):
+    if isinstance(value, Effect):
         return value.value
     if isinstance(value, Strict):
         said = {name: getattr(value, name) for name in type(value).model_fields if name in value.model_fields_set}
@@ -145,8 +145,8 @@ class _Reader:
         for name in ("path", "accept", "require"):
             if name in parts:
                 parts[name] = tuple(parts[name])
-        if "repeats" in parts:
-            parts["repeats"] = Repeatability(parts["repeats"])
+        if "effect" in parts:
+            parts["effect"] = Effect(parts["effect"])
         return made(index=index, **parts)
 
     def _object(self, parts: dict[str, Any]) -> Any:

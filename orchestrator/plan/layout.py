@@ -13,7 +13,7 @@ from orchestrator.plan.expand import hosts_of, selected
 from orchestrator.plan.review import warnings
 from orchestrator.plan.steps import CommandStep, Origin, PauseStep, Plan, PlannedStep, RequireStep, Role, Terms
 from orchestrator.playbook.items import Lists
-from orchestrator.playbook.model import Action, Batches, OnFailure, Step, Verify, repeatability
+from orchestrator.playbook.model import Action, Batches, OnFailure, Step, Verify, effect_of
 from orchestrator.playbook.source import Source
 from orchestrator.text.expression import compile_value, names_in
 from orchestrator.text.units import Share
@@ -62,12 +62,12 @@ class _Around:
     """What surrounds a step of the playbook.
 
     Attributes:
-        givers: names that the steps before it register -> their keys; grows.
+        registered: names that the steps before it register -> their keys; grows.
         local: names that the steps of a batch alone know.
         label: of which batch it is, for people.
     """
 
-    givers: dict[str, str]
+    registered: dict[str, str]
     local: dict[str, Any] = field(default_factory=dict)
     label: str = ""
 
@@ -103,7 +103,7 @@ class _Layout:
         planned = self._planned(key, role, step, path, around)
         self.main.append(planned)
         if isinstance(planned, CommandStep) and planned.register:
-            around.givers[planned.register] = planned.key
+            around.registered[planned.register] = planned.key
         if step.undo:
             self.undo.append(self._belonging(planned, "undo", "undo", _with_hosts(step.undo, step), step, around))
         if step.verify:
@@ -111,7 +111,7 @@ class _Layout:
             verify = self._belonging(planned, "verify", checking, _with_hosts(step.verify, step), step, around)
             self.main.append(verify)
             if verify.register:
-                around.givers[verify.register] = verify.key
+                around.registered[verify.register] = verify.key
 
     def _planned(self, key: str, role: Role, step: Step, path: tuple[str | int, ...], around: _Around) -> PlannedStep:
         common: dict[str, Any] = {
@@ -122,7 +122,7 @@ class _Layout:
             "when": step.when,
             "on_failure": self._on_failure(step),
             "limits": step.limits,
-            "givers": dict(around.givers),
+            "registered": dict(around.registered),
             "local": around.local,
         }
         if step.pause:
@@ -143,7 +143,7 @@ class _Layout:
             path=(*owner.path, suffix),
             on_failure=owner.on_failure,
             limits=owner.limits,
-            givers=dict(around.givers),
+            registered=dict(around.registered),
             local=around.local,
             **_action(action),
         )
@@ -161,7 +161,7 @@ class _Layout:
         groups = list(_cut(hosts, batches.size))
         for number, batch in enumerate(groups, 1):
             inner_around = _Around(
-                givers=dict(around.givers),
+                registered=dict(around.registered),
                 local={"batch": batch, "batch_number": number},
                 label=f"batch {number} of {len(groups)} ({fold(host.name for host in batch)}): ",
             )
@@ -188,8 +188,8 @@ def _action(action: Action) -> dict[str, Any]:
         "accept": tuple(action.accept),
         "retry": action.retry,
         "register": getattr(action, "register_", None) or "",
-        "repeats": repeatability(action, action.parameters),
-        "impact": entry.disturbs(action.parameters) if entry else "",
+        "effect": effect_of(action, action.parameters),
+        "user_impact": entry.user_impact_of(action.parameters) if entry else "",
         **polled,
     }
 

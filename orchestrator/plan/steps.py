@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from orchestrator.errors import Place
 from orchestrator.fleet.inventory import Inventory
 from orchestrator.limits import Limits, Retry
-from orchestrator.outcome import Repeatability
+from orchestrator.outcome import Effect
 from orchestrator.playbook.items import Lists
 from orchestrator.playbook.model import CsvSource, FileSource, OnFailure, Pause, Probe, Requirement
 from orchestrator.text.document import Document, parse
@@ -35,7 +35,9 @@ class Step:
         when: the condition without which it is skipped; None for none.
         on_failure: what follows when more of it fail than may.
         limits: of its own.
-        givers: names that earlier steps register -> the keys of those steps.
+        effect: what doing it twice means; READ where nothing is sent.
+        user_impact: what users notice of it, in a sentence; empty for nothing.
+        registered: names that earlier steps register -> the keys of those steps.
         local: names that it alone knows: `batch`, `batch_number`.
     """
 
@@ -48,7 +50,9 @@ class Step:
     when: Any = None
     on_failure: OnFailure = "stop"
     limits: Limits = field(default_factory=Limits)
-    givers: Mapping[str, str] = field(default_factory=dict)
+    effect: Effect = Effect.READ
+    user_impact: str = ""
+    registered: Mapping[str, str] = field(default_factory=dict)
     local: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -57,24 +61,14 @@ class Step:
         raise NotImplementedError
 
     @property
-    def effect(self) -> Repeatability:
-        """What doing it twice means; READ where nothing is sent."""
-        return Repeatability.READ
-
-    @property
-    def user_impact(self) -> str:
-        """What users notice of it, in a sentence; empty for nothing."""
-        return ""
-
-    @property
     def per_item_condition(self) -> bool:
         """Whether `when` is decided for each operation."""
         return bool(names_in(self.when) & {"item", "host"})
 
     @property
-    def condition_needs(self) -> dict[str, str]:
+    def condition_depends_on(self) -> dict[str, str]:
         """Registered names that its `when` depends on, with the keys of the steps that give them."""
-        return {name: self.givers[name] for name in sorted(names_in(self.when) & set(self.givers))}
+        return {name: self.registered[name] for name in sorted(names_in(self.when) & set(self.registered))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +102,7 @@ class CommandStep(Step):
     Attributes:
         sends: the doveadm command.
         hosts: a selection, or an expression.
-        run_once: the first of the hosts stands for all of them.
+        run_once: sent once, through the first of the hosts, for all of them.
         parameters: with expressions.
         for_each: where its items come from; None for one operation a host.
         timeout: seconds for each answer, or an expression; None for each host's own.
@@ -117,8 +111,6 @@ class CommandStep(Step):
         until, every, within, stall: how long it is polled; `until` is None for one that is not.
         register: the name under which later expressions find the answer; empty for none.
         probe: asks what became of an operation whose answer was lost.
-        repeats: what sending the command twice means.
-        impact: whom the command disturbs, in a sentence; empty for nobody.
     """
 
     sends: str
@@ -135,8 +127,6 @@ class CommandStep(Step):
     stall: Any = None
     register: str = ""
     probe: Probe | None = None
-    repeats: Repeatability
-    impact: str = ""
 
     @property
     def command(self) -> str:
@@ -144,22 +134,12 @@ class CommandStep(Step):
         return self.sends
 
     @property
-    def effect(self) -> Repeatability:
-        """What sending it twice means."""
-        return self.repeats
-
-    @property
-    def user_impact(self) -> str:
-        """What users notice of it, in a sentence; empty for nothing."""
-        return self.impact
-
-    @property
-    def needs(self) -> dict[str, str]:
+    def depends_on(self) -> dict[str, str]:
         """Registered names that its operations depend on, with the keys of the steps that give them."""
         needed = names_in([self.hosts, self.parameters]) | names_of_items(self.for_each)
         if self.per_item_condition:
             needed |= names_in(self.when)
-        return {name: self.givers[name] for name in sorted(needed & set(self.givers))}
+        return {name: self.registered[name] for name in sorted(needed & set(self.registered))}
 
     @property
     def read_later(self) -> frozenset[str]:
@@ -259,7 +239,7 @@ class Plan:
     @property
     def changes_anything(self) -> bool:
         """Whether any step is more than a question."""
-        return any(step.effect is not Repeatability.READ for step in self.of("step", "finally"))
+        return any(step.effect is not Effect.READ for step in self.of("step", "finally"))
 
 
 Planning = Callable[[int], object]  # told now and then how many operations a long planning has so far

@@ -18,7 +18,7 @@ from pydantic import (
 
 from orchestrator.dovecot import catalog
 from orchestrator.limits import Limits, Retry
-from orchestrator.outcome import Repeatability
+from orchestrator.outcome import Effect
 from orchestrator.text.document import Strict, Suggested
 from orchestrator.text.expression import is_template
 from orchestrator.text.scalar import text_of
@@ -168,19 +168,19 @@ class Action(Strict):
     hosts: Selection | None = Field(
         None, description='Which hosts: a group, a host, "backends:!b3", "backend[01-20]", or an expression.'
     )
-    run_once: bool = Field(default=False, description="The first of the hosts stands for all of them.")
+    run_once: bool = Field(default=False, description="Sent once, through the first of the hosts, for all of them.")
     command: str | None = Field(None, description="The doveadm command, as its HTTP API calls it (directorStatus).")
     parameters: dict[str, Any] = Field(default={}, description="The command's parameters.")
     timeout: TemplatedDuration | None = Field(None, description="How long to wait for each answer.")
     accept: list[int] = Field(default=[], description="Exit codes that count as done here.")
-    repeatable: bool | None = Field(
-        None, description="Whether sending it twice does no harm, where the catalogue does not know or is too careful."
+    effect: Literal["read", "repeatable", "unrepeatable"] | None = Field(
+        None, description="What sending it twice means, where the catalogue does not know or is too careful."
     )
-    retry: Retry = Field(default_factory=Retry, description="When to try again.")
+    retry: Retry = Field(default_factory=Retry, description="When operations are retried.")
 
 
 class Polled(Action):
-    """A command that may be asked again until a condition holds."""
+    """A command that may be polled until a condition holds."""
 
     until: Condition | None = Field(
         None, description="Ask again until this holds; `rows` and `answer` are what the host answered just now."
@@ -335,7 +335,7 @@ class Playbook(Strict):
     description: str = Field("", description="What it is for, what users notice, how to take it back.")
     parameters: dict[str, Parameter] = Field(default={}, description="What the operator gives with -e.")
     limits: Limits = Field(default_factory=Limits, description="Limits of the run; they lower the configuration's.")
-    retry: Retry = Field(default_factory=Retry, description="When operations are tried again.")
+    retry: Retry = Field(default_factory=Retry, description="When operations are retried.")
     on_failure: OnFailure = Field("stop", description="What steps do on failure unless they say otherwise.")
     steps: list[Step] = Field(min_length=1, description="One after the other; each is complete before the next begins.")
     finally_: list[Step] = Field(
@@ -351,10 +351,10 @@ def steps_of(playbook: Playbook) -> Iterator[tuple[tuple[str | int, ...], Step]]
         yield ("finally", index), step
 
 
-def repeatability(action: Action, values: Mapping[str, Any]) -> Repeatability:
+def effect_of(action: Action, values: Mapping[str, Any]) -> Effect:
     """What sending an action's command twice means: the playbook's word, or the catalogue's."""
     entry = catalog.find(action.command or "")
-    known = entry.repeatability(values) if entry else Repeatability.UNREPEATABLE
-    if known is Repeatability.READ or action.repeatable is None:
+    known = entry.effect_of(values) if entry else Effect.UNREPEATABLE
+    if action.effect is None or (entry and known is Effect.READ):
         return known
-    return Repeatability.REPEATABLE if action.repeatable else Repeatability.UNREPEATABLE
+    return Effect(action.effect)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import problems_of_names
 from orchestrator.errors import ExpressionError, InputError, Problem, nearest
-from orchestrator.outcome import Repeatability
+from orchestrator.outcome import Effect
 from orchestrator.playbook.model import (
     BATCH,
     BUILTIN,
@@ -25,8 +25,8 @@ from orchestrator.playbook.model import (
     Playbook,
     Polled,
     Step,
+    effect_of,
     fault_of_name,
-    repeatability,
     steps_of,
 )
 from orchestrator.text.document import Document, M, build, load
@@ -215,12 +215,12 @@ class _Checker:
         after = {**known, step.register_: _columns(step)} if step.register_ else known
         if step.verify:
             yield from self._action((*path, "verify"), step.verify, after)
-            if repeatability(step.verify, step.verify.parameters) is not Repeatability.READ:
+            if effect_of(step.verify, step.verify.parameters) is not Effect.READ:
                 yield self.document.problem((*path, "verify", "command"), "a verify must be a read-only command")
         if step.probe:
             yield from self._action((*path, "probe"), step.probe, {**known, **_plain(["parameters"])})
             yield from self._expressions((*path, "probe", "done"), step.probe.done, _answered(step.probe, known))
-            if repeatability(step.probe, step.probe.parameters) is not Repeatability.READ:
+            if effect_of(step.probe, step.probe.parameters) is not Effect.READ:
                 yield self.document.problem((*path, "probe", "command"), "a probe must be a read-only command")
         if step.undo:
             yield from self._action((*path, "undo"), step.undo, after)
@@ -266,20 +266,22 @@ class _Checker:
             yield self.document.problem((*path, "command"), "a command's name has letters, digits and / _ - alone")
             return
         entry = catalog.find(name)
-        if entry is None and action.repeatable is None:
+        if entry is None and action.effect is None:
             yield self.document.problem(
                 (*path, "command"),
-                f"the catalogue has no command {name!r}; a plugin's command needs repeatable: true or false",
+                f"the catalogue has no command {name!r}; a plugin's command needs effect: read, repeatable or unrepeatable",
                 suggestion=catalog.suggest(name),
             )
         if entry is None:
             return
+        if action.effect == "read" and entry.effect_of(action.parameters) is not Effect.READ:
+            yield self.document.problem((*path, "effect"), f"{name} changes something, so it cannot be effect: read")
         for error in problems_of_names(name, entry, set(action.parameters)):
             yield self.document.problem(
                 (*path, "parameters", error.parameter), str(error), suggestion=error.suggestion, key=True
             )
         polled = isinstance(action, Polled) and action.until is not None
-        if polled and repeatability(action, action.parameters) is Repeatability.UNREPEATABLE:
+        if polled and effect_of(action, action.parameters) is Effect.UNREPEATABLE:
             yield self.document.problem((*path, "until"), f"{name} must not be repeated, so it cannot be polled")
 
     def _expressions(self, path: Any, value: Any, known: Known) -> Iterator[Problem]:
@@ -298,7 +300,9 @@ class _Checker:
             yield self.document.problem(path, error.message)
             return
         for name in sorted(unknown):
-            yield self.document.problem(path, f"nothing is called {name!r} here", suggestion=nearest(name, known))
+            meant = nearest(name, known)
+            defined = "" if meant or not known else f"; defined: {', '.join(sorted(known))}"
+            yield self.document.problem(path, f"{name!r} is not defined here{defined}", suggestion=meant)
         for use in uses:
             yield from self._column(path, use, known)
 

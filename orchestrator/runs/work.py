@@ -324,7 +324,7 @@ def refuse_overlap(run: Run, reader: Reader, others: Iterable[Run]) -> None:
         if shared:
             raise RefusedError(
                 f"run {other.id} is changing {fold(shared)} at this moment ({other.holder()})",
-                hint="wait for it, stop it with Ctrl-C there, or give --force if the two cannot disturb each other",
+                hint="wait for it, stop it with Ctrl-C there, or give --force if the two do not interfere with each other",
             )
 
 
@@ -344,7 +344,7 @@ def allow_open_files() -> None:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < LEAST_FILES:
-        words = f"this process may have {soft} open files, and needs {LEAST_FILES} at least"
+        words = f"the limit on open files is {soft}, and at least {LEAST_FILES} are needed"
         raise JournalError(words, hint="ulimit -n 1024")
     most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     if soft < most:

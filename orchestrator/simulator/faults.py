@@ -79,7 +79,7 @@ class Faults:
     _armed: list[_Armed] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Give each rule its own counter and dice, so that rules do not disturb each other."""
+        """Give each rule its own counter and dice, so that rules do not interfere with each other."""
         acting = (rule for rule in self.rules if rule.action != "refuse")
         self._armed = [_Armed(rule, random.Random(rule.seed)) for rule in acting]
 

@@ -77,7 +77,7 @@ class Ring:
         self._points = None
 
     def changed(self) -> None:
-        """Weights or states changed: the next lookup builds the points anew."""
+        """Weights or states changed: the next lookup builds the points again."""
         self._points = None
 
     def add(self, ip: str) -> MailHost:

@@ -102,7 +102,7 @@ class RunningFleet:
             server.close()
 
     async def stop(self, host: str) -> None:
-        """A host goes down, without a word: connections are refused, requests under way get nothing."""
+        """A host goes down at once: connections are refused, requests under way get nothing."""
         machine = self.fleet.hosts[host]
         now = self._site.clock()
         self.fleet.advance(now)

@@ -29,11 +29,11 @@ def manual(name: str, command: Command) -> Iterator[str]:
     """The page, line by line."""
     where = "any host" if command.where == "any" else command.where
     yield f"{name}: {command.summary}"
-    yield f"  {_EFFECTS[command.class_]}; Dovecot {', '.join(command.versions)}; {where}"
+    yield f"  {_EFFECTS[command.effect]}; Dovecot {', '.join(command.versions)}; {where}"
     if command.long:
         yield "  may run long: when no answer comes in time it may still be running"
-    if command.disrupts:
-        yield f"  user impact: {command.disrupts}"
+    if command.user_impact:
+        yield f"  user impact: {command.user_impact}"
     if command.parameters:
         yield "  parameters:"
     for parameter, spec in command.parameters.items():

@@ -35,9 +35,9 @@ def plan_objects(plan: Plan, reader: Reader) -> Iterator[dict[str, Any]]:
             "user_impact": step.user_impact,
             "state": record.state,
             "requests": record.operations,
-            "known_from": (dict(step.needs) or None) if isinstance(step, CommandStep) else None,
+            "known_from": (dict(step.depends_on) or None) if isinstance(step, CommandStep) else None,
             "when": step.when,
-            "when_known_from": dict(step.condition_needs) or None,
+            "when_known_from": dict(step.condition_depends_on) or None,
             "require": [str(part.that) for part in step.require] if isinstance(step, RequireStep) else None,
             "parameters": dict(step.parameters) if isinstance(step, CommandStep) else None,
         }

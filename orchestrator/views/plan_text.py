@@ -1,4 +1,4 @@
-"""A plan for people and for programs: every step, its hosts, its requests, whom it disturbs, what is known only later."""
+"""A plan for people and for programs: every step, its hosts, its requests, its user impact, what is known only later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line, encode_parameters, request_body
 from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader, StepRecord
-from orchestrator.outcome import Repeatability, State
+from orchestrator.outcome import Effect, State
 from orchestrator.plan.expand import hosts_of
 from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep
 from orchestrator.playbook.items import ItemList
@@ -21,9 +21,9 @@ from orchestrator.views.words import count, safe
 FEW = 3  # requests of a step that are shown without -v
 
 _EFFECTS = {
-    Repeatability.READ: "reads",
-    Repeatability.REPEATABLE: "CHANGES; repeatable",
-    Repeatability.UNREPEATABLE: "CHANGES; NOT REPEATABLE",
+    Effect.READ: "reads",
+    Effect.REPEATABLE: "CHANGES; repeatable",
+    Effect.UNREPEATABLE: "CHANGES; NOT REPEATABLE",
 }
 
 
@@ -72,8 +72,8 @@ def _step_lines(plan: Plan, reader: Reader, step: PlannedStep, record: StepRecor
     if record.state == "skipped":
         yield "           skipped: its `when` does not hold"
         return
-    if step.when is not None and step.condition_needs:
-        yield f"           only when {_known_later(step.when, step.condition_needs)}"
+    if step.when is not None and step.condition_depends_on:
+        yield f"           only when {_known_later(step.when, step.condition_depends_on)}"
     if isinstance(step, CommandStep):
         yield from _command_lines(plan, reader, step, record, verbose=verbose)
     else:
@@ -123,7 +123,7 @@ def _known_later(expression: Any, needs: Any) -> str:
 
 def _givers(step: CommandStep) -> str:
     return (
-        ", ".join(f"`{name}` of {'step ' if key[0].isdigit() else ''}{key}" for name, key in step.needs.items())
+        ", ".join(f"`{name}` of {'step ' if key[0].isdigit() else ''}{key}" for name, key in step.depends_on.items())
         or "its step"
     )
 
@@ -171,7 +171,7 @@ def _summary(plan: Plan, records: dict[int, StepRecord]) -> Iterator[str]:
     parts = [f"{count(known, 'request')} known"]
     if later:
         parts.append(f"{count(later, 'step')} known at run time")
-    changing = [step for step, record in main if step.effect is not Repeatability.READ and record.state != "skipped"]
+    changing = [step for step, record in main if step.effect is not Effect.READ and record.state != "skipped"]
     parts.append(f"{count(len(changing), 'step')} change{'s' if len(changing) == 1 else ''} something")
     felt = [step.key for step in changing if step.user_impact]
     parts.append(f"user impact in step {', '.join(felt)}" if felt else "no user impact")

@@ -84,7 +84,7 @@ def busy(request: pytest.FixtureRequest) -> Iterator[Target]:
     """Hosts with 24 live sessions; in a ring half of them through each director, every user where the hash says."""
     kind, version = request.param
     if kind == "real":
-        with Sessions(_undisturbed(request, version), count=USERS, relogin=0.3) as sessions:
+        with Sessions(_idle(request, version), count=USERS, relogin=0.3) as sessions:
             real = sessions.ring
             yield Target(real.hosts, real.port, real.password, real.api_key, version, clients=_RealClients(sessions))
         return
@@ -95,7 +95,7 @@ def busy(request: pytest.FixtureRequest) -> Iterator[Target]:
         yield Target(addresses, fleet.port, fleet.password, fleet.api_key, version, scale=SCALE, clients=clients)
 
 
-def _undisturbed(request: pytest.FixtureRequest, version: str) -> Any:
+def _idle(request: pytest.FixtureRequest, version: str) -> Any:
     """The real servers without what other tests left."""
     if version in SUITES:
         backend = request.getfixturevalue("backend24")(version)

@@ -152,7 +152,7 @@ def test_killed_while_the_file_is_first_opened(site: Callable[..., Site]) -> Non
 
 @pytest.mark.real_dovecot
 def test_killed_with_real_counters(dovecot_ring_factory: Callable[..., Ring]) -> None:
-    """Ten kills while real servers count: the counters themselves prove that each was counted up exactly once."""
+    """Ten kills while real servers count: the counters themselves show that each was counted up exactly once."""
     ring = dovecot_ring_factory(users=5, directors=1, doveadm_service="service_count = 100")
     tally = harness(lambda number: real_counters(ring, number, items=15), 10, 2, most=8, most_rounds=40)
     assert tally.true, "\n".join(tally.table())

@@ -55,7 +55,7 @@ class Workload:
         steps: key -> how many operations it is to have in the end, where that can be told.
         unrepeatable: keys of the steps that must not be executed twice.
         passes: kinds of points that few workloads pass, and this one does.
-        seconds: about how long an undisturbed session takes, for kills at random times.
+        seconds: about how long a session without kills takes, for kills at random times.
     """
 
     name: str

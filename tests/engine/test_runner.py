@@ -151,23 +151,23 @@ async def test_an_interruption_ends_a_question(tmp_path: Path) -> None:
 
     async def interrupt(runner: Runner, _session: Session) -> None:
         await asked.wait()
-        runner.interrupt("stopped by SIGINT")
+        runner.interrupt("Ctrl-C")
 
     rig = Rig(tmp_path, steps("pause: {confirm: 'sure?'}"), approve=never)
-    assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "stopped by SIGINT")
+    assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "Ctrl-C")
 
 
 @pytest.mark.parametrize("pause", ["1h", "{for: 1h}"])
 async def test_an_interruption_ends_a_pause(tmp_path: Path, pause: str) -> None:
-    """A pause is over when the run is; it begins anew when the run is resumed."""
+    """A pause is over when the run is; it starts again when the run is resumed."""
 
     async def interrupt(runner: Runner, _session: Session) -> None:
         while not rig.watcher.notes:
             await anyio.lowlevel.checkpoint()
-        runner.interrupt("stopped by SIGINT")
+        runner.interrupt("Ctrl-C")
 
     rig = Rig(tmp_path, steps(f"pause: {pause}"))
-    assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "stopped by SIGINT")
+    assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "Ctrl-C")
     assert rig.steps() == {"1": "running"}
 
 
@@ -239,7 +239,7 @@ async def test_an_undo_that_was_cut_short_is_gone_on_with(tmp_path: Path) -> Non
 
     async def interrupt(runner: Runner, _session: Session) -> None:
         await held.asked.wait()
-        runner.interrupt("stopped by SIGINT")
+        runner.interrupt("Ctrl-C")
         held.free.set()
 
     rig = Rig(tmp_path, UNDOES, Hosts(reload=on({"b2": in_turn(code(64), held)}, rows())))
@@ -313,14 +313,14 @@ async def test_after_the_first_signal_answers_come_and_the_end_is_done(tmp_path:
 
     async def interrupt(runner: Runner, _session: Session) -> None:
         await held.asked.wait()
-        runner.interrupt("stopped by SIGINT")
+        runner.interrupt("Ctrl-C")
         runner.interrupt("another reason")
         held.free.set()
 
     text = steps("hosts: b1, for_each: [u1, u2, u3], command: kick, parameters: {mask: ['{{ item }}']}") + FINALLY
     settings = Settings(Limits(in_flight=1), Retry(base=0))
     rig = Rig(tmp_path, text, Hosts(kick=in_turn(held, rows())), settings=settings)
-    assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "stopped by SIGINT")
+    assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "Ctrl-C")
     assert rig.hosts.trace == ["b1:1.1", "d1:finally.1.1"]
     assert rig.report() == {"1.1": "done", "1.2": "pending", "1.3": "pending", "finally.1.1": "done"}
     assert await rig.session(Start({}, expected=RESUMABLE)) == Ending(Status.DONE)
@@ -335,11 +335,11 @@ async def test_after_the_second_signal_the_end_is_left_to_who_resumes(tmp_path: 
 
     async def cancel(runner: Runner, _session: Session) -> None:
         await held.asked.wait()
-        runner.interrupt("stopped by SIGINT")
+        runner.interrupt("Ctrl-C")
         runner.cancel()
 
     rig = Rig(tmp_path, steps("hosts: b1, command: reload") + FINALLY, Hosts(reload=in_turn(held, rows())))
-    assert await rig.session(during=cancel) == Ending(Status.INTERRUPTED, "stopped by SIGINT")
+    assert await rig.session(during=cancel) == Ending(Status.INTERRUPTED, "Ctrl-C")
     assert (rig.hosts.trace, rig.report()) == (["b1:1.1"], {"1.1": "pending", "finally.1.1": "pending"})
     assert await rig.session() == Ending(Status.DONE)
     assert rig.hosts.trace == ["b1:1.1", "b1:1.1", "d1:finally.1.1"]
@@ -361,10 +361,10 @@ async def test_a_signal_before_the_first_step_sends_nothing(tmp_path: Path) -> N
     """Whoever is interrupted before it begins does nothing but the end."""
 
     async def interrupt(runner: Runner, _session: Session) -> None:
-        runner.interrupt("stopped by SIGTERM")
+        runner.interrupt("SIGTERM")
 
     rig = Rig(tmp_path, steps("pause: 1h", "hosts: b1, command: reload"))
-    assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "stopped by SIGTERM")
+    assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "SIGTERM")
     assert rig.hosts.sent == []
 
 
@@ -372,7 +372,7 @@ async def test_a_signal_before_the_first_step_sends_nothing(tmp_path: Path) -> N
 
 
 async def test_a_step_is_polled_until_its_condition_holds(tmp_path: Path) -> None:
-    """A host is asked again until the answer is as it should be; that counts as no trouble."""
+    """A host is polled until the answer is as it should be; that counts as no trouble."""
     answers = in_turn(rows({"n": "2"}), rows({"n": "1"}), rows())
     rig = Rig(
         tmp_path, steps("hosts: b1, command: who, until: '{{ not rows }}', every: 1ms, within: 1m"), Hosts(who=answers)

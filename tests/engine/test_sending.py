@@ -39,7 +39,7 @@ pytestmark = pytest.mark.anyio
 COUNT = "hosts: b1, command: dictInc, parameters: {dictUri: d, key: k, difference: 1}"
 PROBE = "probe: {command: dictGet, parameters: {dictUri: d, key: k}, done: \"{{ (rows | first).value == '1' }}\"}"
 MANY = ", ".join(f"u{number}" for number in range(40))
-ONE_TRY = Settings(Limits(), Retry(attempts=1))
+ONE_ATTEMPT = Settings(Limits(), Retry(attempts=1))
 
 
 # time
@@ -154,18 +154,18 @@ async def test_no_more_files_here_stops_the_run(tmp_path: Path) -> None:
     assert rig.report()["2.1"] == "pending"
 
 
-async def test_a_silent_host_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
+async def test_a_silent_host_is_marked_unreachable_and_the_others_go_on(tmp_path: Path) -> None:
     """After enough attempts in a row without an answer the rest of a host's operations is unreachable, told once."""
     line = f"hosts: 'b[1-2]', for_each: [{MANY}], command: kick, parameters: {{mask: ['{{{{ item }}}}']}}, on_failure: continue"
-    rig = Rig(tmp_path, steps(line), Hosts(kick=on({"b1": refused}, rows())), settings=ONE_TRY)
+    rig = Rig(tmp_path, steps(line), Hosts(kick=on({"b1": refused}, rows())), settings=ONE_ATTEMPT)
     assert (await rig.session()).status is Status.FAILED
     with rig.run.read() as reader:
         found = {(operation.host, operation.state.word) for operation in reader.operations()}
-        given_up = [op for op in reader.operations() if op.error == "the host was given up: connection refused"]
+        unreachable = [op for op in reader.operations() if op.error == "circuit breaker open: connection refused"]
     assert found == {("b1", "unreachable"), ("b2", "done")}
-    assert given_up
-    assert len([request for request in rig.hosts.of("kick") if request.host == "b1"]) == 40 - len(given_up)
-    assert [note for note in rig.watcher.notes if note.startswith("b1 does not answer; its remaining")]
+    assert unreachable
+    assert len([request for request in rig.hosts.of("kick") if request.host == "b1"]) == 40 - len(unreachable)
+    assert [note for note in rig.watcher.notes if note.startswith("circuit breaker open for b1: its remaining")]
 
 
 async def test_a_storm_of_retries_stops_the_run(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ PANIC = {"timestamp": "0", "prefix": "doveadm(10.0.0.9)", "type": "Panic", "text
 async def test_a_failure_has_what_the_host_logged(tmp_path: Path) -> None:
     """After a failure the host's log is read, without the secret, and kept with the operation."""
     rig = Rig(
-        tmp_path, steps("hosts: b1, command: reload"), Hosts(reload=lost, logErrors=rows(PANIC)), settings=ONE_TRY
+        tmp_path, steps("hosts: b1, command: reload"), Hosts(reload=lost, logErrors=rows(PANIC)), settings=ONE_ATTEMPT
     )
     await rig.session()
     with rig.run.read() as reader:
@@ -269,11 +269,11 @@ async def test_intents_that_were_not_sent_are_taken_back(tmp_path: Path) -> None
 
     async def interrupt(runner: Runner, _session: Session) -> None:
         await held.asked.wait()
-        runner.interrupt("stopped by SIGINT")
+        runner.interrupt("Ctrl-C")
         held.free.set()
 
     rig = Rig(tmp_path, steps(line), Hosts(dictInc=held), settings=Settings(Limits(in_flight=6, per_host=2)))
-    assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "stopped by SIGINT")
+    assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "Ctrl-C")
     sent = {request.tag for request in rig.hosts.of("dictInc")}
     assert {operation for operation, state in rig.report().items() if state == "done"} == sent
     assert set(rig.report().values()) == {"done", "pending"}

@@ -193,7 +193,7 @@ def test_a_no_leaves_nothing_behind(site: Callable[..., Site]) -> None:
     assert here.fleet.requests == []
 
 
-def test_a_secret_that_was_missing_is_given_at_the_second_try(site: Callable[..., Site]) -> None:
+def test_a_secret_that_was_missing_is_given_at_the_second_attempt(site: Callable[..., Site]) -> None:
     """An apply that could not begin, in another state directory too, has applied nothing: the next one runs the plan, once."""
     here, plan = planned(site)
     secret = here.cli.config.with_name("doveadm.password")

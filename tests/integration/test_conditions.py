@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 # A column whose name is a parameter, which `validate` cannot know: as with the commands of a plugin.
-GUARDED = """
+CONDITION = """
 name: Empty it, if nobody is there
 parameters:
   column: {{type: string, default: users}}
@@ -28,9 +28,9 @@ steps:
 """
 
 
-def guarded(here, condition: str, more: str = "") -> str:
+def with_condition(here, condition: str, more: str = "") -> str:
     """A playbook that changes something if a condition holds."""
-    text = GUARDED.format(condition=condition, more=more, address=here.fleet.backends["b1"])
+    text = CONDITION.format(condition=condition, more=more, address=here.fleet.backends["b1"])
     return here.cli.playbook(text)
 
 
@@ -38,7 +38,7 @@ def test_validate_finds_a_misspelt_column(site: Callable) -> None:
     """A condition on a column that directorStatus does not have is a mistake with its place and the nearest column."""
     here = site(users=3)
     condition = "{{ before.rows | where('mail_server_ip', '127.0.0.1') | where_not('user', '0') | length == 0 }}"
-    result = here.cli("validate", guarded(here, condition))
+    result = here.cli("validate", with_condition(here, condition))
     assert result.code == 2, result.said
     assert "rows of 'before' have no column 'mail_server_ip'" in result.said
     assert "did you mean 'mail server ip'?" in result.said
@@ -58,7 +58,7 @@ def test_validate_finds_a_misspelt_column(site: Callable) -> None:
 def test_a_condition_on_a_misspelt_column_stops_the_run(site: Callable, condition: str) -> None:
     """What `validate` cannot see is found in the run: exit code 5, the columns that are there, and nothing is changed."""
     here = site(users=3)
-    playbook = guarded(here, condition)
+    playbook = with_condition(here, condition)
     assert here.cli("validate", playbook).code == 0
     result = here.cli("run", playbook, "-e", "column=usrs", "--yes")
     assert result.code == 5, result.said
@@ -109,7 +109,7 @@ SOME = """  - name: Ask all
 def test_rows_of_a_failed_host_are_not_taken_for_none(site: Callable, condition: str, code: int) -> None:
     """Nobody is known to be connected to a host that failed; only a condition that means what did answer holds."""
     here = site(users=0, faults=("host=b2,command=who,exit=75",))
-    result = here.cli("run", guarded(here, condition, SOME), "--yes")
+    result = here.cli("run", with_condition(here, condition, SOME), "--yes")
     assert result.code == code, result.said
     assert ("directorUpdate" in here.commands()) == (code == 1)
 
@@ -127,7 +127,7 @@ def test_an_answer_of_a_skipped_step_is_not_taken_for_empty(site: Callable, cond
     """A step that was not wanted asked nobody, so that nothing follows from its answer."""
     here = site(users=3)
     skipped = SOME.replace("hosts: backends", "hosts: backends\n    when: false")
-    result = here.cli("run", guarded(here, condition, skipped), "--yes")
+    result = here.cli("run", with_condition(here, condition, skipped), "--yes")
     assert result.code == code, result.said
     assert ("no host was asked" in " ".join(result.said.split())) == (code == 5)
     assert ("directorUpdate" in here.commands()) == (code == 0)

@@ -145,7 +145,7 @@ def test_the_hosts_log_is_shown(site: Callable[..., Site]) -> None:
     playbook = here.cli.playbook("""
 name: Crash
 steps:
-  - {name: Kick two, hosts: b1, command: kick, repeatable: false, parameters: {mask: [user001, user002]}}
+  - {name: Kick two, hosts: b1, command: kick, effect: unrepeatable, parameters: {mask: [user001, user002]}}
 """)
     here = site(users=0, directors=0, backends=1, version="2.4")
     result = here.cli("run", playbook, "--yes")

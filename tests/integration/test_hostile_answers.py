@@ -224,7 +224,7 @@ def test_a_commands_name_is_no_payload(cli_for: Callable[..., CommandLine]) -> N
     """A command's name with quotes in it cannot add a second command to the request."""
     with Raw(only(lambda _head, _body: http(b"[]"))) as server:
         cli = cli_for(server)
-        cli("exec", "b1", 'who",{},"x"],["kick', "--repeatable", "--yes")
+        cli("exec", "b1", 'who",{},"x"],["kick', "--effect=repeatable", "--yes")
         bodies = [body for _head, body in server.seen if body]
         assert all(len(json.loads(body)) == 1 for body in bodies)
 

@@ -79,7 +79,7 @@ def test_live_plan_sends_questions_alone(site: Callable) -> None:
     plan = here.cli("plan", here.cli.playbook(KICKS), "--live")
     assert plan.code == 0, plan.said
     assert here.commands()
-    assert {catalog.find(command).class_ for command in here.commands()} == {"read"}
+    assert {catalog.find(command).effect for command in here.commands()} == {"read"}
     assert "as of now: b1" in plan.out
     assert "read-only requests were sent, and nothing else" in plan.out
 
@@ -90,7 +90,7 @@ def test_live_drain_plan_changes_nothing(site: Callable) -> None:
     plan = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live", "--format", "json")
     assert plan.code == 0, plan.said
     assert any("holds now" in line.get("text", "") for line in plan.json())
-    assert {catalog.find(command).class_ for command in here.commands()} == {"read"}
+    assert {catalog.find(command).effect for command in here.commands()} == {"read"}
     assert here.fleet.fleet.counters.dropped == 0
 
 

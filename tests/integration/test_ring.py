@@ -215,7 +215,7 @@ def test_a_killed_host_starts_again(changed_ring: Ring) -> None:
 
 
 def test_rings_live_side_by_side(ring: Ring, dovecot_ring_factory: RingFactory) -> None:
-    """A second ring has a network, secrets and users of its own, and its end does not disturb the first."""
+    """A second ring has a network, secrets and users of its own, and its end does not touch the first."""
     before = {name: node.pid for name, node in ring.nodes.items()}
     with Sessions(ring, count=10, first=101) as sessions:
         with dovecot_ring_factory(directors=1, backends=2, users=12) as second:

@@ -149,7 +149,7 @@ steps:
     assert result.code == 1, result.said
     by_host = {(o["host"], o["state"]) for o in here.cli.exported()}
     assert by_host == {("b1", "done"), ("b2", "unreachable"), ("b3", "done"), ("b4", "done")}
-    assert "unreachable in step 1 (first on b2): the host was given up: connection refused" in result.out
+    assert "unreachable in step 1 (first on b2): circuit breaker open: connection refused" in result.out
 
 
 def test_first_interrupt_lets_answers_come(site: Callable) -> None:

@@ -36,7 +36,7 @@ def headers_of(head: bytes, _body: bytes) -> bytes:
 @pytest.mark.parametrize(
     "status", ["400 Bad Request", "401 No", "404 No", "500 No", "502 Bad Gateway", "503 No", "418 Teapot"]
 )
-def test_an_echoed_secret_is_blotted_out(cli_for: Callable[..., CommandLine], status: str) -> None:
+def test_an_echoed_secret_is_redacted(cli_for: Callable[..., CommandLine], status: str) -> None:
     """Whatever error page repeats the request's headers: the secret is in no output and no file, not even with -vv."""
     with Raw(
         lambda head, _body: http(re.sub(rb"\s+", b" ", head)[-190:], status, b"WWW-Authenticate: " + head[-60:].strip())
@@ -50,7 +50,7 @@ def test_an_echoed_secret_is_blotted_out(cli_for: Callable[..., CommandLine], st
         assert leaks(cli, *said) == []
 
 
-def test_a_secret_in_a_row_is_blotted_out(cli_for: Callable[..., CommandLine]) -> None:
+def test_a_secret_in_a_row_is_redacted(cli_for: Callable[..., CommandLine]) -> None:
     """A host that answers rows with the credentials it was sent does not bring them to the terminal or the run file."""
 
     def echo(head: bytes, body: bytes) -> bytes:
@@ -63,7 +63,7 @@ def test_a_secret_in_a_row_is_blotted_out(cli_for: Callable[..., CommandLine]) -
         assert leaks(cli, *said) == []
 
 
-def test_a_secret_that_is_cut_is_blotted_out(cli_for: Callable[..., CommandLine]) -> None:
+def test_a_secret_that_is_cut_is_redacted(cli_for: Callable[..., CommandLine]) -> None:
     """A message that is shortened in the middle of an echoed secret shows nothing of it."""
 
     def echo(head: bytes, _body: bytes) -> bytes:

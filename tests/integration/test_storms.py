@@ -80,8 +80,8 @@ def test_large_answers_of_many_hosts(site: Callable[..., Site]) -> None:
     assert peak < 500, f"{peak:.0f} MB"
 
 
-def test_a_dead_host_is_given_up_together(site: Callable[..., Site]) -> None:
-    """A dead host costs a few attempts; its other operations are given up in one go, and are one line of the report."""
+def test_a_dead_host_is_marked_unreachable_together(site: Callable[..., Site]) -> None:
+    """A dead host costs a few attempts; its other operations are marked unreachable in one go, and are one line of the report."""
     here = site(users=0, directors=0, backends=HOSTS, faults=("host=b7,refuse",))
     (here.cli.folder / "users.txt").write_text("".join(f"user{n:04}\n" for n in range(100)))
     text = re.sub(r"for_each: \[.*\]", "for_each: {file: users.txt}", MANY)
@@ -92,15 +92,15 @@ def test_a_dead_host_is_given_up_together(site: Callable[..., Site]) -> None:
     assert all(states == {"done": 100} for states in found.values())
     attempts = sum(operation["attempts"] for operation in here.cli.exported() if operation["host"] == "b7")
     assert attempts < 40
-    assert sum("given up" in line for line in result.out.splitlines()) == 1
-    assert sum("given up" in line for line in result.err.splitlines()) == 1
+    assert sum("circuit breaker open" in line for line in result.out.splitlines()) == 1
+    assert sum("circuit breaker open" in line for line in result.err.splitlines()) == 1
     about = [line for line in here.cli("report").out.splitlines() if "on b7" in line]
     assert len(about) <= 2, about
     assert f"{HOSTS * 100} planned = {HOSTS * 100 - 100} done + 100 unreachable" in result.out
 
 
 def test_a_host_that_dies_and_comes_back(site: Callable[..., Site]) -> None:
-    """A host that is down for a second is tried again until it is back: everything ends done."""
+    """A host that is down for a second is retried until it is back: everything ends done."""
     here = site(users=0, directors=0, backends=6, latency=0.02)
     playbook = here.cli.playbook(MANY.replace("attempts: 2", "attempts: 30").replace("max: 100ms", "max: 300ms"))
     process = here.cli.start("run", playbook, "--yes")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.engine.sending import as_kept
-from orchestrator.journal.base import Finished, Header, Intent, Reader, Run, Start, Store
+from orchestrator.journal.base import AttemptResult, Header, Intent, Reader, Run, Start, Store
 from orchestrator.journal.sqlite import schema
 from orchestrator.journal.sqlite.owner import Process
 from orchestrator.journal.sqlite.store import FileRun, FileStore
@@ -44,7 +44,7 @@ class Journal(Protocol):
         """A run of a playbook; six operations on two hosts, unless another text is given."""
 
     async def vanish(self, run: Run, *intents: Intent) -> None:
-        """A process began to work on a run, made these intents, and is gone without a word."""
+        """A process began to work on a run, made these intents, and was killed."""
 
     def usurp(self, run: Run, by: Process) -> None:
         """A process makes itself the owner of a run, whoever is."""
@@ -100,19 +100,19 @@ JOURNALS: Mapping[str, Callable[[Path], Journal]] = {
 
 def ended(
     seq: int, kind: Kind = Kind.DONE, state: State = State.DONE, *, attempt: int = 1, limit: int = 65536, **outcome: Any
-) -> Finished:
+) -> AttemptResult:
     """An attempt's end."""
     rows = outcome.pop("rows", ())
     answer = as_kept(rows, limit) if rows else ("", 0)
-    return Finished(seq, attempt, 1000 * attempt, 1000 * attempt + 5, Outcome(kind, **outcome), state, *answer)
+    return AttemptResult(seq, attempt, 1000 * attempt, 1000 * attempt + 5, Outcome(kind, **outcome), state, *answer)
 
 
-def failed(seq: int, error: str = "bad", **outcome: Any) -> Finished:
+def failed(seq: int, error: str = "bad", **outcome: Any) -> AttemptResult:
     """An attempt that failed for good."""
     return ended(seq, Kind.FAILED, State.FAILED, error=error, **outcome)
 
 
-def lost(seq: int, error: str = "closed") -> Finished:
+def lost(seq: int, error: str = "closed") -> AttemptResult:
     """An attempt of which nobody knows whether it was executed."""
     return ended(seq, Kind.UNKNOWN, State.IN_DOUBT, error=error)
 
@@ -128,7 +128,7 @@ def states(reader: Reader) -> list[State]:
     return [operation.state for operation in reader.operations()]
 
 
-async def write(run: Run, *records: Finished) -> None:
+async def write(run: Run, *records: AttemptResult) -> None:
     """A session that records these ends, and is interrupted before it says how it ended."""
     async with run.work(Start({})) as session:
         for record in records:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import pytest
 
 from orchestrator.errors import DamagedRunError, JournalError
-from orchestrator.journal.base import Finished
+from orchestrator.journal.base import AttemptResult
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.writer import Writer
@@ -40,7 +40,7 @@ class Writing:
     def __exit__(self, *_: object) -> None:
         self.writer.close()
 
-    def write(self, *records: Finished) -> None:
+    def write(self, *records: AttemptResult) -> None:
         """Write records in one group, and wait for them."""
         self.writer.write(list(records))
         self.call(lambda _connection: None)
@@ -87,7 +87,7 @@ def test_a_group_is_one_commit(path: Path) -> None:
         ("SELECT 1", [ended(1), ended(2, rows=[{"a": "b"}])._replace(left_out=2**70)]),  # no number of SQLite's
     ],
 )
-def test_a_group_is_written_wholly_or_not(path: Path, broken: str, group: list[Finished]) -> None:
+def test_a_group_is_written_wholly_or_not(path: Path, broken: str, group: list[AttemptResult]) -> None:
     """When a later statement of a group fails nothing of the group is there, and nobody waits for it for ever."""
     alter(path, broken)
     with Writing(path) as writing:

@@ -41,7 +41,7 @@ async def test_a_second_owner_is_refused_and_told_who(run: Run) -> None:
     await work(run)
 
 
-async def test_an_owner_is_not_disturbed_by_who_is_refused(run: Run) -> None:
+async def test_an_owner_is_not_stopped_by_who_is_refused(run: Run) -> None:
     """A refused session changes nothing, and the owner goes on."""
     async with run.work(Start({"rate": 5})) as session:
         with pytest.raises(LockedError):
@@ -105,7 +105,7 @@ async def test_a_dead_owners_run_is_taken_over(journal: Journal, run: Run) -> No
     [
         lambda s: s.intend([Intent(2, 1, 1)]),
         lambda s: s.withdraw([Intent(2, 1, 1)]),
-        lambda s: s.give_up(0, "b1", "x"),
+        lambda s: s.mark_unreachable(0, "b1", "x"),
         lambda s: s.decide([2], Verdict.DONE, "x"),
         lambda s: s.expand(0, iter([Draft("b1", "{}", False)])),
         lambda s: s.mark(0, "done"),
@@ -115,7 +115,19 @@ async def test_a_dead_owners_run_is_taken_over(journal: Journal, run: Run) -> No
         lambda s: s.skip_rest("x"),
         lambda s: s.end(Ending(Status.DONE)),
     ],
-    ids=["intend", "withdraw", "give_up", "decide", "expand", "mark", "reopen", "event", "undoing", "skip_rest", "end"],
+    ids=[
+        "intend",
+        "withdraw",
+        "mark_unreachable",
+        "decide",
+        "expand",
+        "mark",
+        "reopen",
+        "event",
+        "undoing",
+        "skip_rest",
+        "end",
+    ],
 )
 async def test_who_was_taken_over_writes_nothing(
     journal: Journal, run: Run, act: Callable[[Session], Awaitable[object]]

@@ -124,13 +124,13 @@ async def test_a_cancellation_waits_until_it_is_durable(run: Run) -> None:
         assert heard == [{State.PENDING: 5, State.RUNNING: 1}]
 
 
-async def test_a_silent_host_is_given_up_at_once(run: Run) -> None:
+async def test_a_silent_host_is_marked_unreachable_at_once(run: Run) -> None:
     """All that is pending on a host is unreachable with one reason; what it answered, and other hosts, stay."""
     async with run.work(Start({})) as session:
         recorded = Recorded(session)
         session.record(ended(2))
         await recorded.until(1)
-        assert await session.give_up(0, "b2", "silent") == 2
+        assert await session.mark_unreachable(0, "b2", "silent") == 2
     with run.read() as reader:
         assert [(op.state, op.error) for op in reader.operations() if op.host == "b2"] == [
             (State.DONE, ""),

@@ -434,7 +434,7 @@ def test_collect(changed_ring: Ring, cli: CommandLine) -> None:
 
 
 def test_dictionary(changed_ring: Ring, cli: CommandLine) -> None:
-    """A key is set, set anew, and counted up once."""
+    """A key is set, set again, and counted up once."""
     uri = f"file:{changed_ring.root / 'b1' / 'test.dict'}"
     for value in ("5", "7"):
         done(cli, "dict-set", "via=b1", f"dict={uri}", "key=shared/n", f"value={value}")

@@ -13,8 +13,8 @@ import pytest
 
 from orchestrator.cli.main import run
 from orchestrator.errors import InputError
-from orchestrator.outcome import Repeatability
-from orchestrator.playbook.model import Playbook, repeatability, steps_of
+from orchestrator.outcome import Effect
+from orchestrator.playbook.model import Playbook, effect_of, steps_of
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.text.document import parse
 
@@ -146,7 +146,7 @@ def changes(playbook: Playbook) -> bool:
     """Whether a playbook's commands are more than questions."""
     steps = [step for _, step in steps_of(playbook)]
     steps += [inner for step in steps if step.batches for inner in step.batches.steps]
-    return any(step.command and repeatability(step, step.parameters) is not Repeatability.READ for step in steps)
+    return any(step.command and effect_of(step, step.parameters) is not Effect.READ for step in steps)
 
 
 def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

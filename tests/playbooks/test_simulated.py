@@ -288,7 +288,7 @@ def test_flush_auth_cache_where_it_kills(site: Start) -> None:
 
 @pytest.mark.parametrize("lost", ["empty", "empty=after"])
 def test_dictionary(site: Start, lost: str) -> None:
-    """A key is set, set anew, and counted up once, although an answer is lost: before it was executed, or after."""
+    """A key is set, set again, and counted up once, although an answer is lost: before it was executed, or after."""
     here = site(users=0, directors=0, faults=(f"command=dictInc,first=1,{lost}",))
     for value in ("5", "7"):
         done(here, "dict-set", "via=b1", "dict=file:/x", "key=shared/n", f"value={value}")

@@ -50,13 +50,13 @@ def test_a_broken_archive_fails_the_stable_release_alone(
     (tmp_path / "roots/trixie/orchestrator.ready").write_text("2.4.1-4 (7d8c0e5759)\n")
     assert roots.main() == 0
     assert "held broken packages" in capsys.readouterr().out
-    monkeypatch.setenv("PATH", "")  # what failed just now is not tried again by each test
+    monkeypatch.setenv("PATH", "")  # what failed just now is not attempted again by each test
     with pytest.raises(RingError, match="held broken packages"), Suite("sid", moves=True).held():
         pass
 
 
 def test_an_older_root_does_when_no_newer_one_can_be_made(programs: Path, tmp_path: Path) -> None:
-    """The root of a suite that moves is made anew when it is old; when that fails the old one is used."""
+    """The root of a suite that moves is made again when it is old; when that fails the old one is used."""
     suite = Suite("sid", moves=True)
     suite.root.mkdir(parents=True)
     suite.ready.write_text("2.4.5 (0cbb641e3e)\n")

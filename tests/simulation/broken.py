@@ -1,4 +1,4 @@
-"""Parts of the product that were broken on purpose: schedules that do not catch them prove nothing."""
+"""Parts of the product that were broken on purpose: schedules that do not catch them are worth nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.engine.runner import Runner
 from orchestrator.engine.scheduler import Decision, Rules, Scheduler, Wait
 from orchestrator.engine.sending import Sending
 from orchestrator.fleet.inventory import Inventory
-from orchestrator.journal.base import Finished
+from orchestrator.journal.base import AttemptResult
 from orchestrator.journal.sqlite.statements import finish
 from orchestrator.operation import Operation
 from orchestrator.outcome import Kind, Outcome, State
@@ -105,9 +105,9 @@ class TriesForEver(Scheduler):
     def _pause(self, operation: Operation, outcome: Outcome, started: float, now: float) -> float | None:
         pause = super()._pause(operation, outcome, started, now)
         temporary = outcome.kind in {Kind.TEMPORARY, Kind.UNREACHABLE}
-        return 0.01 if pause is None and temporary and not self._careful() else pause
+        return 0.01 if pause is None and temporary and not self._unrepeatable() else pause
 
-    def _careful(self) -> bool:
+    def _unrepeatable(self) -> bool:
         return self.rules.effect.value == "unrepeatable"
 
 
@@ -157,7 +157,7 @@ class ForgetsTheFence(VirtualWriter):
         """As if it were its own."""
         return job(self._connection)
 
-    def _finish(self, group: Sequence[Finished]) -> None:
+    def _finish(self, group: Sequence[AttemptResult]) -> None:
         """As if it were its own."""
         (token,) = self._connection.execute("SELECT token FROM owner").fetchone()
         finish(self._connection, group, token)

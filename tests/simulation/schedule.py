@@ -22,7 +22,7 @@ from orchestrator.engine.concurrency import CEILING
 from orchestrator.engine.pace import LATENESS
 from orchestrator.engine.rules import Settings
 from orchestrator.engine.runner import Runner, World
-from orchestrator.engine.scheduler import TROUBLE, Scheduler
+from orchestrator.engine.scheduler import BREAKER_AFTER, Scheduler
 from orchestrator.engine.sending import Sending
 from orchestrator.errors import JournalError, LockedError
 from orchestrator.events import AttemptEnded, Audience, Event, StepStarted
@@ -33,7 +33,7 @@ from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.session import FileSession
 from orchestrator.journal.sqlite.store import FileRun
 from orchestrator.limits import Limits, Retry
-from orchestrator.outcome import BAD_STATES, OPEN_STATES, Repeatability, State
+from orchestrator.outcome import BAD_STATES, OPEN_STATES, Effect, State
 from orchestrator.plan.kept import Kept, recall
 from orchestrator.plan.steps import Plan
 from orchestrator.report import make_report
@@ -49,7 +49,7 @@ from tests.simulation.writer import VirtualWriter
 
 REAL = 20  # one schedule of so many has its run file in a file, the others in memory
 MOST_SESSIONS = 30
-DISTURBED = 3  # sessions; after them the servers are well, and nobody interrupts
+FAULTY = 3  # sessions; after them the servers are well, and nobody interrupts
 SETTLED = 60.0  # seconds after which nothing of a dead session is under way any more
 PATIENCE = 9.0  # seconds within which hosts that are well are through while another is dead
 
@@ -250,7 +250,7 @@ class _Watch:
     def _operation(self, tag: str) -> None:
         assert self.scheduler is not None
         rules, now = self.scheduler.rules, self.loop.time()
-        careful = rules.effect is Repeatability.UNREPEATABLE
+        careful = rules.effect is Effect.UNREPEATABLE
         found = "SELECT state FROM operation WHERE seq = ?"
         seq = self.first + int(tag.rpartition(".")[2]) - 1
         state = State(self.file._connection.execute(found, (seq,)).fetchone()[0])
@@ -268,7 +268,7 @@ class _Watch:
         again = self.servers.sent.total() - len(self.servers.sent)
         free = 100 + int(len(self.scheduler._lanes) * self.scenario.items * (self.scenario.retry.budget or 2))
         if rules.polling is None and again > free + (self.scenario.limits.in_flight or 100):
-            raise Broken(f"{again} further attempts, and about {free} may be")
+            raise Broken(f"{again} retries, and about {free} may be")
 
     def _unrecorded(self, *, careful: bool) -> None:
         """What a crash could repeat, or leave in doubt, is bounded: sent, and not durably recorded."""
@@ -391,7 +391,7 @@ class _Schedule:
             self.sessions += 1
             if self.sessions > MOST_SESSIONS:
                 raise Broken("the run does not come to its end")
-            if self.sessions > DISTURBED:
+            if self.sessions > FAULTY:
                 self.servers.habits = Habits(latency=self.scenario.habits.latency)
             ending = await self._session(start)
             await self._rivals_gone()  # else the next session would be refused, and rightly
@@ -425,7 +425,7 @@ class _Schedule:
             self.loop.idle = lambda: self._watchdog(watch)
             control = Control()
             task = self.loop.create_task(self._work(file, start, watch, control))
-            lost = self._disturb(control, watch, task)
+            lost = self._interfere(control, watch, task)
             try:
                 ending = await task
             except asyncio.CancelledError:
@@ -479,7 +479,7 @@ class _Schedule:
     def _latency(self) -> float:
         return self.random.uniform(0.0, self.scenario.commit) if self.scenario.commit else 0.0
 
-    def _disturb(self, control: Control, watch: _Watch, task: asyncio.Task[Ending]) -> list[str]:
+    def _interfere(self, control: Control, watch: _Watch, task: asyncio.Task[Ending]) -> list[str]:
         """Perhaps have something happen to this session at some moment.
 
         The list is filled when it lost the run: with nothing when it was killed, with the run's content when another
@@ -487,7 +487,7 @@ class _Schedule:
         """
         lost: list[str] = []
         self._timers: list[asyncio.TimerHandle] = []
-        if self.sessions > DISTURBED or self.scenario.starving:
+        if self.sessions > FAULTY or self.scenario.starving:
             return lost
         dice, now = self.random.random(), self.loop.time()
         moment = now + self.random.random() ** 3 * self.random.choice((0.3, 3.0, 30.0))
@@ -589,8 +589,8 @@ class _Schedule:
         patience, limits = PATIENCE, self.scenario.limits
         if (limits.in_flight or 100) < self.scenario.hosts * cast("int", limits.per_host):
             patience += TIMEOUT * (
-                TROUBLE + (self.scenario.retry.attempts or 6) + 1
-            )  # then it is given up at the latest
+                BREAKER_AFTER + (self.scenario.retry.attempts or 6) + 1
+            )  # then its circuit breaker is open for good
         well = {host: end for host, end in watch.last_end.items() if host not in self.scenario.habits.dead}
         if len(well) != self.scenario.hosts - 1 or max(well.values(), default=0.0) > patience:
             raise Broken(f"hosts that are well had to wait for a dead one: {well}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import JournalError
-from orchestrator.journal.base import Finished
+from orchestrator.journal.base import AttemptResult
 from orchestrator.journal.sqlite.schema import connect
 from orchestrator.journal.sqlite.writer import Writer
 
@@ -46,7 +46,7 @@ class VirtualWriter(Writer):
         self._connection.execute("PRAGMA synchronous = OFF")
         born(self)
 
-    def write(self, group: list[Finished]) -> None:
+    def write(self, group: list[AttemptResult]) -> None:
         """Queue a commit."""
         self._put(group)
 

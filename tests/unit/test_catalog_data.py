@@ -35,14 +35,14 @@ HOSTS = {
     "catalog-2.4.5-proxy.json": "2.4",
 }
 VERSIONS = ("2.2", "2.3", "2.4")
-CLASSES = {"read", "repeatable", "unrepeatable"}
+EFFECTS = {"read", "repeatable", "unrepeatable"}
 OUTCOMES = {"unchanged", "failed", "temporary"}
 FORMATS = {"address", "address_or_all", "ip", "user", "count", "file", "mask", "pattern"}
 TYPES = {"string", "integer", "boolean", "array"}
 GENERAL_CODES = {2, 64, 65, 67, 68, 73, 75, 77, 78}
 
 COMMAND_KEYS = {
-    "summary", "class", "class_when", "disrupts", "disrupts_unless", "versions", "where", "parameters", "exit_codes",
+    "summary", "effect", "effect_when", "user_impact", "user_impact_unless", "versions", "where", "parameters", "exit_codes",
     "verify", "inverse", "doveadm", "notes", "changed", "one_of", "needs", "columns", "long", "found",
 }  # fmt: skip
 PARAMETER_KEYS = {
@@ -201,19 +201,19 @@ def test_command(name: str) -> None:
     """Known keys with values of the right form."""
     entry = catalogue()[name]
     assert set(entry) <= COMMAND_KEYS
-    assert {"summary", "class", "versions", "doveadm", "columns"} <= set(entry)
+    assert {"summary", "effect", "versions", "doveadm", "columns"} <= set(entry)
     assert is_sentence(entry["summary"])
     assert len(entry["summary"]) <= 120
-    assert entry["class"] in CLASSES
+    assert entry["effect"] in EFFECTS
     check_versions(entry["versions"])
     assert entry.get("where", "any") in {"backend", "director", "any"}
-    assert is_sentence(entry.get("disrupts", "Nobody."))
+    assert is_sentence(entry.get("user_impact", "Nobody."))
     notes = entry.get("notes", ["Nothing."])
     assert isinstance(notes, list)
     assert notes
     assert all(is_sentence(note) for note in notes)
-    if "disrupts" in entry:
-        assert entry["class"] != "read"
+    if "user_impact" in entry:
+        assert entry["effect"] != "read"
 
 
 @every_command
@@ -225,17 +225,17 @@ def test_doveadm_words_match_the_name(name: str) -> None:
 
 @every_command
 def test_conditions_name_parameters(name: str) -> None:
-    """class_when and disrupts_unless speak of parameters that exist, and of values these can have."""
+    """effect_when and user_impact_unless speak of parameters that exist, and of values these can have."""
     entry = catalogue()[name]
-    tests = list(entry.get("class_when", []))
+    tests = list(entry.get("effect_when", []))
     for test in tests:
-        assert set(test) == {"parameter", "equals", "class"}
-        assert test["class"] in CLASSES
-        assert test["class"] != entry["class"]
-    if "disrupts_unless" in entry:
-        assert "disrupts" in entry
-        assert set(entry["disrupts_unless"]) == {"parameter", "equals"}
-        tests.append(entry["disrupts_unless"])
+        assert set(test) == {"parameter", "equals", "effect"}
+        assert test["effect"] in EFFECTS
+        assert test["effect"] != entry["effect"]
+    if "user_impact_unless" in entry:
+        assert "user_impact" in entry
+        assert set(entry["user_impact_unless"]) == {"parameter", "equals"}
+        tests.append(entry["user_impact_unless"])
     for test in tests:
         assert test["parameter"] in entry["parameters"]
         assert (entry["parameters"][test["parameter"]]["type"] == "boolean") == isinstance(test["equals"], bool)
@@ -246,14 +246,14 @@ def test_references_name_commands(name: str) -> None:
     """Verify names a reading command, inverse a writing one, and each exists in a version that this one has."""
     entry = catalogue()[name]
     if "verify" in entry:
-        assert entry["class"] != "read"
+        assert entry["effect"] != "read"
         other = catalogue()[entry["verify"]]
-        assert other["class"] == "read"
+        assert other["effect"] == "read"
         assert set(entry["versions"]) & set(other["versions"])
     if "inverse" in entry:
         assert set(entry["inverse"]) <= {"command", "note"}
         other = catalogue()[entry["inverse"]["command"]]
-        assert other["class"] != "read"
+        assert other["effect"] != "read"
         assert set(entry["versions"]) & set(other["versions"])
 
 
@@ -267,7 +267,7 @@ def test_exit_codes(name: str) -> None:
         assert isinstance(meaning["means"], str)
         assert not meaning["means"].endswith(".")
         assert meaning["outcome"] in OUTCOMES
-        assert meaning["outcome"] != "unchanged" or entry["class"] == "repeatable"
+        assert meaning["outcome"] != "unchanged" or entry["effect"] == "repeatable"
         if "versions" in meaning:
             check_versions(meaning["versions"])
             assert set(meaning["versions"]) <= set(entry["versions"])
@@ -294,7 +294,7 @@ def test_columns(name: str) -> None:
             assert set(group["versions"]) < set(entry["versions"]), name
     if not entry["columns"]:
         assert "changed" not in entry
-        assert entry["class"] != "read" or name in {"aclDebug", "logFind", "mailboxMutf7"}  # their output is lost
+        assert entry["effect"] != "read" or name in {"aclDebug", "logFind", "mailboxMutf7"}  # their output is lost
 
 
 @pytest.mark.parametrize("exchange", [found for found in ANSWERED if found.version in {"2.3", "2.4"}], ids=str)
@@ -523,8 +523,8 @@ UNREPEATABLE = {
 
 def test_what_must_not_be_sent_twice() -> None:
     """Only these commands do something else when they are sent again."""
-    assert {name for name, entry in catalogue().items() if entry["class"] == "unrepeatable"} == UNREPEATABLE
-    assert catalogue()["statsDump"]["class_when"] == [{"parameter": "reset", "equals": True, "class": "unrepeatable"}]
+    assert {name for name, entry in catalogue().items() if entry["effect"] == "unrepeatable"} == UNREPEATABLE
+    assert catalogue()["statsDump"]["effect_when"] == [{"parameter": "reset", "equals": True, "effect": "unrepeatable"}]
 
 
 LONG = {
@@ -539,7 +539,7 @@ LONG = {
 def test_what_may_run_long() -> None:
     """What works on all mail of a user may, and so may whatever is given many users.
 
-    Seen on 2.4.1: a `sync` of all users, sent anew each minute, ran three times at once. 2.3.19.1 and 2.4.1 go on with a
+    Seen on 2.4.1: a `sync` of all users, sent again each minute, ran three times at once. 2.3.19.1 and 2.4.1 go on with a
     command whose client has gone.
     """
     assert {name for name, entry in catalogue().items() if entry.get("long")} == LONG
@@ -570,15 +570,15 @@ def test_many_users_take_long(command: str, parameters: dict[str, Any], long: bo
     assert entry.ever_long or not long
 
 
-def test_who_is_disturbed() -> None:
+def test_user_impact() -> None:
     """Commands that end sessions or stop services say so."""
     for name in (
         "serviceStop", "stop", "reload", "kick", "proxyKick", "directorKick", "directorMove", "directorFlush",
     ):  # fmt: skip
-        assert catalogue()[name]["disrupts"], name
-    assert catalogue()["directorFlush"]["disrupts_unless"] == {"parameter": "forceFlush", "equals": True}
+        assert catalogue()[name]["user_impact"], name
+    assert catalogue()["directorFlush"]["user_impact_unless"] == {"parameter": "forceFlush", "equals": True}
     for name in ("directorUpdate", "directorUp", "directorDown", "directorAdd", "directorRemove", "authCacheFlush"):
-        assert "disrupts" not in catalogue()[name], name
+        assert "user_impact" not in catalogue()[name], name
 
 
 @pytest.mark.parametrize(

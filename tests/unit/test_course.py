@@ -29,7 +29,7 @@ def sent(**changes: object) -> Sent:
 
 
 TOO_MANY = "1 operation failed, 0 allowed (max_failed)"
-BY_HAND = {"stopped": "stopped by SIGINT", "interrupted": "stopped by SIGINT"}
+BY_HAND = {"stopped": "Ctrl-C", "interrupted": "Ctrl-C"}
 
 
 @pytest.mark.parametrize(
@@ -40,12 +40,12 @@ BY_HAND = {"stopped": "stopped by SIGINT", "interrupted": "stopped by SIGINT"}
         (sent(failed=1, stopped=TOO_MANY), "failed", TOO_MANY, Ending(STOPPED, f"step 1 (S1): {TOO_MANY}")),
         (sent(failed=1, left=5, stopped=TOO_MANY), "failed", TOO_MANY, Ending(STOPPED, f"step 1 (S1): {TOO_MANY}")),
         (sent(left=5, stopped="retry budget exhausted"), "running", "retry budget exhausted", Ending(STOPPED, "retry budget exhausted")),
-        (sent(left=5, failed=2, allowed=3, **BY_HAND), "running", "stopped by SIGINT", Ending(INTERRUPTED, "stopped by SIGINT")),
-        (sent(left=5, failed=4, allowed=3, **BY_HAND), "running", "stopped by SIGINT", Ending(INTERRUPTED, "stopped by SIGINT")),
-        (sent(failed=4, allowed=3, **BY_HAND), "running", "stopped by SIGINT", Ending(INTERRUPTED, "stopped by SIGINT")),
+        (sent(left=5, failed=2, allowed=3, **BY_HAND), "running", "Ctrl-C", Ending(INTERRUPTED, "Ctrl-C")),
+        (sent(left=5, failed=4, allowed=3, **BY_HAND), "running", "Ctrl-C", Ending(INTERRUPTED, "Ctrl-C")),
+        (sent(failed=4, allowed=3, **BY_HAND), "running", "Ctrl-C", Ending(INTERRUPTED, "Ctrl-C")),
         (sent(failed=1, doubtful=1, stopped=TOO_MANY), "failed", TOO_MANY, Ending(DOUBT, "step 1 (S1): 1 in doubt")),
         (sent(failed=2, allowed=9, doubtful=2), "running", "", Ending(DOUBT, "step 1 (S1): 2 in doubt")),
-        (sent(left=3, failed=1, doubtful=1, **BY_HAND), "running", "stopped by SIGINT", Ending(DOUBT, "step 1 (S1): 1 in doubt")),
+        (sent(left=3, failed=1, doubtful=1, **BY_HAND), "running", "Ctrl-C", Ending(DOUBT, "step 1 (S1): 1 in doubt")),
     ],
 )  # fmt: skip
 def test_a_step_ends_so_and_that_follows(ended: Sent, state: str, reason: str, follows: Ending | None) -> None:

@@ -62,10 +62,10 @@ class Fleet:
         self.now = 0
         self.answers: list[tuple[int, int, Operation, int]] = []
         self.commits: deque[int] = deque()
-        self.given_up: dict[str, int] = {}
+        self.unreachable: dict[str, int] = {}
 
     def run(self) -> Fleet:
-        """Until all operations of the healthy hosts are done; also to the end, when the hung ones can be given up."""
+        """Until all operations of the healthy hosts are done; also to the end, when the hung ones can become unreachable."""
         stuck = any(self.speeds[host] == FOREVER for host in self.hung)
         while len(self.finished) < self.healthy or (self.scheduler.left and not stuck):
             self.send()
@@ -124,9 +124,9 @@ class Fleet:
         self.commits.append(self.now + COMMIT)
         if decision.state is not State.PENDING:
             self.done[host] += 1
-        if decision.given_up:
-            self.given_up[host] = self.now
-            self.scheduler.gave_up(host, self.operations - self.done[host])
+        if decision.unreachable:
+            self.unreachable[host] = self.now
+            self.scheduler.marked_unreachable(host, self.operations - self.done[host])
         if host in self.hung:
             return
         if self.sent[host] < self.operations:
@@ -171,12 +171,12 @@ def test_a_hung_host_costs_its_own_places(in_flight: int) -> None:
 
 
 def test_a_host_that_times_out_again_and_again() -> None:
-    """While a host's requests time out, are tried again and are given up in the end, no other host waits for it."""
+    """While a host's requests time out, are retried and are marked unreachable in the end, no other host waits for it."""
     operations = 1_000
     seconds = 1_000_000
     policy = RetryPolicy(attempts=6, base=float(seconds), max=30.0 * seconds, deadline=600.0 * seconds)
     fleet = Fleet(speeds() | {HUNG: seconds}, operations, hung=frozenset({HUNG}), retry=policy).run()
     assert fleet.finished == {host: operations // DEFAULT * speed for host, speed in speeds().items() if host != HUNG}
-    assert fleet.given_up.keys() == {HUNG}
+    assert fleet.unreachable.keys() == {HUNG}
     assert fleet.scheduler.ended[State.DONE] == operations * (HOSTS - 1)
     check_memory(fleet)

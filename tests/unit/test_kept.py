@@ -77,7 +77,7 @@ limits: {in_flight: 7, max_failed: 5%}
 retry: {attempts: 3, base: 0}
 steps:
   - {name: A, hosts: backends, command: who, register: seen, when: false, timeout: "{{ wait }}"}
-  - {name: B, hosts: "{{ one }}", for_each: [+5, 1.50, 1e3, -0, 2024.10, x], command: dictSet, repeatable: true,
+  - {name: B, hosts: "{{ one }}", for_each: [+5, 1.50, 1e3, -0, 2024.10, x], command: dictSet, effect: repeatable,
      parameters: {dictUri: d, key: "k/{{ item }}", value: "{{ item }}"}, accept: [68, 75], on_failure: undo,
      undo: {command: dictUnset, parameters: {dictUri: d, key: k}}, limits: {max_failed: 3}, retry: {deadline: 5s}}
   - {name: C, hosts: b1, command: dictInc, parameters: {dictUri: d, key: k, difference: 1}, for_each: "{{ seen.rows }}",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.outcome import BAD_STATES, OPEN_STATES, Follow, Kind, Repeatability, State, follow
+from orchestrator.outcome import BAD_STATES, OPEN_STATES, Effect, Follow, Kind, State, follow
 
-READ, REPEATABLE, UNREPEATABLE = Repeatability
+READ, REPEATABLE, UNREPEATABLE = Effect
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,14 @@ READ, REPEATABLE, UNREPEATABLE = Repeatability
     ],
 )
 def test_what_follows(kind: Kind, harmless: Follow, unrepeatable: Follow) -> None:
-    """An unrepeatable command of unknown effect is in doubt and never sent again; all else may be tried again."""
+    """An unrepeatable command of unknown effect is in doubt and never sent again; all else may be retried."""
     assert [follow(kind, effect) for effect in (READ, REPEATABLE, UNREPEATABLE)] == [harmless, harmless, unrepeatable]
 
 
 def test_every_kind_has_a_consequence() -> None:
     """No kind is forgotten, and each leads to a final state; but for what is left to the next session."""
     for kind in Kind:
-        for effect in Repeatability:
+        for effect in Effect:
             left = kind is Kind.CANCELLED and effect is not UNREPEATABLE
             assert (follow(kind, effect).state in OPEN_STATES) is left
 

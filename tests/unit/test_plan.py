@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.answers import Answer, Recorded, collect
 from orchestrator.errors import ExpressionError, InputError, RefusedError
-from orchestrator.outcome import Repeatability, State
+from orchestrator.outcome import Effect, State
 from orchestrator.plan.digest import Digest
 from orchestrator.plan.expand import expand, known_now, skipped_now
 from orchestrator.plan.steps import CommandStep, Plan
@@ -74,7 +74,7 @@ def test_hosts_are_chosen_in_order(line: str, expected: str) -> None:
 
 def test_parameters_are_evaluated_for_each_item_and_host() -> None:
     """Item and host may stand in parameters, and a wholly evaluated value keeps its type."""
-    made = plan(steps("hosts: 'b1,b2', for_each: [{u: x, n: 5}], command: dictInc, repeatable: true, parameters: "
+    made = plan(steps("hosts: 'b1,b2', for_each: [{u: x, n: 5}], command: dictInc, effect: repeatable, parameters: "
                       "{dictUri: 'file:/{{ host.name }}', user: '{{ item.u }}', key: 'k', difference: '{{ item.n }}'}"))  # fmt: skip
     rest = {"user": "x", "key": "k", "difference": 5}
     assert sent(made) == [("b1", {"dictUri": "file:/b1", **rest}), ("b2", {"dictUri": "file:/b2", **rest})]
@@ -135,7 +135,7 @@ def test_what_depends_on_answers_is_known_later() -> None:
     )
     first, second = made.steps
     assert (known_now(first, made.scope()), known_now(second, made.scope())) == (True, False)
-    assert second.needs == {"seen": "1"}
+    assert second.depends_on == {"seen": "1"}
     rows = answer({"ip": "10.0.1.2", "username": "u1"}, {"ip": "b1", "username": "u2"})
     assert sent(made, "2", seen=rows) == [("b2", {"mask": ["u1"]}), ("b1", {"mask": ["u2"]})]
 
@@ -146,7 +146,7 @@ def test_a_condition_that_depends_on_answers_is_known_later() -> None:
         steps("hosts: d1, command: directorStatus, register: seen", "hosts: b1, command: who, when: '{{ seen.rows }}'")
     )
     second = made.steps[1]
-    assert (second.condition_needs, second.needs) == ({"seen": "1"}, {})
+    assert (second.condition_depends_on, second.depends_on) == ({"seen": "1"}, {})
     assert not skipped_now(second, made.scope())
     assert skipped_now(second, {**made.scope(), "seen": answer()})
     assert not skipped_now(second, {**made.scope(), "seen": answer({"a": "b"})})
@@ -225,7 +225,7 @@ def test_batches_repeat_their_steps() -> None:
     assert keys(made) == "1[1].1 1[1].2 1[1].soak 1[2].1 1[2].2"
     assert made.steps[0].name == "batch 1 of 2 (b[1-2]): R"
     assert [step.local["batch_number"] for step in made.steps] == [1, 1, 1, 2, 2]
-    assert made.steps[4].condition_needs == {"seen": "1[2].1"}
+    assert made.steps[4].condition_depends_on == {"seen": "1[2].1"}
     assert made.steps[2].command == "pause"
 
 
@@ -256,7 +256,7 @@ def test_a_selection_without_hosts_is_an_error_of_the_plan(line: str, message: s
         "hosts: backends, command: reload",
         "hosts: b9, command: reload",
         "hosts: d1, command: who, undo: {hosts: b9, command: reload}",
-        "hosts: b9, command: nosuch, repeatable: true",
+        "hosts: b9, command: nosuch, effect: repeatable",
         "batches: {hosts: backends, steps: [{name: R, command: reload}]}",
         "hosts: b9, command: statsDump, parameters: {reset: 'true'}",
         "hosts: b9, command: statsDump, parameters: {reset: '{{ groups.backends | length > 1 }}'}",
@@ -324,7 +324,7 @@ def test_a_bad_item_is_named(tmp_path: Path, bad: str) -> None:
 def test_the_first_bad_items_are_told_together(tmp_path: Path) -> None:
     """Of many bad items the first twenty are told, not one and not a million."""
     (tmp_path / "counts.csv").write_text("key,by\n" + "k,x\n" * 1000)
-    line = "for_each: {csv: counts.csv}, command: dictInc, repeatable: true, parameters: {dictUri: d, user: u, key: '{{ item.key }}', difference: '{{ item.by }}'}"
+    line = "for_each: {csv: counts.csv}, command: dictInc, effect: repeatable, parameters: {dictUri: d, user: u, key: '{{ item.key }}', difference: '{{ item.by }}'}"
     with pytest.raises(InputError) as caught:
         drafts(plan(steps(f"hosts: b1, {line}"), folder=tmp_path))
     assert [problem.place.line for problem in caught.value.problems] == list(range(2, 22))
@@ -510,10 +510,10 @@ def test_a_plan_knows_whether_it_changes_anything(line: str, changes: bool) -> N
 
 
 def test_a_planned_step_knows_its_effect() -> None:
-    """Each step has the repeatability of its command, and those without a command are harmless."""
+    """Each step has the effect of its command, and those without a command are harmless."""
     made = plan(ALL_ROLES.replace("backends", "'b[1-3]'"))
-    assert {step.effect for step in made.steps} == {Repeatability.READ, Repeatability.REPEATABLE}
-    assert made.steps[2].effect is Repeatability.READ
+    assert {step.effect for step in made.steps} == {Effect.READ, Effect.REPEATABLE}
+    assert made.steps[2].effect is Effect.READ
 
 
 lines = st.builds(

@@ -64,7 +64,7 @@ def test_a_verbose_plan_shows_every_request(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_plan_ends_with_its_sum(tmp_path: Path, text: str, summary: str) -> None:
-    """How many requests, how many changes, and whom they disturb, is the last line."""
+    """How many requests, how many changes, and their user impact, is the last line."""
     assert planned(tmp_path, text)[-1] == summary
 
 

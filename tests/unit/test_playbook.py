@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.outcome import Repeatability
-from orchestrator.playbook.model import RESERVED, CsvSource, FileSource, repeatability
+from orchestrator.outcome import Effect
+from orchestrator.playbook.model import RESERVED, CsvSource, FileSource, effect_of
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.text.units import Share
 from tests.strategies import playbook, steps
@@ -62,17 +62,17 @@ steps:
     command: dictInc
     parameters: {dictUri: x, user: "{{ item.user }}", key: "shared/{{ host.name }}", difference: 1}
     accept: [68]
-    repeatable: false
+    effect: unrepeatable
     retry: {attempts: 1}
     limits: {rate: 1}
     on_failure: continue
     probe: {command: dictGet, parameters: {dictUri: x, key: "{{ parameters.key }}"}, done: "{{ rows | length and answer.ok }}"}
-    undo: {command: dictInc, parameters: {dictUri: x, key: k, difference: -1}, repeatable: false, accept: [68]}
+    undo: {command: dictInc, parameters: {dictUri: x, key: k, difference: -1}, effect: unrepeatable, accept: [68]}
     verify: {hosts: directors, command: directorStatus, until: "{{ rows == before.rows }}", register: after, every: 1s}
   - {name: Lines, hosts: backends, for_each: {file: a.txt}, command: kick, parameters: {mask: ["{{ item }}"]}}
   - {name: List, hosts: "{{ item.host }}", for_each: [{host: b1}], command: who}
   - {name: Rows, hosts: "{{ item['mail server ip'] }}", for_each: "{{ before.rows }}", command: who}
-  - {name: Plugin, hosts: "{{ some }}", command: myPluginCommand, parameters: {a: 1}, repeatable: true}
+  - {name: Plugin, hosts: "{{ some }}", command: myPluginCommand, parameters: {a: 1}, effect: repeatable}
   - {name: Wait, pause: 30s}
   - {name: Wait longer, pause: {for: 1h}}
   - {name: Ask, pause: {confirm: go on?}, when: "{{ groups.backends | length > 2 }}"}
@@ -107,7 +107,7 @@ def test_every_word_of_the_language_is_read() -> None:
         "before",
     )
     assert (see.timeout, see.within) == ("{{ 2 * many }}", "{{ long }}")
-    assert (increment.accept, increment.repeatable, increment.on_failure) == ([68], False, "continue")
+    assert (increment.accept, increment.effect, increment.on_failure) == ([68], "unrepeatable", "continue")
     assert (increment.for_each, lines.for_each) == (CsvSource(csv="{{ path }}"), FileSource(file="a.txt"))
     assert batched.batches is not None
     assert batched.batches.size == [Share(1), Share(10, percent=True), Share(100, percent=True)]
@@ -157,19 +157,19 @@ def problems(text: str) -> list[str]:
         ("hosts: backends, command: [who]", 42, "must be text"),
         ("hosts: 5, command: who", 23, "must be text"),
         ("hosts: [], command: who", 23, "must be text"),
-        ("hosts: '{{ backend.name }}', command: who", 23, "nothing is called 'backend' here"),
-        ("hosts: '{{ group.backends }}', command: who", 23, "nothing is called 'group' here (did you mean 'groups'?)"),
+        ("hosts: '{{ backend.name }}', command: who", 23, "'backend' is not defined here"),
+        ("hosts: '{{ group.backends }}', command: who", 23, "'group' is not defined here (did you mean 'groups'?)"),
         ("hosts: '{{ 1 + }}', command: who", 23, "not a valid expression"),
-        (f"{WHO}, parameters: {{mask: ['{{{{ item }}}}']}}", 67, "nothing is called 'item' here"),
+        (f"{WHO}, parameters: {{mask: ['{{{{ item }}}}']}}", 67, "'item' is not defined here"),
         (f"{WHO}, when: maybe", 53, "must be true, false or an expression in {{ }}"),
         (f"{WHO}, when: 1", 53, "must be true, false or an expression"),
-        (f"{WHO}, when: '{{{{ item }}}}'", 53, "nothing is called 'item' here"),
-        (f"{WHO}, when: '{{{{ rows }}}}'", 53, "nothing is called 'rows' here"),
+        (f"{WHO}, when: '{{{{ item }}}}'", 53, "'item' is not defined here"),
+        (f"{WHO}, when: '{{{{ rows }}}}'", 53, "'rows' is not defined here"),
         (f"{WHO}, for_each: users.txt", 57, "must be a list, {file: PATH}, {csv: PATH} or an expression"),
         (f"{WHO}, for_each: {{files: a}}", 57, "must be a list, {file: PATH}, {csv: PATH} or an expression"),
         (f"{WHO}, for_each: {{file: a, csv: b}}", 57, "must be a list, {file: PATH}, {csv: PATH} or an expression"),
         (f"{WHO}, for_each: {{file: 5}}", 64, "must be text"),
-        (f"{WHO}, for_each: {{file: '{{{{ nope }}}}'}}", 64, "nothing is called 'nope' here"),
+        (f"{WHO}, for_each: {{file: '{{{{ nope }}}}'}}", 64, "'nope' is not defined here"),
         (f"{WHO}, register: item", 57, "'item' has a meaning of its own in expressions"),
         (f"{WHO}, register: a-b", 57, "must be a name of letters, digits and _"),
         (f"{WHO}, register: 5", 57, "must be a name of letters"),
@@ -180,24 +180,25 @@ def problems(text: str) -> list[str]:
         (f"{WHO}, until: '{{{{ row }}}}'", 54, "did you mean 'rows'?"),
         (f"{INC}, until: '{{{{ rows }}}}'", 107, "dictInc must not be repeated, so it cannot be polled"),
         (f"{WHO}, timeout: soon", 56, "is not a duration"),
-        (f"{WHO}, timeout: '{{{{ nope }}}}'", 56, "nothing is called 'nope' here"),
+        (f"{WHO}, timeout: '{{{{ nope }}}}'", 56, "'nope' is not defined here"),
         (f"{WHO}, accept: 68", 55, "must be a list"),
         (f"{WHO}, accept: [x]", 56, "valid integer"),
         (f"{WHO}, on_failure: carry on", 59, "must be one of 'stop', 'continue' or 'undo'"),
         (f"{WHO}, limits: {{max_failed: lots}}", 68, "is not a count or a percentage"),
         (f"{WHO}, verify: {{command: who}}", 55, "a verify needs a command and an until"),
         (f"{WHO}, verify: {{command: reload, until: true}}", 65, "a verify must be a read-only command"),
-        (f"{WHO}, verify: {{command: who, until: '{{{{ item }}}}'}}", 77, "nothing is called 'item' here"),
+        (f"{WHO}, verify: {{command: who, until: '{{{{ item }}}}'}}", 77, "'item' is not defined here"),
         (f"{WHO}, undo: {{hosts: d1}}", 53, "an undo needs a command"),
+        (f"{INC}, effect: read", 108, "dictInc changes something, so it cannot be effect: read"),
         (f"{INC}, probe: {{command: reload, done: true}}", 117, "a probe must be a read-only command"),
         (f"{INC}, probe: {{command: dictGet, parameters: {{dictUri: x, key: k}}}}", 100, "the key 'done' is missing"),
-        (f"{INC}, probe: {{command: who, done: '{{{{ nope }}}}'}}", 128, "nothing is called 'nope' here"),
+        (f"{INC}, probe: {{command: who, done: '{{{{ nope }}}}'}}", 128, "'nope' is not defined here"),
         ("pause: {}", 23, "give either for or confirm"),
         ("pause: {for: 5s, confirm: x}", 23, "give either for or confirm"),
         ("pause: soon", 23, "is not a duration"),
         ("require: [{that: 'true', message: m}]", 33, "must be true, false or an expression"),
         ("require: [{that: true}]", 26, "the key 'message' is missing"),
-        ("require: [{that: true, message: '{{ nope }}'}]", 48, "nothing is called 'nope' here"),
+        ("require: [{that: true, message: '{{ nope }}'}]", 48, "'nope' is not defined here"),
         ("batches: {hosts: backends, steps: []}", 50, "at least 1 item"),
         (
             "batches: {hosts: backends, size: 0.5, steps: [{name: X, command: who}]}",
@@ -208,7 +209,7 @@ def problems(text: str) -> list[str]:
         (
             "batches: {hosts: '{{ before.rows }}', steps: [{name: X, command: who}]}",
             33,
-            "nothing is called 'before' here",
+            "'before' is not defined here",
         ),
         (
             "batches: {hosts: d1, steps: [{name: X, batches: {hosts: d1, steps: [{name: Y, command: who}]}}]}",
@@ -314,10 +315,10 @@ def test_reserved_names_are_refused(name: str) -> None:
 def test_a_name_is_known_only_after_its_step() -> None:
     """An expression cannot use what a later step will register, nor its own step's answer."""
     assert (
-        "nothing is called 'late'"
+        "'late' is not defined"
         in problems(steps("require: {that: '{{ late.ok }}', message: m}", f"{WHO}, register: late"))[0]
     )
-    assert "nothing is called 'own'" in problems(steps("hosts: '{{ own.failed }}', command: who, register: own"))[0]
+    assert "'own' is not defined" in problems(steps("hosts: '{{ own.failed }}', command: who, register: own"))[0]
 
 
 def test_a_steps_own_answer_is_known_to_its_check_and_undo() -> None:
@@ -384,10 +385,10 @@ def test_a_misspelt_column_is_found(lines: tuple[str, ...], said: str) -> None:
         ("hosts: b1, command: user, parameters: {userMask: x}, register: seen", requires(ROWS % "quota_rule")),
         ("hosts: b1, command: fetch, parameters: {user: x, query: y, field: [uid, hdr.subject]}, register: seen", requires(ROWS % "hdr.subject")),
         ("hosts: b1, command: fetch, parameters: {user: x, query: y, field: '{{ groups.x }}'}, register: seen", requires(ROWS % "any")),
-        ("hosts: b1, command: pluginWord, repeatable: true, register: seen", requires(ROWS % "any")),
+        ("hosts: b1, command: pluginWord, effect: repeatable, register: seen", requires(ROWS % "any")),
         ("hosts: b1, for_each: [{any: 1}], command: who, when: '{{ item.any }}'",),
         ("hosts: b1, for_each: {csv: x.csv}, command: who, when: '{{ item.any }}'",),
-        ("hosts: b1, command: pluginWord, repeatable: true, register: other", SEEN, requires("{{ (seen.rows + other.rows) | column('any') }}")),
+        ("hosts: b1, command: pluginWord, effect: repeatable, register: other", SEEN, requires("{{ (seen.rows + other.rows) | column('any') }}")),
         (SEEN, f"{WHO}, register: other", requires("{{ (seen.rows + other.rows) | column('pids') }}")),
         ("hosts: d1, command: directorRingStatus, register: seen", requires(ROWS % "type")),
         (f"{WHO}, when: '{{{{ groups.directors | column(\"name\") }}}}'",),
@@ -401,8 +402,8 @@ def test_a_column_that_may_be_there_is_no_mistake(lines: tuple[str, ...]) -> Non
 def test_names_of_a_batch_end_with_it() -> None:
     """What a batch's steps register, and `batch` itself, is not known after the batches."""
     inner = "batches: {hosts: backends, steps: [{name: R, command: who, register: inner}]}"
-    assert "nothing is called 'batch'" in problems(steps(inner, "require: {that: '{{ batch }}', message: m}"))[0]
-    assert "nothing is called 'inner'" in problems(steps(inner, "require: {that: '{{ inner.ok }}', message: m}"))[0]
+    assert "'batch' is not defined" in problems(steps(inner, "require: {that: '{{ batch }}', message: m}"))[0]
+    assert "'inner' is not defined" in problems(steps(inner, "require: {that: '{{ inner.ok }}', message: m}"))[0]
 
 
 def test_five_mistakes_are_shown_at_once() -> None:
@@ -432,29 +433,30 @@ def test_no_message_shows_its_machinery() -> None:
 @pytest.mark.parametrize(
     ("line", "effect"),
     [
-        (WHO, Repeatability.READ),
-        (f"{WHO}, repeatable: false", Repeatability.READ),
-        ("hosts: d1, command: reload", Repeatability.REPEATABLE),
-        ("hosts: d1, command: reload, repeatable: false", Repeatability.UNREPEATABLE),
-        (INC, Repeatability.UNREPEATABLE),
-        (f"{INC}, repeatable: true", Repeatability.REPEATABLE),
-        ("hosts: d1, command: nosuch, repeatable: true", Repeatability.REPEATABLE),
-        ("hosts: d1, command: nosuch, repeatable: false", Repeatability.UNREPEATABLE),
-        ("hosts: d1, command: statsDump", Repeatability.READ),
-        ("hosts: d1, command: statsDump, parameters: {reset: true}", Repeatability.UNREPEATABLE),
-        ("hosts: d1, command: statsDump, parameters: {reset: 'true'}", Repeatability.UNREPEATABLE),
-        ("hosts: d1, command: statsDump, parameters: {reset: 1}", Repeatability.UNREPEATABLE),
+        (WHO, Effect.READ),
+        (f"{WHO}, effect: unrepeatable", Effect.READ),
+        ("hosts: d1, command: reload", Effect.REPEATABLE),
+        ("hosts: d1, command: reload, effect: unrepeatable", Effect.UNREPEATABLE),
+        (INC, Effect.UNREPEATABLE),
+        (f"{INC}, effect: repeatable", Effect.REPEATABLE),
+        ("hosts: d1, command: nosuch, effect: repeatable", Effect.REPEATABLE),
+        ("hosts: d1, command: nosuch, effect: unrepeatable", Effect.UNREPEATABLE),
+        ("hosts: d1, command: nosuch, effect: read", Effect.READ),
+        ("hosts: d1, command: statsDump", Effect.READ),
+        ("hosts: d1, command: statsDump, parameters: {reset: true}", Effect.UNREPEATABLE),
+        ("hosts: d1, command: statsDump, parameters: {reset: 'true'}", Effect.UNREPEATABLE),
+        ("hosts: d1, command: statsDump, parameters: {reset: 1}", Effect.UNREPEATABLE),
         (
             "hosts: d1, command: statsDump, parameters: {reset: '{{ groups.directors | length > 1 }}'}",
-            Repeatability.UNREPEATABLE,
+            Effect.UNREPEATABLE,
         ),
-        ("hosts: d1, command: statsDump, parameters: {reset: false}", Repeatability.READ),
+        ("hosts: d1, command: statsDump, parameters: {reset: false}", Effect.READ),
     ],
 )
-def test_what_repeating_means(line: str, effect: Repeatability) -> None:
+def test_what_repeating_means(line: str, effect: Effect) -> None:
     """The catalogue knows what sending a command twice means, the playbook may correct it, but not for questions."""
     action: Any = playbook(steps(line)).playbook.steps[0]
-    assert repeatability(action, action.parameters) is effect
+    assert effect_of(action, action.parameters) is effect
 
 
 def test_a_source_keeps_its_text() -> None:

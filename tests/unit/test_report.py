@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import DamagedRunError
-from orchestrator.journal.base import Finished, Header
+from orchestrator.journal.base import AttemptResult, Header
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.statements import finish
@@ -47,7 +47,7 @@ def report(
     path = create([("r1", folder / "a.run")], plan(TEXT), Header(500, {"x": "1"}, "/etc/o/config.yaml"))
     with sqlite3.connect(path) as connection:
         records = [
-            Finished(seq, 2, 1000, 2000 + seq, Outcome(KINDS.get(state, Kind.DONE), error=_error(state)), state)
+            AttemptResult(seq, 2, 1000, 2000 + seq, Outcome(KINDS.get(state, Kind.DONE), error=_error(state)), state)
             for seq, state in ended.items()
         ]
         assert finish(connection, records, "")

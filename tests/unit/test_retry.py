@@ -1,4 +1,4 @@
-"""When an operation is tried again."""
+"""When an operation is retried."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_attempts_are_bounded(attempts: int, made: int, again: bool) -> None:
 
 @given(st.integers(0, 1000), st.integers(1, 5), st.floats(0, 100), st.floats(0, 100))
 def test_no_attempt_starts_after_the_deadline(operation: int, attempt: int, age: float, deadline: float) -> None:
-    """A wait that would end after the deadline is no wait: there is no further attempt."""
+    """A wait that would end after the deadline is no wait: there is no retry."""
     wait = RetryPolicy(deadline=deadline).wait(operation, attempt, age)
     free = RetryPolicy(deadline=1e9).wait(operation, attempt, age)
     assert free is not None
@@ -58,7 +58,7 @@ def test_no_attempt_starts_after_the_deadline(operation: int, attempt: int, age:
     ("budget", "operations", "allowed"), [(2, 0, 0), (2, 1000, 2000), (0.5, 1000, 500), (0.5, 1, 0)]
 )
 def test_a_step_has_a_budget(budget: float, operations: int, allowed: int) -> None:
-    """A step may make some further attempts for each of its operations, and a few for free."""
+    """A step may make some retries for each of its operations, and a few for free."""
     assert RetryPolicy(budget=budget).allowance(operations) == FREE_RETRIES + allowed
 
 

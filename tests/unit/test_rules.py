@@ -9,7 +9,7 @@ import pytest
 from orchestrator.engine.rules import Settings, may_fail, rate, rules
 from orchestrator.engine.scheduler import Polling, Rules
 from orchestrator.limits import Limits, Retry
-from orchestrator.outcome import Repeatability
+from orchestrator.outcome import Effect
 from orchestrator.plan.steps import CommandStep, Plan
 from orchestrator.text.units import Share, parse_share
 from tests.strategies import fleet, plan
@@ -146,7 +146,7 @@ def test_the_most_specific_retry_holds(
 
 def test_the_rest_is_the_steps() -> None:
     """What sending twice means, and how long a step is polled, is handed on."""
-    made, step = planned("", ", repeatable: false")
+    made, step = planned("", ", effect: unrepeatable")
     polling = Polling(every=1, within=2)
     holding = rules(step, made.terms, Settings(), made.inventory.hosts, 1, polling)
-    assert (holding.effect, holding.polling) == (Repeatability.UNREPEATABLE, polling)
+    assert (holding.effect, holding.polling) == (Effect.UNREPEATABLE, polling)

@@ -24,7 +24,7 @@ from tests.strategies import config, document, drafts, fleet, plan, playbook
 
 ERROR = object()
 STEP = "  - name: S\n    hosts: b1\n"
-PLUGIN = "    command: myCommand\n    repeatable: true\n    parameters:\n"
+PLUGIN = "    command: myCommand\n    effect: repeatable\n    parameters:\n"
 ITEMS = STEP + "    for_each:\n      - {word}\n    command: kick\n    parameters: {{mask: ["
 AFTER = "name: P\nsteps:\n"
 
@@ -310,7 +310,7 @@ def test_keys_are_text_as_they_are_written() -> None:
     hosts = fleet("defaults: {auth: {api_key: {env: KEY}}}\ngroups:\n  2.50:\n    hosts:\n" + lines)
     assert hosts.groups == {"2.50": tuple(words)}
     made = plan(
-        AFTER + STEP + "    command: myCommand\n    repeatable: true\n    parameters: {2024.10: a, 2024.1: b}\n"
+        AFTER + STEP + "    command: myCommand\n    effect: repeatable\n    parameters: {2024.10: a, 2024.1: b}\n"
     )
     assert json.loads(drafts(made)[0].parameters) == {"2024.10": "a", "2024.1": "b"}
 
@@ -362,7 +362,7 @@ def test_a_written_number_is_a_number(expression: str, expected: Any) -> None:
 def test_a_plugins_command_gets_numbers_as_they_are_written() -> None:
     """A command that the catalogue does not know gets a whole number, unless its text is another: then the text."""
     values = "{a: 5, b: +5, c: -0, d: 1.50, e: 12345678901234567890, f: true, g: 1.5}"
-    made = plan(AFTER + STEP + f"    command: myCommand\n    repeatable: true\n    parameters: {values}\n")
+    made = plan(AFTER + STEP + f"    command: myCommand\n    effect: repeatable\n    parameters: {values}\n")
     expected = {"a": 5, "b": "+5", "c": "-0", "d": "1.50", "e": "12345678901234567890", "f": True, "g": "1.5"}
     assert json.loads(drafts(made)[0].parameters) == expected
 
@@ -370,7 +370,7 @@ def test_a_plugins_command_gets_numbers_as_they_are_written() -> None:
 def test_whole_numbers_are_sent_where_a_command_takes_them() -> None:
     """A parameter that is a number in Dovecot is sent as one, whatever sign it was written with."""
     made = plan(
-        AFTER + STEP + "    command: dictInc\n    repeatable: true\n"
+        AFTER + STEP + "    command: dictInc\n    effect: repeatable\n"
         "    parameters: {dictUri: 'file:/x', key: k, difference: +5}\n"
     )  # fmt: skip
     assert json.loads(drafts(made)[0].parameters)["difference"] == 5

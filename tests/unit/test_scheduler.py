@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from orchestrator.engine.pace import LATENESS, Pace
 from orchestrator.engine.retry import FREE_RETRIES, RetryPolicy
 from orchestrator.engine.scheduler import DEFAULT, WINDOW, Decision, Operation, Polling, Rules, Scheduler, Wait
-from orchestrator.outcome import BAD_STATES, Kind, Outcome, Repeatability, State
+from orchestrator.outcome import BAD_STATES, Effect, Kind, Outcome, State
 
 DONE, FAILED, TEMPORARY, UNREACHABLE, UNKNOWN = Kind.DONE, Kind.FAILED, Kind.TEMPORARY, Kind.UNREACHABLE, Kind.UNKNOWN
-UNREPEATABLE = Repeatability.UNREPEATABLE
+UNREPEATABLE = Effect.UNREPEATABLE
 ALL_MAY_FAIL = 10**9
 UNSHRUNK = (Phase.explicit, Phase.generate)  # a world is small; making it smaller takes a minute
 
@@ -116,7 +116,7 @@ class Simulation(Dialogue):
         self.sends: list[tuple[float, int]] = []
         self.kinds: dict[int, list[Kind]] = {seq: [] for seq in self.host_of}
         self.unrecorded = 0
-        self.given_up: set[str] = set()
+        self.unreachable: set[str] = set()
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.count = 0
 
@@ -146,7 +146,7 @@ class Simulation(Dialogue):
         """An operation is sent."""
         operation, _ = self.wire[seq]
         assert seq not in self.final, "sent after its end"
-        assert operation.host not in self.given_up, "sent to a host that was given up"
+        assert operation.host not in self.unreachable, "sent to a host that is unreachable"
         assert operation.attempts == len(self.kinds[seq]), "attempts are miscounted"
         self.sends.append((self.now, seq))
         self.unrecorded += 1
@@ -160,21 +160,21 @@ class Simulation(Dialogue):
         if decision.state is not State.PENDING:
             self.end(seq, decision.state)
         self.later(self.commit, self.on_commit)
-        if decision.given_up:
-            self.given_up.add(host)
-            self.later(self.commit, lambda: self.on_given_up(host))
+        if decision.unreachable:
+            self.unreachable.add(host)
+            self.later(self.commit, lambda: self.on_breaker_open(host))
 
     def on_commit(self) -> None:
         """Its end is durable."""
         self.unrecorded -= 1
         self.scheduler.recorded(1)
 
-    def on_given_up(self, host: str) -> None:
+    def on_breaker_open(self, host: str) -> None:
         """A host's rest is recorded as unreachable."""
         rest = [seq for seq, where in self.host_of.items() if where == host and seq not in self.final]
         for seq in rest:
             self.end(seq, State.UNREACHABLE)
-        self.scheduler.gave_up(host, len(rest))
+        self.scheduler.marked_unreachable(host, len(rest))
 
     def end(self, seq: int, state: State) -> None:
         """An operation has its final state."""
@@ -308,7 +308,7 @@ def test_a_retry_waits_without_a_slot() -> None:
     talk = Dialogue({"a": 9}, in_flight=1, retry=RetryPolicy(base=8.0, max=8.0))
     assert talk.sent() == [1]
     decision = talk.hear(1, TEMPORARY, now=1.0)
-    assert (decision.state, decision.given_up, talk.scheduler.waiting) == (State.PENDING, False, 1)
+    assert (decision.state, decision.unreachable, talk.scheduler.waiting) == (State.PENDING, False, 1)
     assert talk.sent() == [2]
     talk.hear(2)
     assert talk.sent(1.0 + decision.pause) == [1]
@@ -321,7 +321,7 @@ def test_a_waiting_retry_is_announced() -> None:
     talk.sent()
     pause = talk.hear(1, TEMPORARY, now=1.0).pause
     assert talk.due(1.0) == 1.0 + pause
-    assert talk.scheduler.reason(1.0) == f"the next attempt in {pause:.0f} s"
+    assert talk.scheduler.reason(1.0) == f"the next retry in {pause:.0f} s"
 
 
 # ends
@@ -330,19 +330,19 @@ def test_a_waiting_retry_is_announced() -> None:
 @pytest.mark.parametrize(
     ("kind", "effect", "state"),
     [
-        (DONE, Repeatability.READ, State.DONE),
-        (Kind.UNCHANGED, Repeatability.READ, State.DONE),
-        (FAILED, Repeatability.READ, State.FAILED),
-        (TEMPORARY, Repeatability.READ, State.PENDING),
-        (UNREACHABLE, Repeatability.READ, State.PENDING),
-        (UNKNOWN, Repeatability.REPEATABLE, State.PENDING),
+        (DONE, Effect.READ, State.DONE),
+        (Kind.UNCHANGED, Effect.READ, State.DONE),
+        (FAILED, Effect.READ, State.FAILED),
+        (TEMPORARY, Effect.READ, State.PENDING),
+        (UNREACHABLE, Effect.READ, State.PENDING),
+        (UNKNOWN, Effect.REPEATABLE, State.PENDING),
         (UNREACHABLE, UNREPEATABLE, State.PENDING),
         (Kind.NOT_EXECUTED, UNREPEATABLE, State.PENDING),
         (TEMPORARY, UNREPEATABLE, State.IN_DOUBT),
         (UNKNOWN, UNREPEATABLE, State.IN_DOUBT),
     ],
 )
-def test_what_becomes_of_an_operation(kind: Kind, effect: Repeatability, state: State) -> None:
+def test_what_becomes_of_an_operation(kind: Kind, effect: Effect, state: State) -> None:
     """The first attempt's kind decides whether there is another, and what the operation is otherwise."""
     talk = Dialogue({"a": 1}, effect=effect)
     talk.sent()
@@ -427,15 +427,15 @@ def test_a_silent_host_gets_one_request_at_a_time() -> None:
     assert talk.sent(0.5) == []
     due = talk.due(0.5)
     assert due is not None
-    assert "a does not answer; trying one request at a time" in talk.scheduler.reason(0.5)
+    assert "circuit breaker open for a; one request at a time" in talk.scheduler.reason(0.5)
     assert len(talk.sent(60.0)) == 1
 
 
 @pytest.mark.parametrize("kind", [DONE, FAILED, TEMPORARY])
-def test_any_answer_ends_the_trouble(kind: Kind) -> None:
+def test_any_answer_closes_the_circuit_breaker(kind: Kind) -> None:
     """A host that answers at all, be it with an error, gets its full share at once."""
     talk = Dialogue({"a": 50}, per_host={"a": 4}, retry=RetryPolicy(attempts=99, base=60.0, max=60.0))
-    while not (trouble := talk.scheduler.reason(talk.now)) or "does not answer" not in trouble:
+    while not (reason := talk.scheduler.reason(talk.now)) or "circuit breaker" not in reason:
         for seq in talk.sent():
             talk.hear(seq, UNREACHABLE)
     [seq] = talk.sent(100.0)
@@ -443,8 +443,8 @@ def test_any_answer_ends_the_trouble(kind: Kind) -> None:
     assert len(talk.sent()) == 4
 
 
-def test_a_dead_host_is_given_up_and_others_go_on() -> None:
-    """A host that never answers is given up with all its operations; the others' end is not delayed by it."""
+def test_a_dead_host_is_marked_unreachable_and_others_go_on() -> None:
+    """A host that never answers: all its operations become unreachable; the others' end is not delayed by it."""
 
     def answer(operation: Operation, _now: float) -> tuple[Kind, float]:
         return (UNREACHABLE, 5.0) if operation.host == "dead" else (DONE, 0.01)
@@ -457,7 +457,7 @@ def test_a_dead_host_is_given_up_and_others_go_on() -> None:
 
 
 @pytest.mark.parametrize("per_host", [1, 4, 16, 64])
-def test_a_host_is_not_given_up_for_one_bad_moment(per_host: int) -> None:
+def test_a_host_is_not_unreachable_for_one_bad_moment(per_host: int) -> None:
     """Requests that fail at the same moment are one sign of trouble: a host that restarts gets time to come back."""
 
     def answer(_operation: Operation, now: float) -> tuple[Kind, float]:
@@ -467,16 +467,16 @@ def test_a_host_is_not_given_up_for_one_bad_moment(per_host: int) -> None:
     assert step.states() == {State.DONE: 200}
 
 
-def test_a_host_that_was_given_up_is_sent_nothing_more() -> None:
+def test_a_host_that_is_unreachable_is_sent_nothing_more() -> None:
     """Between giving a host up and having that on the disk, nothing more goes to it, also without pauses."""
     policy = RetryPolicy(base=0.0, max=0.0, attempts=3, deadline=600)
     step = Simulation({"a": 100}, always(UNREACHABLE), retry=policy, per_host={"a": 1}, commit=0.05).run()
-    assert step.given_up == {"a"}
+    assert step.unreachable == {"a"}
     assert step.states() == {State.UNREACHABLE: 100}
 
 
 def test_giving_up_counts_towards_max_failed() -> None:
-    """All operations of a host that was given up are failures."""
+    """All operations of a host that is unreachable are failures."""
     step = Simulation(
         {"dead": 20, "a": 2000}, lambda op, _now: (UNREACHABLE if op.host == "dead" else DONE, 0.5), allowed_failures=19
     ).run()
@@ -505,13 +505,13 @@ def poll(
 
 
 def test_a_poll_goes_on_until_it_holds() -> None:
-    """A polled operation is asked again, once each interval, until its condition holds."""
+    """A polled operation is polled, once each interval, until its condition holds."""
     assert poll(lambda now: DONE if now >= 3 else Kind.NOT_YET) == (State.DONE, [0.0, 1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize("kind", [Kind.NOT_YET, UNREACHABLE, UNKNOWN, TEMPORARY])
 def test_a_poll_ends_in_time(kind: Kind) -> None:
-    """A condition that does not come true in time fails, and a host may be away meanwhile without being given up."""
+    """A condition that does not come true in time fails, and a host may be away meanwhile without becoming unreachable."""
     state, asked = poll(lambda _now: kind)
     assert state in BAD_STATES
     assert asked == [float(second) for second in range(11)]
@@ -601,7 +601,7 @@ def worlds(draw: st.DrawFn) -> Simulation:
         per_host={host: draw(st.sampled_from([1, 2, 4, 16])) for host in hosts},
         rate=draw(st.sampled_from([None, None, 20.0, 1000.0])),
         allowed_failures=draw(st.sampled_from([0, 5, ALL_MAY_FAIL, ALL_MAY_FAIL])),
-        effect=draw(st.sampled_from(Repeatability)),
+        effect=draw(st.sampled_from(Effect)),
         retry=RetryPolicy(
             attempts=draw(st.sampled_from([1, 3, 6])),
             base=draw(st.sampled_from([0.0, 0.1, 1.0])),

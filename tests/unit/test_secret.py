@@ -76,7 +76,7 @@ def test_a_secret_is_revealed_on_request_only() -> None:
     ],
 )
 def test_what_a_server_echoes_is_redacted(text: str) -> None:
-    """The secret is blotted out as it is and in both base64 forms."""
+    """The secret is redacted as it is and in both base64 forms."""
     shown = Secret(WORD).redact(text.encode()).decode()
     assert "***" in shown
     assert not any(form in shown for form in (WORD, encode(WORD), encode(f"doveadm:{WORD}")))
@@ -92,7 +92,7 @@ def test_redaction_leaves_no_secret(word: str, before: str, after: str) -> None:
 
 
 def test_data_keeps_words_that_contain_the_secret() -> None:
-    """In rows a value that is the secret is blotted out, also with escaped slashes; a user's name that contains it stays."""
+    """In rows a value that is the secret is redacted, also with escaped slashes; a user's name that contains it stays."""
     secret = Secret("mail")
     assert secret.redact_data(b'[{"user":"mailer","password":"mail"}]') == b'[{"user":"mailer","password":"***"}]'
     encoded = encode("doveadm:mai??")

@@ -213,7 +213,7 @@ def test_stalled_login_is_cut_by_the_flush() -> None:
 
 
 def test_backend_without_imap_service_fails_logins() -> None:
-    """ServiceStop leaves sessions alone; whoever logs in anew gets nothing."""
+    """ServiceStop leaves sessions alone; whoever logs in again gets nothing."""
     fleet = make(users=60, relogin=0.3)
     backend = fleet.backends["b1"]
     backend.stopped.add("imap")

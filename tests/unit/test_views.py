@@ -19,7 +19,7 @@ from orchestrator.views.words import count, json_text, safe, states
 
 STARTED = StepStarted("2", "Kick them", "kick", "b[1-2]", 4)
 ENDED = StepEnded("2", "Kick them", "done", "", {State.DONE: 4}, 1.25)
-STOPPED = StepEnded("2", "Kick them", "running", "stopped by SIGINT", {State.DONE: 1, State.PENDING: 3}, 0.0)
+STOPPED = StepEnded("2", "Kick them", "running", "Ctrl-C", {State.DONE: 1, State.PENDING: 3}, 0.0)
 PROGRESS = Progress(2, 3, "Kick them", 400, 100, 2, 0, 7, 3, 50.4, 6.0, 12.0, "b1 does not answer")
 ESCAPE = "\x1b[2J\u202e"
 
@@ -68,7 +68,7 @@ def lines(*events: Event, verbose: int = 0) -> list[str]:
         (STARTED, "step 2         Kick them  kick on b[1-2], 4 requests"),
         (StepStarted("3", "Wait", "", "", 0), "step 3         Wait"),
         (ENDED, "     2         done  (4 done in 1.2s)"),
-        (STOPPED, "     2         stopped: stopped by SIGINT  (3 pending, 1 done)"),
+        (STOPPED, "     2         stopped: Ctrl-C  (3 pending, 1 done)"),
         (PROGRESS, "  100/400 done, 2 failed, 7 in flight, 3 waiting to retry, 50/s, 6s left; b1 does not answer"),
         (Note("two\nlines"), "two lines"),
     ],
@@ -91,7 +91,7 @@ def test_more_is_shown_when_more_is_wanted(verbose: int, shown: list[str]) -> No
 
 
 def test_a_storm_of_failures_does_not_fill_the_screen() -> None:
-    """Of a step's failures the first few are shown, and where the others are; the next step begins anew."""
+    """Of a step's failures the first few are shown, and where the others are; the next step starts again."""
     bad = [attempt(State.FAILED, Kind.FAILED, "no", seq=seq) for seq in range(1, 50)]
     found = lines(STARTED, *bad)
     assert len(found) == 1 + SHOWN_PER_STEP + 1

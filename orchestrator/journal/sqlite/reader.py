@@ -311,7 +311,7 @@ class FileReader:
         return earlier + [
             Attempt(number, started, finished, kind or State(state).word, code, error)
             for number, started, finished, kind, code, error, state in last
-            if number > len(earlier)  # one that was to be tried again, and then was not, is among the earlier ones
+            if number > len(earlier)  # one that was to be retried, and then was not, is among the earlier ones
         ]
 
     def operation(self, operation: str) -> tuple[int, OperationRecord] | None:

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 import anyio
 
 from orchestrator.errors import JournalError
-from orchestrator.journal.base import Finished, Intent, Start, Verdict
+from orchestrator.journal.base import AttemptResult, Intent, Start, Verdict
 from orchestrator.journal.sqlite import owner, statements
 from orchestrator.journal.sqlite.lock import RunLock
 from orchestrator.journal.sqlite.writer import Writer, into_file
@@ -46,7 +46,7 @@ class FileSession:
         self._start = start
         self._writer_type = writer
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._gathered: list[Finished] = []
+        self._gathered: list[AttemptResult] = []
         self._writing = False
         self._timer: asyncio.TimerHandle | None = None
         self._stack = ExitStack()
@@ -87,7 +87,7 @@ class FileSession:
 
     # attempts
 
-    def record(self, finished: Finished) -> None:
+    def record(self, finished: AttemptResult) -> None:
         """Queue an attempt's end; `recorded` tells when it is durable.
 
         What ends within a moment is committed together: the more there is to write, the larger the groups.
@@ -109,9 +109,11 @@ class FileSession:
         """Take back intents of operations that were not sent after all."""
         await self._call(lambda connection: statements.withdraw(connection, intents))
 
-    async def give_up(self, step: int, host: str, error: str) -> int:
+    async def mark_unreachable(self, step: int, host: str, error: str) -> int:
         """Record all pending operations of a step on a host as unreachable; returns how many."""
-        return await self._call(lambda connection: statements.give_up(connection, step, self._hosts[host], error))
+        return await self._call(
+            lambda connection: statements.mark_unreachable(connection, step, self._hosts[host], error)
+        )
 
     async def decide(self, seqs: Sequence[int], verdict: Verdict, why: str) -> int:
         """Settle operations that are in doubt; returns how many."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.dovecot.jsontext import dumps
 from orchestrator.errors import RefusedError
-from orchestrator.journal.base import Finished, Intent, Start, Verdict
+from orchestrator.journal.base import AttemptResult, Intent, Start, Verdict
 from orchestrator.journal.sqlite.reading import status_in
 from orchestrator.outcome import State
 from orchestrator.plan.steps import Draft
@@ -167,7 +167,7 @@ def withdraw(connection: sqlite3.Connection, intents: Sequence[Intent]) -> None:
     )
 
 
-def give_up(connection: sqlite3.Connection, step: int, host: int, error: str) -> int:
+def mark_unreachable(connection: sqlite3.Connection, step: int, host: int, error: str) -> int:
     """Record all pending operations of a step on a host as unreachable; returns how many."""
     connection.execute(
         "INSERT OR REPLACE INTO remark (operation, kind, error) SELECT seq, 'unreachable', ? FROM operation"
@@ -265,12 +265,12 @@ WHERE operation.seq = json_extract(v.value, '$[0]') AND (SELECT token FROM owner
 """
 
 
-def has_row_alone(record: Finished) -> bool:
+def has_row_alone(record: AttemptResult) -> bool:
     """Whether there is nothing to be said of an attempt's end but what stands in the operation's own row."""
     return not (record.state is State.PENDING or record.outcome.error or record.answer)
 
 
-def finish(connection: sqlite3.Connection, records: Sequence[Finished], token: str) -> bool:
+def finish(connection: sqlite3.Connection, records: Sequence[AttemptResult], token: str) -> bool:
     """Record the ends of attempts; returns whether the run is still the token's."""
     rows = {  # an operation may have ended twice within a moment: the last time is what its row says
         r.seq: (r.seq, int(r.state), r.attempt, r.outcome.exit_code, _flag(r.outcome.changed), r.started, r.finished)

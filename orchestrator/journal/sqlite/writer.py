@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from orchestrator.errors import JournalError, OrchestratorError
-from orchestrator.journal.base import Finished
+from orchestrator.journal.base import AttemptResult
 from orchestrator.journal.sqlite.schema import connect, explain
 from orchestrator.journal.sqlite.statements import finish, has_row_alone
 
@@ -39,14 +39,14 @@ class Writer:
         self._path = path
         self._durable = durable
         self._failed = failed
-        self._queue: SimpleQueue[list[Finished] | _Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[AttemptResult] | _Job | None] = SimpleQueue()
         self.failure: JournalError | None = None
         self.token = ""
         self._connection = connect(path, write=True)
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
-    def write(self, group: list[Finished]) -> None:
+    def write(self, group: list[AttemptResult]) -> None:
         """Queue the ends of attempts for one commit; they are on the disk when `durable` is called."""
         self._queue.put(group)
 
@@ -74,9 +74,9 @@ class Writer:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.close()
 
-    def _commit(self, group: Sequence[Finished]) -> None:
+    def _commit(self, group: Sequence[AttemptResult]) -> None:
         try:
-            self._guarded(lambda: self._finish(group), single=all(map(has_row_alone, group)))
+            self._in_transaction(lambda: self._finish(group), single=all(map(has_row_alone, group)))
         except OrchestratorError as error:
             self._fail(JournalError(error.message, hint=error.hint))
         except Exception as error:  # noqa: BLE001 - a thread that died silently would have the run wait for ever
@@ -86,7 +86,7 @@ class Writer:
         if self.failure is None:
             self._durable(len(group))
 
-    def _finish(self, group: Sequence[Finished]) -> None:
+    def _finish(self, group: Sequence[AttemptResult]) -> None:
         if not finish(self._connection, group, self.token):
             raise self._not_ours()
 
@@ -96,7 +96,7 @@ class Writer:
             return
         results: list[Any] = []
         try:
-            self._guarded(lambda: results.append(self._owned(job)), single=job is into_file)
+            self._in_transaction(lambda: results.append(self._owned(job)), single=job is into_file)
         except Exception as error:  # noqa: BLE001 - whatever the job raises belongs to whoever asked for it
             _tell(future, error=error)
             return
@@ -122,7 +122,7 @@ class Writer:
         self._failed(failure)
         return failure
 
-    def _guarded(self, work: Callable[[], None], *, single: bool = False) -> None:
+    def _in_transaction(self, work: Callable[[], None], *, single: bool = False) -> None:
         """Run work in a transaction; a database error ends all writing.
 
         A single statement is a transaction by itself. Each statement has this thread and the one that sends wait for
