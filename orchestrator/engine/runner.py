@@ -340,11 +340,11 @@ class Runner:
         confirmed = False
         async with anyio.create_task_group() as group:
 
-            async def mark_unreachable() -> None:
+            async def end_with_the_run() -> None:
                 await ended_by.wait()
                 group.cancel_scope.cancel()
 
-            group.start_soon(mark_unreachable)
+            group.start_soon(end_with_the_run)
             confirmed = await self._world.approve(question)
             group.cancel_scope.cancel()
         return confirmed
