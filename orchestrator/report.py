@@ -25,6 +25,7 @@ class Report:
         unexpanded: steps whose operations were not known when the run ended.
         attempts, retries: in all.
         found: step and sentence, where a step tells how many of a list's names it found.
+        emergencies: when (milliseconds since the epoch) and why windows and freezes did not hold.
         started, finished: milliseconds since the epoch, or None.
         resumable: of this version; what an older one wrote can only be read.
         undoing: what was done is being undone; such a run is resumed, and not retried.
@@ -44,6 +45,7 @@ class Report:
     unexpanded: int
     attempts: int
     retries: int
+    emergencies: list[tuple[int, str]]
     started: int | None
     finished: int | None
     causes: list[Cause]
@@ -113,6 +115,7 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         unexpanded=sum(1 for s in steps if s.operations is None and s.command != "require" and s.state == "pending"),
         attempts=totals.attempts,
         retries=totals.retries,
+        emergencies=reader.emergencies(),
         started=sessions[0].began if sessions else None,
         finished=max([totals.finished or 0, *(session.ended or session.began for session in sessions)]) or None,
         causes=reader.causes(),

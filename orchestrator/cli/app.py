@@ -125,13 +125,46 @@ LIMIT = click.option("--limit", metavar="SELECTION", help="Only these of the pla
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
+def _duration(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
+    from orchestrator.text.units import parse_duration
+
+    try:
+        return None if text is None else parse_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _share(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    from orchestrator.text.units import parse_share
+
+    try:
+        return None if text is None else str(parse_share(text))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 def working(function: F) -> F:
     """The options of every verb that works on a run; they arrive as keywords, for `options_of`."""
     for option in (
         FORMAT,
         VERBOSE,
+        click.option("--break-glass", metavar="REASON", help="Windows and freezes do not hold; the record tells why."),
+        click.option(
+            "--takes",
+            metavar="DURATION",
+            callback=_duration,
+            help="How long a batch, or a step that must not be cut, takes at most.",
+        ),
+        click.option("--wait", is_flag=True, help="Wait for the window to open."),
+        click.option("--until", metavar="TIME", help="Stop at this time (04:30); the run can be resumed."),
+        click.option("--window", metavar="NAME|SPAN", help="Work within this maintenance window only."),
         click.option("--force", is_flag=True, help="Even while another run changes the same hosts."),
-        click.option("--max-failed", metavar="N|P%", help="How many operations of a step may fail before all stops."),
+        click.option(
+            "--max-failed",
+            metavar="N|P%",
+            callback=_share,
+            help="How many operations of a step may fail before all stops.",
+        ),
         click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests a second in the whole run."),
         click.option("--in-flight", type=click.IntRange(min=1, max=10_000), help="Operations under way at a time."),
         YES,
@@ -144,16 +177,16 @@ def options_of(values: dict[str, Any], *, quiet: bool = False) -> Options:
     """What the shared options of a verb that works on a run say.
 
     Raises:
-        click.UsageError: --max-failed is neither a count nor a percentage.
+        click.UsageError: one of them is not what it should be.
     """
     from orchestrator.cli.conduct import Options
     from orchestrator.runs.work import Choices
 
-    names = ("in_flight", "rate", "max_failed", "force", "take_over")
+    names = ("in_flight", "rate", "max_failed", "window", "until", "wait", "takes", "break_glass", "force", "take_over")
     try:
         choices = Choices(**{name: values[name] for name in names if values.get(name) is not None})
     except ValueError as error:
-        raise click.UsageError(f"--max-failed: {error}") from None
+        raise click.UsageError(str(error)) from None
     return Options(choices, values["form"], values["verbose"], values["yes"], quiet=quiet)
 
 

@@ -38,7 +38,7 @@ class Sent:
         allowed: how many may.
         doubtful: operations that are in doubt now.
         stopped: why nothing more was sent, or empty.
-        interrupted: why the operator stopped the run, or empty.
+        halted: how the run was ended from outside while it was sent, or None.
     """
 
     left: int
@@ -46,7 +46,7 @@ class Sent:
     allowed: int
     doubtful: int
     stopped: str
-    interrupted: str
+    halted: Ending | None
 
     @property
     def over(self) -> bool:
@@ -56,7 +56,7 @@ class Sent:
     @property
     def state(self) -> str:
         """The step's state; what an interruption leaves in doubt is no failure of the step."""
-        if self.over and not self.interrupted:
+        if self.over and not self.halted:
             return "failed"
         return "running" if self.left or self.over or self.doubtful else "done"
 
@@ -71,11 +71,11 @@ def after(step: CommandStep, sent: Sent) -> Stop | None:
     about = f"step {step.key} ({step.name})"
     if sent.doubtful:
         return Stop(Status.IN_DOUBT, f"{about}: {sent.doubtful} in doubt")
-    if sent.over and not sent.interrupted:
+    if sent.over and not sent.halted:
         return Stop(Status.STOPPED, f"{about}: {sent.reason}", step)
     if sent.left or sent.over:
-        status = Status.INTERRUPTED if sent.interrupted else Status.STOPPED
-        return Stop(status, sent.interrupted or sent.reason)
+        ending = sent.halted or Ending(Status.STOPPED, sent.reason)
+        return Stop(ending.status, ending.reason)
     return None
 
 

@@ -16,6 +16,7 @@ import anyio
 from orchestrator.answers import Answer
 from orchestrator.dovecot.ask import Asker, Wire
 from orchestrator.engine.course import Sent, Stop, after, after_finally, after_undo, failed_before, to_undo
+from orchestrator.engine.hours import Hours, Piece, pieces
 from orchestrator.engine.meter import Meter
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.preflight import Preflight
@@ -23,6 +24,7 @@ from orchestrator.engine.probing import ask
 from orchestrator.engine.rules import Settings, rate, rules
 from orchestrator.engine.scheduler import Polling, Scheduler
 from orchestrator.engine.sending import Edge, Sending
+from orchestrator.engine.shift import Shift
 from orchestrator.errors import ExpressionError, InputError
 from orchestrator.events import Audience, StepEnded, StepStarted
 from orchestrator.fleet.inventory import fold
@@ -51,12 +53,16 @@ class World:
         audience: who watches.
         settings: of configuration and command line.
         approve: asks the operator.
+        hours: in which it may work; None for any.
+        wall: the wall clock, seconds since the epoch.
     """
 
     wire: Wire
     audience: Audience
     settings: Settings
     approve: Approve = nobody
+    hours: Hours | None = None
+    wall: Callable[[], float] = time.time
 
 
 class Runner:
@@ -80,20 +86,18 @@ class Runner:
         self._preflight = Preflight(self._asker, plan.inventory.hosts)
         self._numbers = {step.key: step.index for step in plan.steps}
         self._answers: dict[str, Answer] = {}
-        self._interrupted = ""
+        self._halted: Ending | None = None
         self._interruption = anyio.Event()
         self._impatience = anyio.Event()
         self._sending: Sending | None = None
+        self._shift = Shift(world.hours, plan, reader, world.audience, self._halt, world.wall)
         self._meter = Meter(len(plan.of("step", "verify")))
 
     # asked from outside
 
     def interrupt(self, why: str) -> None:
         """Send nothing more, let answers come, run `finally`, end."""
-        self._interrupted = self._interrupted or why
-        self._interruption.set()
-        if self._sending:
-            self._sending.stop(why)
+        self._halt(Ending(Status.INTERRUPTED, why))
 
     def cancel(self) -> None:
         """Wait for no answer any more, and leave `finally` to whoever resumes the run."""
@@ -101,6 +105,18 @@ class Runner:
         self._impatience.set()
         if self._sending:
             self._sending.cancel()
+
+    def _halt(self, ending: Ending) -> None:
+        """End before all is done; the first reason is the one that is told."""
+        self._halted = self._halted or ending
+        self._interruption.set()
+        if self._sending:
+            self._sending.stop(self._halted.reason)
+
+    def _stop(self) -> Stop:
+        """What ends a step because the run is ending."""
+        halted = self._halted or Ending(Status.INTERRUPTED)
+        return Stop(halted.status, halted.reason)
 
     # the run
 
@@ -112,6 +128,7 @@ class Runner:
         """
         async with anyio.create_task_group() as group:
             group.start_soon(self._tick)
+            group.start_soon(self._shift.watch)
             if doubtful := self._session.doubtful:
                 self._audience.note(f"{doubtful} operations were being sent when the last session ended")
             ending = await self._finally(await self._main())
@@ -125,17 +142,25 @@ class Runner:
         if failed := self._reader.undoing():  # an earlier session was cut short while it undid
             return await self._undo(failed)
         try:
-            for step in self._plan.of("step", "verify"):
-                await self._step(step)
+            await self._shift.begin(self._interruption)
+            for piece in pieces(self._plan.of("step", "verify")):
+                await self._do(piece)
         except Stop as stop:
-            if not stop.takes_back:
+            if not (stop.takes_back or self._shift.undoes):
                 return stop.ending
             await self._session.undoing(stop.ending)
             return await self._undo(stop.ending)
         return Ending(Status.FAILED if self._reader.any_bad("step", "verify") else Status.DONE)
 
+    async def _do(self, piece: Piece) -> None:
+        self._shift.enter(piece)
+        for step in piece.steps:
+            await self._step(step)
+        self._shift.leave()
+
     async def _undo(self, failed: Ending) -> Ending:
         """Take back, last first, what was begun. One that cannot be undone does not keep the others from it."""
+        self._shift.end()
         self._audience.note(f"{failed.reason}; undoing what was done")
         wanted, not_needed = to_undo(self._plan.of("undo"), self._reader.begun())
         for step in not_needed:
@@ -151,10 +176,11 @@ class Runner:
         return after_undo(failed, stops, bad=self._reader.any_bad("undo"))
 
     async def _finally(self, ending: Ending) -> Ending:
+        self._shift.end()
         stops = []
         for step in self._plan.of("finally"):
             if self._impatience.is_set():
-                stops.append(Ending(Status.INTERRUPTED, self._interrupted))
+                stops.append(Ending(Status.INTERRUPTED, self._stop().ending.reason))
                 break
             try:
                 await self._step(step)
@@ -165,12 +191,13 @@ class Runner:
     # one step
 
     def _end_of_waiting(self, step: PlannedStep) -> anyio.Event:
-        """What ends every wait of a step: the first signal; of a final step, which is run after it, the second."""
-        return self._impatience if step.role == "finally" else self._interruption
+        """What ends every wait of a step: the first signal; of a step that is run after it, the second."""
+        after_it = step.role == "finally" or (step.role == "undo" and self._shift.undoes)
+        return self._impatience if after_it else self._interruption
 
     async def _step(self, step: PlannedStep) -> None:
         if self._end_of_waiting(step).is_set():
-            raise Stop(Status.INTERRUPTED, self._interrupted)
+            raise self._stop()
         state, first, total = self._reader.step(step.index)
         again = step.role == "finally" and state == "done" and step.effect is not Effect.UNREPEATABLE
         if state in {"done", "skipped"} and not again:
@@ -235,7 +262,7 @@ class Runner:
         if error is not None:
             raise error
         if not done:
-            raise Stop(Status.INTERRUPTED, self._interrupted)
+            raise self._stop()
 
     async def _look_ahead(self, step: CommandStep) -> None:
         """Refuse a step whose command some of its hosts do not have, before any of them is sent it."""
@@ -287,7 +314,7 @@ class Runner:
         self._audience.tell(StepStarted(step.key, step.name, step.command, where, total))
         begun = time.monotonic()
         if self._end_of_waiting(step).is_set():
-            scheduler.stop(self._interrupted)
+            scheduler.stop(self._stop().ending.reason)
         self._meter.begin(step, scheduler)
         self._sending = sending
         await sending.run()
@@ -304,7 +331,7 @@ class Runner:
             allowed=scheduler.rules.allowed_failures,
             doubtful=len(self._reader.doubtful(step.index)),
             stopped=scheduler.stopped,
-            interrupted=self._interrupted if scheduler.stopped == self._interrupted else "",
+            halted=self._halted if self._halted and scheduler.stopped == self._halted.reason else None,
         )
         await self._end(step, sent.state, sent.reason, scheduler.counts, seconds, ended=not sent.left)
         if stop := after(step, sent):
@@ -332,7 +359,7 @@ class Runner:
             if not await self._asked(question, ended_by) and not ended_by.is_set():
                 raise Stop(Status.STOPPED, f"step {step.key} ({step.name}) was not confirmed")
         if ended_by.is_set():
-            raise Stop(Status.INTERRUPTED, self._interrupted)
+            raise self._stop()
         await self._session.event("confirmed" if pause.confirm else "waited", step.key)
 
     async def _asked(self, question: str, ended_by: anyio.Event) -> bool:

@@ -15,6 +15,7 @@ from orchestrator.secret import SecretReference
 from orchestrator.text.document import Document, Strict, Suggested, build, load
 from orchestrator.text.units import Duration
 from orchestrator.user import expand, home
+from orchestrator.windows import FreezeSpec, WindowSpec
 
 ENVIRONMENT = "ORCHESTRATOR_CONFIG"
 FILE_NAME = "config.yaml"
@@ -145,6 +146,8 @@ class ConfigFile(Strict):
     retry: Retry = Field(default_factory=Retry, description="When operations are retried.")
     groups: dict[str, GroupSpec] = Field(description="The fleet's hosts, in groups.")
     protect: list[str] = Field(default=[], description="Selections of hosts where no playbook may change anything.")
+    windows: dict[str, WindowSpec] = Field(default={}, description="Maintenance windows, by name, for --window.")
+    freezes: list[FreezeSpec] = Field(default=[], description="Days on which no run may change anything.")
     state_dir: str | None = Field(None, description="Where run files are kept (default: XDG_STATE_HOME/orchestrator).")
 
 

@@ -220,6 +220,9 @@ class Reader(AbstractContextManager["Reader"], Protocol):
     def applied(self) -> str:
         """As which run, and where, this saved plan was applied; empty when it was not."""
 
+    def emergencies(self) -> list[tuple[int, str]]:
+        """When, in milliseconds since the epoch, and why windows and freezes did not hold."""
+
     def undoing(self) -> Ending | None:
         """Why what was done is being undone; once that was begun a run goes no further forward."""
 

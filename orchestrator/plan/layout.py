@@ -122,6 +122,8 @@ class _Layout:
             "when": step.when,
             "on_failure": self._on_failure(step),
             "limits": step.limits,
+            "takes": step.takes,
+            "overrun": step.overrun,
             "registered": dict(around.registered),
             "local": around.local,
         }
@@ -166,7 +168,8 @@ class _Layout:
                 label=f"batch {number} of {len(groups)} ({fold(host.name for host in batch)}): ",
             )
             for inner_number, written in enumerate(batches.steps, 1):
-                inner = written.model_copy(update={"when": _both(step.when, written.when)})
+                of_batch = {"when": _both(step.when, written.when), "takes": step.takes, "overrun": step.overrun}
+                inner = written.model_copy(update=of_batch)
                 inner_path = (*path, "batches", "steps", inner_number - 1)
                 self._step(f"{key}[{number}].{inner_number}", role, inner, inner_path, inner_around)
             if batches.soak and number < len(groups):

@@ -13,7 +13,7 @@ from orchestrator.fleet.inventory import Inventory
 from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import Effect
 from orchestrator.playbook.items import Lists
-from orchestrator.playbook.model import CsvSource, FileSource, OnFailure, Pause, Probe, Requirement
+from orchestrator.playbook.model import CsvSource, FileSource, OnFailure, Overrun, Pause, Probe, Requirement
 from orchestrator.text.document import Document, parse
 from orchestrator.text.expression import names_in
 
@@ -35,6 +35,8 @@ class Step:
         when: the condition without which it is skipped; None for none.
         on_failure: what follows when more of it fail than may.
         limits: of its own.
+        takes: seconds that it, or its batch, takes at most, as the playbook says; None when that was not said.
+        overrun: what becomes of it, or its batch, at the end of a window.
         effect: what doing it twice means; READ where nothing is sent.
         user_impact: what users notice of it, in a sentence; empty for nothing.
         registered: names that earlier steps register -> the keys of those steps.
@@ -50,6 +52,8 @@ class Step:
     when: Any = None
     on_failure: OnFailure = "stop"
     limits: Limits = field(default_factory=Limits)
+    takes: float | None = None
+    overrun: Overrun | None = None
     effect: Effect = Effect.READ
     user_impact: str = ""
     registered: Mapping[str, str] = field(default_factory=dict)

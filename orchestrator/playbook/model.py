@@ -25,6 +25,7 @@ from orchestrator.text.scalar import text_of
 from orchestrator.text.units import Duration, Share, ShareField, parse_duration
 
 OnFailure = Literal["stop", "continue", "undo"]
+Overrun = Literal["finish", "stop", "undo"]
 ParameterType = Literal["string", "integer", "number", "boolean", "duration", "host", "hosts", "list", "file", "users"]
 
 _WORDS = {"and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "self", "loop"}
@@ -315,6 +316,14 @@ class Step(Polled):
     batches: Batches | None = Field(
         None, description="Nested steps for hosts in batches; stops at the first that fails."
     )
+    takes: Duration | None = Field(
+        None,
+        description="How long the step, or one batch, takes at most; what does not fit into a window is not begun.",
+    )
+    overrun: Overrun | None = Field(
+        None,
+        description="Begin it even if it may not end within the window; at the window's end finish it, stop, or undo.",
+    )
 
     @model_validator(mode="after")
     def _one_subject(self) -> Step:
@@ -325,6 +334,8 @@ class Step(Polled):
             raise Suggested("hosts, parameters, for_each, verify and undo belong to a command")
         if self.batches and any(nested.batches for nested in self.batches.steps):
             raise Suggested("batches cannot stand within batches")
+        if self.batches and any(nested.takes or nested.overrun for nested in self.batches.steps):
+            raise Suggested("takes and overrun belong to the batches as a whole")
         return self
 
 

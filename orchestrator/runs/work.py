@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,12 +20,15 @@ from orchestrator.journal.base import Reader, Run, Start, Store
 from orchestrator.limits import Limits
 from orchestrator.report import Report, make_report
 from orchestrator.runs.follow import Standing, standing
+from orchestrator.runs.hours import hours_of, opening_of, refuse_without_room
 from orchestrator.runs.planning import Fleet, plan_of
 from orchestrator.status import RESUMABLE, Status
 from orchestrator.text.units import Share, parse_share
 
 if TYPE_CHECKING:
+    from orchestrator.engine.hours import Hours
     from orchestrator.engine.runner import Approve, Runner
+    from orchestrator.plan.steps import Plan
 
 R = TypeVar("R", bound=Run)
 LEAST_FILES = 20  # a run file, its log, its lock, the event loop, and a few requests
@@ -37,6 +41,11 @@ class Choices:
 
     Attributes:
         in_flight, rate, max_failed: limits; the run keeps them until others are given.
+        window: the name of one, or a day with two times; the run keeps it. At its end the run stops, and can be resumed.
+        until: a time of day at which the run stops, or a day with one; the run keeps it until it is over.
+        wait: for the window to open.
+        takes: seconds that every batch, and every step that must not be cut, takes at most.
+        break_glass: why windows and freezes do not hold this time.
         force: even while another run changes the same hosts.
         take_over: from a process on another machine, which the operator knows to be gone.
     """
@@ -44,23 +53,33 @@ class Choices:
     in_flight: int | None = None
     rate: float | None = None
     max_failed: str | None = None
+    window: str | None = None
+    until: str | None = None
+    wait: bool = False
+    takes: float | None = None
+    break_glass: str = ""
     force: bool = False
     take_over: bool = False
 
     def __post_init__(self) -> None:
         """Refuse limits that are none, with a ValueError."""
+        if self.window and self.until:
+            raise ValueError("give either --window or --until")
         self.share()
         Limits(in_flight=self.in_flight, rate=self.rate)
 
     @property
     def limits(self) -> dict[str, Any]:
         """The limits that were given, by name."""
-        named = {"in_flight": self.in_flight, "rate": self.rate, "max_failed": self.max_failed}
+        named = {name: getattr(self, name) for name in KEPT}
         return {name: value for name, value in named.items() if value is not None}
 
     def with_kept(self, reader: Reader) -> Choices:
         """These, with the limits that a run keeps where none were given."""
-        return replace(self, **{**reader.limits(), **self.limits})
+        kept = reader.limits()
+        if self.window or self.until or self.break_glass:  # one of them replaces the other
+            kept = {name: value for name, value in kept.items() if name not in HOURS}
+        return replace(self, **{**kept, **self.limits})
 
     def share(self) -> Share | None:
         """How many operations of a step may fail; None when that was not said."""
@@ -68,10 +87,12 @@ class Choices:
 
     def settings(self, file: ConfigFile) -> Settings:
         """What a configuration says, with what these say otherwise."""
-        said = {name: value for name, value in self.limits.items() if name != "max_failed"}
+        said = {name: value for name, value in self.limits.items() if name in {"in_flight", "rate"}}
         return Settings(file.limits.model_copy(update=said), file.retry, self.share())
 
 
+HOURS = ("window", "until")
+KEPT = ("in_flight", "rate", "max_failed", *HOURS)
 NOTHING_SAID = Choices()
 
 
@@ -159,17 +180,36 @@ async def work(
         if not choices.force:
             refuse_overlap(run, reader, others)
         choices = choices.with_kept(reader)
+        hours, choices = _hours(run, reader, plan, fleet, choices, others)
         start = start._replace(limits=choices.limits, take_over=choices.take_over)
         async with (
             Client(host.endpoint for host in plan.inventory.hosts.values()) as client,
             run.work(start) as session,
         ):
-            world = World(client, audience, choices.settings(fleet.config.file), approve or nobody)
+            settings = choices.settings(fleet.config.file)
+            world = World(client, audience, settings, approve or nobody, hours)
+            if choices.break_glass:
+                await session.event("break glass", choices.break_glass)
+                audience.note(f"windows and freezes do not hold for this session: {choices.break_glass}")
             runner = Runner(plan, reader, session, world)
             if control:
                 control.attach(runner)
             await runner.run()
         return make_report(reader, name=run.name)
+
+
+def _hours(
+    run: Run, reader: Reader, plan: Plan, fleet: Fleet, choices: Choices, others: Iterable[Run]
+) -> tuple[Hours | None, Choices]:
+    """The hours of a session, and the choices as the run keeps them: a time of day with its day."""
+    if choices.break_glass or not plan.changes_anything:
+        return None, choices
+    opening = opening_of(choices, fleet.config.file, time.time())
+    if opening is None:
+        return None, choices
+    hours = hours_of(opening, choices, run, reader, others)
+    refuse_without_room(plan, hours)
+    return hours, replace(choices, until=opening.text()) if choices.until else choices
 
 
 async def start(run: Run, store: Store[Any], fleet: Fleet, *, digest: str = "", **how: Unpack[How]) -> Report:

@@ -111,6 +111,7 @@ def report_object(report: Report, program: str) -> dict[str, Any]:
         "reason": report.reason,
         "digest": report.digest,
         "parameters": dict(report.given),
+        "break_glass": [{"at": at, "reason": why} for at, why in report.emergencies],
         "planned": report.planned,
         "counts": {state.word: number for state, number in report.counts.items()},
         "attempts": report.attempts,

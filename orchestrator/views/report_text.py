@@ -19,6 +19,7 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
     """
     yield f"Run {report.run_id}: {report.playbook}"
     yield f"  {report.status.word}{': ' + safe(report.reason) if report.reason else ''}"
+    yield from _emergencies(report)
     if report.given:
         yield "  " + "  ".join(f"{name}={safe(value, 100)}" for name, value in report.given.items())
     yield f"  {_times(report)}"
@@ -50,12 +51,18 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
 def summary_lines(report: Report, program: str) -> Iterator[str]:
     """The end of a run in a few lines."""
     yield f"{report.status.word}{': ' + safe(report.reason) if report.reason else ''}"
+    yield from _emergencies(report)
     yield from _causes(report)
     yield from _found(report)
     retries = f"; {_retries(report)}" if report.retries else ""
     yield f"{report.conservation}{retries}; {_duration(report)}"
     yield f"run {report.run_id}; `{program} report {report.run_id}` shows all of it"
     yield from _next_lines(report, program)
+
+
+def _emergencies(report: Report) -> Iterator[str]:
+    for at, why in report.emergencies:
+        yield f"  windows and freezes did not hold ({moment(at)}): {safe(why)}"
 
 
 def _next_lines(report: Report, program: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import anyio
 import anyio.lowlevel
 
 from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent
+from orchestrator.engine.hours import Hours
 from orchestrator.engine.rules import Settings
 from orchestrator.engine.runner import Approve, Runner, World, nobody
 from orchestrator.events import AttemptEnded, Audience, Event, Note, StepEnded, StepStarted
@@ -223,6 +225,8 @@ class Rig:
         hosts: what answers.
         settings: of configuration and command line.
         approve: answers questions.
+        hours: in which it may work.
+        wall: the clock on the wall.
     """
 
     def __init__(
@@ -233,6 +237,8 @@ class Rig:
         *,
         settings: Settings = AT_ONCE,
         approve: Approve = nobody,
+        hours: Hours | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.journal = Sqlite(folder / "state")
         self.hosts = hosts or Hosts()
@@ -240,6 +246,8 @@ class Rig:
         self.run: Run = self.journal.store.create(plan(text, folder=folder), HEADER)
         self.settings = settings
         self.approve = approve
+        self.hours = hours
+        self.wall = wall
         self.runner: Runner | None = None
 
     def plan(self, reader: Reader) -> Plan:
@@ -254,7 +262,8 @@ class Rig:
         """Work on the run, with something happening meanwhile; returns how it ended."""
         with self.run.read() as reader:
             async with self.run.work(start) as session:
-                world = World(self.hosts, Audience([self.watcher]), self.settings, self.approve)
+                audience = Audience([self.watcher])
+                world = World(self.hosts, audience, self.settings, self.approve, self.hours, self.wall)
                 runner = Runner(self.plan(reader), reader, session, world)
                 ending: list[Ending] = []
                 async with anyio.create_task_group() as group:

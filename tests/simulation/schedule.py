@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ import orchestrator.engine.runner
 import orchestrator.engine.sending
 import orchestrator.journal.sqlite.statements
 from orchestrator.engine.concurrency import CEILING
+from orchestrator.engine.hours import Hours
 from orchestrator.engine.pace import LATENESS
 from orchestrator.engine.rules import Settings
 from orchestrator.engine.runner import Runner, World
@@ -41,6 +43,7 @@ from orchestrator.runs.planning import differences
 from orchestrator.runs.work import Control
 from orchestrator.status import OVER, Ending, Status
 from orchestrator.text.units import Share
+from orchestrator.windows import Opening
 from tests.simulation.database import in_memory
 from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.servers import OURS, Habits, Servers
@@ -51,6 +54,7 @@ REAL = 20  # one schedule of so many has its run file in a file, the others in m
 MOST_SESSIONS = 30
 FAULTY = 3  # sessions; after them the servers are well, and nobody interrupts
 SETTLED = 60.0  # seconds after which nothing of a dead session is under way any more
+NOTICED = 0.6  # seconds within which the end of a window is noticed
 PATIENCE = 9.0  # seconds within which hosts that are well are through while another is dead
 
 _OFTEN = [kind for kind in KINDS for _ in range(1 if kind in {"several", "expanded"} else 3)]  # those take longer
@@ -174,6 +178,7 @@ class _Watch:
     broken: Broken | None = None
     ended: Counter[str] = field(default_factory=Counter)
     last_end: dict[str, float] = field(default_factory=dict)
+    closes: float = math.inf  # when the session's window does
     interval = 1e6
 
     def tell(self, event: Event) -> None:
@@ -225,6 +230,8 @@ class _Watch:
             raise Broken(f"{self.servers.active.total()} requests at a time, and {in_flight} may")
         self._pace()
         if tag not in OURS:
+            if self.loop.time() > self.closes + NOTICED and not self.step.endswith(".undo") and self.step[0].isdigit():
+                raise Broken(f"step {self.step} sends after its window has closed")
             self._planned(host, tag, command)
             self._operation(tag)
 
@@ -409,7 +416,10 @@ class _Schedule:
                 if ending.status in OVER and not reopened:
                     break
                 start = Start({}, retry=bool(reopened))
-                if not reopened:  # what a person decided to be failed stays so; only more patience helps
+                windowed = "the window w" in ending.reason
+                if (
+                    not reopened and not windowed
+                ):  # what a person decided to be failed stays so; only more patience helps
                     self.max_failed = Share(100, percent=True)
                 retried = retried or ending.status is Status.FAILED
 
@@ -458,10 +468,21 @@ class _Schedule:
         plan = self.parts.recall(file.kept(), self.template.plan.inventory)
         settings = Settings(self.scenario.limits, self.scenario.retry, self.max_failed)
         async with FileSession(self.path, start, writer=cast("Any", self._writer)) as session:
-            world = World(self.servers, Audience([watch, _Fails(self.random)]), settings)
+            hours = self._hours()
+            watch.closes = hours.opening.end if hours else math.inf
+            audience = Audience([watch, _Fails(self.random)])
+            world = World(self.servers, audience, settings, hours=hours, wall=self.loop.time)
             runner = self.parts.runner(plan, file, session, world)
             control.attach(runner)
             return await runner.run()
+
+    def _hours(self) -> Hours | None:
+        """Perhaps a window, which closes soon, where no rate is tried; by dice of its own, so that seeds stay what they are."""
+        dice = Random(f"window {self.seed} {self.sessions}")
+        if self.rates is not None or self.sessions > FAULTY or self.scenario.starving or dice.random() > 0.2:
+            return None
+        now = self.loop.time()
+        return Hours(Opening("w", now, now + dice.random() ** 3 * dice.choice((0.3, 3.0, 30.0))), takes=0.1)
 
     def _writer(self, *args: Any) -> VirtualWriter:
         return self.parts.writer(*args, latency=self._latency, born=self.writers.append)

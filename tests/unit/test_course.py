@@ -24,12 +24,13 @@ def step(line: str = "hosts: b1, command: reload") -> CommandStep:
 
 def sent(**changes: object) -> Sent:
     """How sending ended: all done, but for what is said."""
-    usual = {"left": 0, "failed": 0, "allowed": 0, "doubtful": 0, "stopped": "", "interrupted": ""}
+    usual = {"left": 0, "failed": 0, "allowed": 0, "doubtful": 0, "stopped": "", "halted": None}
     return Sent(**{**usual, **changes})  # type: ignore[arg-type]
 
 
 TOO_MANY = "1 operation failed, 0 allowed (max_failed)"
-BY_HAND = {"stopped": "Ctrl-C", "interrupted": "Ctrl-C"}
+BY_HAND = {"stopped": "Ctrl-C", "halted": Ending(INTERRUPTED, "Ctrl-C")}
+CLOSED = {"stopped": "the window closed", "halted": Ending(STOPPED, "the window closed")}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,7 @@ BY_HAND = {"stopped": "Ctrl-C", "interrupted": "Ctrl-C"}
         (sent(left=5, failed=2, allowed=3, **BY_HAND), "running", "Ctrl-C", Ending(INTERRUPTED, "Ctrl-C")),
         (sent(left=5, failed=4, allowed=3, **BY_HAND), "running", "Ctrl-C", Ending(INTERRUPTED, "Ctrl-C")),
         (sent(failed=4, allowed=3, **BY_HAND), "running", "Ctrl-C", Ending(INTERRUPTED, "Ctrl-C")),
+        (sent(left=5, failed=2, allowed=3, **CLOSED), "running", "the window closed", Ending(STOPPED, "the window closed")),
         (sent(failed=1, doubtful=1, stopped=TOO_MANY), "failed", TOO_MANY, Ending(DOUBT, "step 1 (S1): 1 in doubt")),
         (sent(failed=2, allowed=9, doubtful=2), "running", "", Ending(DOUBT, "step 1 (S1): 2 in doubt")),
         (sent(left=3, failed=1, doubtful=1, **BY_HAND), "running", "Ctrl-C", Ending(DOUBT, "step 1 (S1): 1 in doubt")),

@@ -372,6 +372,10 @@ class FileReader:
         """As which run, and in which directory, this saved plan was applied; empty when it was not."""
         return next((text for (text,) in self._rows("SELECT text FROM event WHERE kind = 'applied'")), "")
 
+    def emergencies(self) -> list[tuple[int, str]]:
+        """When, in milliseconds since the epoch, and why windows and freezes did not hold."""
+        return list(self._rows("SELECT at, text FROM event WHERE kind = 'break glass' ORDER BY at"))
+
     def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
         try:
             for row in self._connection.execute(statement, values):  # noqa: UP028 - `yield from` would close the cursor too

@@ -1,0 +1,101 @@
+"""In which hours a session may work: the window that was given or kept, without freezes, and how long things took before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from math import inf
+from typing import TYPE_CHECKING
+
+from orchestrator.engine.hours import Hours, need, no_room, pieces, took
+from orchestrator.errors import OrchestratorError, RefusedError
+from orchestrator.fleet.config import ConfigFile
+from orchestrator.journal.base import Reader, Run
+from orchestrator.plan.steps import Plan
+from orchestrator.windows import Opening, find_window, freezes_of, span, until
+
+if TYPE_CHECKING:
+    from orchestrator.runs.work import Choices
+
+LOOKED_AT = 20  # the newest runs of the same playbook, from which it is known how long things take
+
+
+def opening_of(choices: Choices, file: ConfigFile, now: float) -> Opening | None:
+    """The hours that are open now or open next; None when no window was given and no freeze is in sight.
+
+    Args:
+        choices: of the session.
+        file: the configuration.
+        now: seconds since the epoch.
+
+    Raises:
+        RefusedError: a freeze, a closed window that is not to be waited for, or one that never opens again.
+    """
+    freezes = freezes_of(file.freezes)
+    frozen = next((freeze for freeze in freezes if freeze.start <= now < freeze.end), None)
+    if choices.window is None:
+        if frozen:
+            end = Opening("", now, frozen.end)
+            raise RefusedError(
+                f"nothing may be changed until {end.clock(frozen.end, now)}: {frozen.reason}",
+                hint="the configuration's freezes say so; in an emergency: --break-glass REASON",
+            )
+        opening = _until(choices, now) if choices.until else Opening("", now, inf)
+        end_of_work = min([opening.end, *(freeze.start for freeze in freezes if freeze.start > now)])
+        return Opening("", now, end_of_work) if end_of_work < inf else None
+    try:
+        window = find_window(choices.window, file.windows)
+    except ValueError as error:
+        raise RefusedError(str(error)) from None
+    found = next(window.openings(now, freezes), None)
+    if found is None:
+        raise RefusedError(f"the window {window.name} does not open again", hint="give another --window, or --until")
+    if not found.covers(now) and not choices.wait:
+        why = f" (nothing may be changed now: {frozen.reason})" if frozen else ""
+        raise RefusedError(
+            f"the window {window.name} is closed; it opens at {found.clock(found.start, now)}, "
+            f"in {span(found.start - now)}{why}",
+            hint="--wait waits for it; in an emergency: --break-glass REASON",
+        )
+    return found
+
+
+def _until(choices: Choices, now: float) -> Opening:
+    try:
+        return until(choices.until or "", now)
+    except ValueError as error:
+        raise RefusedError(f"--until: {error}", hint="give another --until, or --window") from None
+
+
+def hours_of(opening: Opening, choices: Choices, run: Run, reader: Reader, others: Iterable[Run]) -> Hours:
+    """The hours, with how long pieces of work took in this run and in earlier runs of the same playbook."""
+    found = took(reader.steps(), reader.sessions())
+    alike = [other for other in others if other.id != run.id and _playbook_in(other.id) == _playbook_in(run.id)]
+    for other in alike[-LOOKED_AT:]:
+        with suppress(OrchestratorError), other.read() as earlier:
+            if earlier.playbook == reader.playbook:
+                for kind, seconds in took(earlier.steps(), earlier.sessions()).items():
+                    found[kind] = max(found.get(kind, 0.0), seconds)
+    return Hours(opening, choices.takes, found)
+
+
+def _playbook_in(run_id: str) -> str:
+    """What a run's id has of its playbook's name, behind day and time."""
+    return run_id.split("-", 2)[-1]
+
+
+def refuse_without_room(plan: Plan, hours: Hours) -> None:
+    """Refuse a run of which a piece does not fit into the hours, or may not, before anything is sent.
+
+    Raises:
+        RefusedError: says which, and what to do.
+    """
+    for piece in pieces(plan.of("step", "verify")):
+        if not piece.needs_room:
+            continue
+        needed = need(piece, plan, hours, {})
+        opening = hours.opening
+        if reason := no_room(piece, needed, opening, opening.end - opening.start):
+            raise RefusedError(
+                reason, hint="say how long it takes at most, with `takes` in the playbook or with --takes 15m"
+            )
