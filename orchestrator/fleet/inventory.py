@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby, islice
 from typing import Any, Literal
 
@@ -79,7 +80,12 @@ class Inventory:
                 chosen &= self._term(term[1:], selection)
             if term[0] == "!":
                 chosen -= self._term(term[1:], selection)
-        return [host for name, host in self.hosts.items() if name in chosen]
+        return [self.hosts[name] for name in sorted(chosen, key=self._places.__getitem__)]
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        """Host -> its place in the order of the configuration."""
+        return {name: place for place, name in enumerate(self.hosts)}
 
     def _term(self, term: str, selection: str) -> set[str]:
         if term == ALL:
@@ -107,8 +113,12 @@ class Inventory:
         return found
 
     def by_address(self, address: str) -> Host | None:
-        """The host with an address, or None."""
-        return next((host for host in self.hosts.values() if host.address == address), None)
+        """The host with an address, or None; the first of several."""
+        return self._by_address.get(address)
+
+    @cached_property
+    def _by_address(self) -> Mapping[str, Host]:
+        return {host.address: host for host in reversed(list(self.hosts.values()))}
 
 
 def build_inventory(config: Config) -> Inventory:
@@ -126,6 +136,7 @@ class _Builder:
         self.problems: list[Problem] = []
         self.specs: dict[str, tuple[HostSpec, str]] = {}
         self.members: dict[str, list[str]] = {}
+        self.groups_of: dict[str, list[str]] = {}
 
     def build(self) -> Inventory:
         for group, spec in self.config.file.groups.items():
@@ -133,10 +144,13 @@ class _Builder:
         self._references()
         if self.problems:
             raise InputError(self.problems)
+        groups = {name: tuple(dict.fromkeys(members)) for name, members in self.members.items()}
+        for group, members in groups.items():
+            for name in members:
+                self.groups_of.setdefault(name, []).append(group)
         hosts = {name: self._host(name, spec, group) for name, (spec, group) in self.specs.items()}
         if self.problems:
             raise InputError(self.problems)
-        groups = {name: tuple(dict.fromkeys(members)) for name, members in self.members.items()}
         inventory = Inventory(hosts, groups)
         protected = {
             host.name for selection in self.config.file.protect for host in self._protected(inventory, selection)
@@ -208,7 +222,7 @@ class _Builder:
         return Host(
             name=name,
             address=spec.address,
-            groups=tuple(g for g, members in self.members.items() if name in members),
+            groups=tuple(self.groups_of[name]),
             tags=tuple(spec.tags),
             per_host=limits,
             protected=False,

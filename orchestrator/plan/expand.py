@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import ParameterError, checker, encode_parameters
-from orchestrator.errors import ExpressionError, InputError, Place, Problem, RefusedError
+from orchestrator.errors import ExpressionError, InputError, Place, Problem, RefusedError, nearest
 from orchestrator.fleet.inventory import Host, Inventory
 from orchestrator.outcome import Effect
 from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, Scope, names_of_items
@@ -22,53 +22,75 @@ from orchestrator.text.scalar import text_of
 MAX_PROBLEMS = 20  # of one list of items; the first few show what is wrong with all of them
 
 
-def hosts_of(step: CommandStep, plan: Plan, scope: Mapping[str, Any]) -> list[Host]:
+def hosts_of(step: CommandStep, plan: Plan, scope: Scope) -> list[Host]:
     """The hosts of a step, in inventory order; one for `run_once`.
 
     Raises:
         InputError: the selection names no host.
         RefusedError: one of them is protected and the step changes something.
     """
-    place = plan.origin.place(*step.path, "hosts")
-    hosts = selected(plan, compile_value(step.hosts)(scope), place, answered=_by_answers(step))
-    if not hosts:
-        within = " within --limit" if plan.limited is not None else ""
-        raise InputError.at(f"the step {step.name!r} selects no host{within} ({step.hosts})", place)
-    chosen = hosts[:1] if step.run_once else hosts
-    protected = [host.name for host in chosen if host.protected]
-    if protected and step.effect is not Effect.READ:
-        raise RefusedError(
-            f"the step {step.name!r} would change {', '.join(protected)}, which the configuration protects",
-            hint="take the host out of the selection, or out of `protect` in the configuration",
-        )
-    return chosen
+    return _chooser(step, plan)(scope)
 
 
-def _by_answers(step: CommandStep) -> bool:
-    """Whether the hosts of a step follow from what other hosts answered."""
+def _chooser(step: CommandStep, plan: Plan, origin: ItemList | None = None) -> Callable[[Scope], list[Host]]:
+    """Says what `hosts_of` says, once for each item of a million.
+
+    Args:
+        step: the step.
+        plan: its plan.
+        origin: the file that its items come from, if it is one.
+    """
+    value, by_data = compile_value(step.hosts), _by_data(step, origin)
+    changes = step.effect is not Effect.READ
+
+    def place() -> Place:
+        return plan.origin.place(*step.path, "hosts")
+
+    def choose(scope: Scope) -> list[Host]:
+        hosts = selected(plan, value(scope), place, by_data=by_data)
+        if not hosts:
+            within = " within --limit" if plan.limited is not None else ""
+            raise InputError.at(f"the step {step.name!r} selects no host{within} ({step.hosts})", place())
+        chosen = hosts[:1] if step.run_once else hosts
+        protected = [host.name for host in chosen if host.protected] if changes else []
+        if protected:
+            raise RefusedError(
+                f"the step {step.name!r} would change {', '.join(protected)}, which the configuration protects",
+                hint="take the host out of the selection, or out of `protect` in the configuration",
+            )
+        return chosen
+
+    return choose
+
+
+def _by_data(step: CommandStep, origin: ItemList | None) -> bool:
+    """Whether the hosts of a step follow from a file or from what hosts answered, and not from what people chose.
+
+    People choose hosts by a selection: in a playbook, or by a value that they type and see in the plan.
+    """
     names = names_in(step.hosts)
     if "item" in names:
         names |= names_of_items(step.for_each)
-    return bool(names & set(step.registered))
+    return bool(names & set(step.registered)) or ("item" in names and origin is not None)
 
 
-def selected(plan: Plan, value: Any, place: Place, *, answered: bool = False) -> list[Host]:
+def selected(plan: Plan, value: Any, place: Callable[[], Place], *, by_data: bool = False) -> list[Host]:
     """The hosts that a value selects, within --limit, in inventory order.
 
     Args:
         plan: the plan.
         value: a selection, a host, or a list of them.
         place: where it is written.
-        answered: it comes from what hosts answered, which names hosts one by one and is never a selection.
+        by_data: it comes from a file or from answers, which name hosts one by one: `all` there is no selection.
 
     Raises:
         InputError: it names something that is not in the inventory.
     """
-    hosts = _named(value, plan.inventory, place) if answered else _select(value, plan.inventory, place)
+    hosts = _named(value, plan.inventory, place) if by_data else _select(value, plan.inventory, place)
     return hosts if plan.limited is None else [host for host in hosts if host.name in plan.limited]
 
 
-def _select(value: Any, inventory: Inventory, place: Place) -> list[Host]:
+def _select(value: Any, inventory: Inventory, place: Callable[[], Place]) -> list[Host]:
     if isinstance(value, Host):
         return [value]
     try:
@@ -78,7 +100,7 @@ def _select(value: Any, inventory: Inventory, place: Place) -> list[Host]:
                 return []
         text = text_of(value).strip()  # a YAML block ends with a line end
     except ValueError as error:
-        raise InputError.at(f"hosts cannot be read from this: {error}", place) from None
+        raise InputError.at(f"hosts cannot be read from this: {error}", place()) from None
     host = inventory.by_address(text)  # Dovecot names a user's backend by its address
     if host is not None:
         return [host]
@@ -86,26 +108,31 @@ def _select(value: Any, inventory: Inventory, place: Place) -> list[Host]:
         return inventory.select(text)
     except InputError as error:
         found = error.problems[0]
-        raise InputError([Problem(found.message, place, found.suggestion)]) from None
+        raise InputError([Problem(found.message, place(), found.suggestion)]) from None
 
 
-def _named(value: Any, inventory: Inventory, place: Place) -> list[Host]:
-    """The hosts whose names or addresses were answered; `all`, or a list in a text, is none."""
-    parts = value if isinstance(value, list | tuple) else [value]
-    found = {_one(part, inventory, place).name for part in parts}
+def _named(value: Any, inventory: Inventory, place: Callable[[], Place]) -> list[Host]:
+    """The hosts whose names or addresses these are; `all`, or several in a text, is none."""
+    if not isinstance(value, list | tuple):
+        return [_one(value, inventory, place)]
+    found = {_one(part, inventory, place).name for part in value}
     return [host for host in inventory.hosts.values() if host.name in found]
 
 
-def _one(value: Any, inventory: Inventory, place: Place) -> Host:
+def _one(value: Any, inventory: Inventory, place: Callable[[], Place]) -> Host:
     if isinstance(value, Host):
         return value
     try:
         text = text_of(value).strip()
     except ValueError as error:
-        raise InputError.at(f"a host cannot be read from this: {error}", place) from None
+        raise InputError.at(f"a host cannot be read from this: {error}", place()) from None
     host = inventory.by_address(text) or inventory.hosts.get(text)
     if host is None:
-        raise InputError.at(f"{text!r} was answered, which is neither the name nor the address of a host", place)
+        raise InputError.at(
+            f"no host is called {text!r} or has that address; lists and answers name hosts one by one",
+            place(),
+            suggestion=nearest(text, inventory.hosts),
+        )
     return host
 
 
@@ -137,11 +164,12 @@ def _expand(step: CommandStep, plan: Plan, scope: Scope) -> Iterator[Draft]:
     parameters = compile_value(step.parameters)
     condition = _item_condition(step)
     per_item = "item" in names_in(step.hosts)
-    hosts = [] if per_item else hosts_of(step, plan, scope)
     per_host = "host" in names_in(step.parameters)
     problems: list[Problem] = []
     local = dict(scope)
     origin, numbered = _items(step, plan, scope)
+    choose = _chooser(step, plan, origin)
+    hosts = [] if per_item else choose(scope)
     for number, item in numbered:
         local["item"] = item
         encoded = ""
@@ -149,7 +177,7 @@ def _expand(step: CommandStep, plan: Plan, scope: Scope) -> Iterator[Draft]:
             raise InputError(problems)
         if per_item:
             try:
-                hosts = hosts_of(step, plan, local)
+                hosts = choose(local)
             except InputError as error:
                 problems.append(_item_problem(step, error.problems[0], step.hosts, origin, number))
                 continue

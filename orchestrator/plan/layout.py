@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from orchestrator.dovecot import catalog
@@ -156,10 +157,10 @@ class _Layout:
     def _batches(
         self, key: str, role: Role, step: Step, batches: Batches, path: tuple[str | int, ...], around: _Around
     ) -> None:
-        place = self.plan.origin.place(*path, "batches", "hosts")
+        place = partial(self.plan.origin.place, *path, "batches", "hosts")
         hosts = selected(self.plan, compile_value(batches.hosts)(self.plan.scope()), place)
         if not hosts:
-            raise InputError.at(f"the step {step.name!r} selects no host ({batches.hosts})", place)
+            raise InputError.at(f"the step {step.name!r} selects no host ({batches.hosts})", place())
         groups = list(_cut(hosts, batches.size))
         for number, batch in enumerate(groups, 1):
             inner_around = _Around(

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -77,6 +78,7 @@ class Document:
     _values: dict[Path_, tuple[int, int]] = field(repr=False, default_factory=dict)
     _keys: dict[Path_, tuple[int, int]] = field(repr=False, default_factory=dict)
     problems: list[Problem] = field(repr=False, default_factory=list)
+    _hidden: dict[int, bool] = field(repr=False, compare=False, default_factory=dict)
 
     def place(self, path: Sequence[str | int], *, key: bool = False) -> Place:
         """The place of the value (or key) at `path`, or of its nearest ancestor that exists."""
@@ -93,23 +95,24 @@ class Document:
         return Problem(message, self.place(path, key=key), suggestion)
 
     def _at(self, line: int, column: int) -> Place:
-        lines = self._lines
-        text = lines[line] if line < len(lines) else ""
-        before = lines[line - 1] if 0 < line <= len(lines) else ""  # a secret may stand on the line after its key
-        hidden = _SECRETIVE.search(text) or _SECRETIVE.search(before)
-        return Place(self.source, line + 1, column + 1, "" if hidden else text)
+        hidden = self._hides(line) or self._hides(line - 1)  # a secret may stand on the line after its key
+        text = "" if hidden or line >= len(self._lines) else self._lines[line]
+        return Place(self.source, line + 1, column + 1, text)
+
+    def _hides(self, line: int) -> bool:
+        """Whether a line is never shown; a document may be one long line, which is searched once."""
+        if line not in self._hidden:
+            there = 0 <= line < len(self._lines)
+            self._hidden[line] = there and _SECRETIVE.search(self._lines[line]) is not None
+        return self._hidden[line]
 
     def _starts_with(self, sign: str, mark: tuple[int, int]) -> bool:
         line, column = mark
         return self._lines[line].startswith(sign, column) if line < len(self._lines) else False
 
-    @property
+    @cached_property
     def _lines(self) -> list[str]:
-        cached: list[str] | None = self.__dict__.get("_split")
-        if cached is None:
-            cached = _split(self.text)
-            object.__setattr__(self, "_split", cached)
-        return cached
+        return _split(self.text)
 
 
 def load(path: Path, *, what: str = "file") -> Document:

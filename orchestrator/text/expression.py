@@ -25,6 +25,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from orchestrator.errors import ExpressionError, nearest
+from orchestrator.text import direct
 from orchestrator.text.filters import FILTERS, NoColumnError, NothingThereError, listed
 from orchestrator.text.scalar import text_of
 
@@ -32,6 +33,7 @@ Scope = Mapping[str, Any]
 
 MAX_LENGTH = 4000  # characters of one template
 MAX_NESTING = 40
+TEMPLATES = 65_536  # texts that are kept compiled: of a playbook all, however long it is
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -180,7 +182,7 @@ def is_template(value: Any) -> bool:
     return isinstance(value, str) and "{{" in value
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=TEMPLATES)
 def template(text: str) -> Template:
     """Compile a text.
 
@@ -275,8 +277,9 @@ def _evaluator(tree: nodes.Template, names: frozenset[str]) -> Callable[[Scope],
     whole, line_ends = whole_expression(tree)
     if line_ends:
         return _with_line_ends(_evaluator(nodes.Template([nodes.Output([whole])]), names), line_ends)
-    if isinstance(whole, nodes.Name):
-        return _plain_name(whole.name)
+    plain = direct.text_reader(tree, _ENV) if whole is None else direct.reader(whole, _ENV)
+    if plain is not None:
+        return plain
     tree = _Demanding().visit(tree)
     whole, _ = whole_expression(tree)
 
@@ -357,18 +360,6 @@ def _unknown(names: frozenset[str]) -> Callable[[Scope], Any]:
 
 def _compile_text(tree: nodes.Template) -> Callable[[Scope], Any]:
     return _ENV.from_string(tree).render
-
-
-def _plain_name(name: str) -> Callable[[Scope], Any]:
-    """A short cut for `{{ item }}`: a million items need not pass through Jinja."""
-
-    def evaluate(scope: Scope) -> Any:
-        try:
-            return scope[name]
-        except KeyError:
-            raise jinja2.UndefinedError(f"'{name}' is undefined") from None
-
-    return evaluate
 
 
 def names_in(value: Any) -> frozenset[str]:

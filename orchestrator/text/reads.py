@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import nodes
 
-from orchestrator.text.expression import is_template, parsed, template, whole_expression
+from orchestrator.text.expression import TEMPLATES, is_template, parsed, template, whole_expression
 
 
 def members_in(value: Any, name: str) -> frozenset[str]:
@@ -29,7 +29,7 @@ def members_in(value: Any, name: str) -> frozenset[str]:
     return frozenset()
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=TEMPLATES)
 def _members(text: str, name: str) -> frozenset[str]:
     tree = parsed(text)
     spared = {
@@ -62,7 +62,7 @@ class ColumnUse:
     origins: frozenset[str]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=TEMPLATES)
 def column_uses(text: str) -> tuple[ColumnUse, ...]:
     """The columns that a text's expressions read by name, as far as it can be told what rows they are read from.
 
@@ -76,7 +76,7 @@ def column_uses(text: str) -> tuple[ColumnUse, ...]:
     return tuple(dict.fromkeys(reader.uses))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=TEMPLATES)
 def row_origins(text: str) -> frozenset[str]:
     """The names whose rows the value of an expression is made of; none when its value is not rows, or cannot be told."""
     if not is_template(text):

@@ -42,7 +42,7 @@ def test_an_answer_is_no_selection(site: Callable[..., Site], value: str, how: s
     here = site(users=0, directors=0, backends=3)
     result = here.cli("run", here.cli.playbook(ASK.replace("VALUE", value) + GO[how]), "--yes")
     assert result.code == 5, result.said
-    assert f"{value!r} was answered, which is neither the name nor the address of a host" in result.said
+    assert f"no host is called {value!r} or has that address" in result.said
     assert "kick" not in here.commands()
 
 

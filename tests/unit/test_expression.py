@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import ExpressionError
 from orchestrator.secret import Secret
+from orchestrator.text import direct
 from orchestrator.text.expression import (
+    _ENV,
     MAX_LENGTH,
     compile_value,
     is_template,
     names_in,
+    parsed,
     template,
     truth,
 )
@@ -512,6 +515,60 @@ def test_the_columns_that_an_expression_reads_are_known(text: str, uses: set[tup
 def test_where_rows_come_from_is_known(text: str, origins: set[str]) -> None:
     """The items of a `for_each` over rows are rows of known names; of anything else nothing is claimed."""
     assert row_origins(text) == origins
+
+
+_PLAIN = [
+    "{{ item }}",
+    "{{ item.user }}",
+    "{{ item.nobody }}",
+    "{{ item['user'] }}",
+    "{{ item.items }}",
+    "{{ list[1] }}",
+    "{{ list[7] }}",
+    "{{ list.append }}",
+    "{{ list }}-",
+    "{{ nobody }}",
+    "{{ nobody.user }}",
+    "{{ item.nobody.user }}",
+    "{{ host.name }}",
+    "{{ host._hidden }}",
+    "{{ host.__class__ }}",
+    "{{ text.upper }}",
+    "{{ text[0] }}",
+    "{{ number.real }}",
+    "{{ nothing.name }}",
+    "{{ nothing }}",
+    "{{ number }}{{ truth }} {{ item.user }}\n",
+    "a{{ nothing }}b",
+    "a{{ item }}b",
+    "{{ host }}x",
+]
+
+
+@pytest.mark.parametrize("text", _PLAIN)
+def test_what_is_read_without_jinja_is_read_as_jinja_does(text: str) -> None:
+    """The plainest expressions take a short way, with the same values and the same errors as the long one."""
+    scope: dict[str, Any] = {
+        "item": {"user": "jane", "items": "7"},
+        "list": ["a", "b"],
+        "host": Thing("b1"),
+        "text": "abc",
+        "number": 7,
+        "truth": True,
+        "nothing": None,
+    }
+    whole = text.startswith("{{") and text.endswith("}}") and text.count("{{") == 1
+    long = text.replace("}}", " if 1 == 1 else 0 }}") if whole else text.replace("{{ ", "{{ '' if 1 == 2 else ")
+    assert direct.text_reader(parsed(text), _ENV) is not None
+    assert direct.text_reader(parsed(long), _ENV) is None
+    assert _result(text, scope) == _result(long, scope).replace(long, text)
+
+
+def _result(text: str, scope: dict[str, Any]) -> str:
+    try:
+        return repr(template(text)(scope))
+    except ExpressionError as error:
+        return error.message
 
 
 def test_answers_are_never_evaluated() -> None:

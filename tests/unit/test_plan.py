@@ -72,6 +72,33 @@ def test_hosts_are_chosen_in_order(line: str, expected: str) -> None:
     assert hosts(plan(steps(line))) == expected
 
 
+@pytest.mark.parametrize("value", ["all", "*", "b1,b2", "b1:b2", "backends", "b[1-2]", "!b1", "b1, all", "B1", "[b1]"])
+@pytest.mark.parametrize("written", ["{{ item.backend }}", "b1,{{ item.backend }}", "backends:!{{ item.backend }}"])
+def test_an_item_of_a_file_is_no_selection(tmp_path: Path, written: str, value: str) -> None:
+    """A list that says `all` where a host belongs is told with its line: an item names one host, by its name or address."""
+    (tmp_path / "moves.csv").write_text(f'user,backend\njane,b1\njoe,"{value}"\n')
+    line = f"hosts: '{written}', for_each: {{csv: moves.csv}}, command: kick, parameters: {{mask: x}}"
+    with pytest.raises(InputError, match="no host is called .* or has that address") as error:
+        drafts(plan(steps(line), folder=tmp_path))
+    if written == "{{ item.backend }}":
+        (problem,) = error.value.problems
+        assert repr(value) in problem.message
+        assert str(problem.place).startswith(f"{tmp_path}/moves.csv:3")
+
+
+def test_an_item_of_a_file_names_a_host(tmp_path: Path) -> None:
+    """By its name or its address."""
+    (tmp_path / "moves.csv").write_text("user,backend\njane,b2\njoe, 10.0.1.1\n")
+    line = 'hosts: "{{ item.backend }}", for_each: {csv: moves.csv}, command: kick, parameters: {mask: "x"}'
+    assert hosts(plan(steps(line), folder=tmp_path)) == "b2 b1"
+
+
+def test_what_the_operator_types_may_be_a_selection() -> None:
+    """It is chosen by a person, who sees in the plan what it means."""
+    text = "parameters: {where: {type: string, required: true}}\n" + steps('hosts: "{{ where }}", command: who')
+    assert hosts(plan(text, {"where": "backends:!b3"})) == "b1 b2 b9"
+
+
 def test_parameters_are_evaluated_for_each_item_and_host() -> None:
     """Item and host may stand in parameters, and a wholly evaluated value keeps its type."""
     made = plan(steps("hosts: 'b1,b2', for_each: [{u: x, n: 5}], command: dictInc, effect: repeatable, parameters: "
@@ -351,7 +378,7 @@ def test_a_host_of_a_file_is_told_at_its_line(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         drafts(plan(steps(line), folder=tmp_path))
     assert [problem.place.line for problem in caught.value.problems] == [3, 4]
-    assert "moves.csv:3:1: column 'to': no host, group or tag is called 'b22'" in caught.value.message
+    assert "moves.csv:3:1: column 'to': no host is called 'b22' or has that address" in caught.value.message
     assert "did you mean 'b2'?" in caught.value.message
 
 
