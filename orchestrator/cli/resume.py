@@ -102,6 +102,8 @@ def _unfinished(app: App) -> FileRun:
     from orchestrator.status import RESUMABLE
 
     for run in sorted(app.store.runs(), key=lambda run: -run.modified()):
+        if run.is_over():
+            continue
         try:
             found = standing(run)
         except OrchestratorError as error:

@@ -20,25 +20,24 @@ def runs(app: App, form: str) -> int:
       orchestrator runs
     """
     from orchestrator.errors import OrchestratorError
-    from orchestrator.runs.follow import look
+    from orchestrator.runs.follow import line, look
     from orchestrator.views.objects import report_object
     from orchestrator.views.words import moment, states
 
     runs = app.store.runs()
     for run in runs:
         try:
-            report = look(run, brief=True)
+            if form == "json":
+                emit_json(report_object(look(run, brief=True), app.program))
+            else:
+                found = line(run)
+                about = states(found.counts) or "nothing sent"
+                emit(f"{run.id:<50} {found.status.word:<11} {moment(found.started)}  {about}")
         except OrchestratorError as error:
             if form == "json":
                 emit_json({"run": run.id, "status": "damaged", "reason": error.message})
             else:
                 emit(f"{run.id}  damaged: {error.message}")
-            continue
-        if form == "json":
-            emit_json(report_object(report, app.program))
-        else:
-            about = states(report.counts) or "nothing sent"
-            emit(f"{run.id:<50} {report.status.word:<11} {moment(report.started)}  {about}")
     if not runs and form == "text":
         emit(f"no runs in {app.store.folder}")
     return exit_codes.DONE

@@ -21,6 +21,8 @@ from orchestrator.plan.kept import Kept
 from orchestrator.plan.steps import Draft, Plan, Planning
 from orchestrator.status import Ending, Status
 
+T = TypeVar("T")
+
 
 class Verdict(Enum):
     """What becomes of an operation of which nobody knows whether it was executed."""
@@ -211,8 +213,14 @@ class Reader(AbstractContextManager["Reader"], Protocol):
     def moment(self) -> AbstractContextManager[None]:
         """What is read within is of one moment, whoever writes meanwhile."""
 
+    def holder(self) -> str:
+        """Who works on it now, or empty."""
+
     def status(self) -> tuple[Status, str]:
         """How the run stands, and why, when nobody works on it."""
+
+    def counts(self) -> dict[State, int]:
+        """Operations by state."""
 
     def sessions(self) -> list[SessionRecord]:
         """All sessions, in order."""
@@ -376,11 +384,17 @@ class Run(Protocol):
     def work(self, start: Start) -> Session:
         """Own it; LockedError where somebody else works on it, RefusedError where it is not as expected."""
 
+    def glance(self, question: Callable[[Reader], T]) -> T:
+        """The answer to a short question, of thousands of runs; DamagedRunError, JournalError."""
+
     def holder(self) -> str:
         """Who works on it now, or empty."""
 
     def is_there(self) -> bool:
         """Whether it exists."""
+
+    def is_over(self) -> bool:
+        """Whether nothing is left to resume, as far as that is cheap to see; False where it is not."""
 
     def is_locked(self) -> bool:
         """Whether somebody works on it; cheaper than to ask who."""

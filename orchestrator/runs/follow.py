@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 import anyio
 
 from orchestrator.journal.base import Reader, Run
+from orchestrator.outcome import State
 from orchestrator.report import Report, make_report, status_of
 from orchestrator.status import Status
 
@@ -37,6 +38,34 @@ def standing(run: Run) -> Standing:
     return _surely(run, lambda reader, holder: Standing(*status_of(reader, holder), holder, reader.resumable))
 
 
+class Line(NamedTuple):
+    """A run in a list of many.
+
+    Attributes:
+        started: milliseconds since the epoch; None when it was not.
+        counts: its operations by state.
+    """
+
+    status: Status
+    started: int | None
+    counts: Mapping[State, int]
+
+
+def line(run: Run) -> Line:
+    """How a run stands now, in a list of thousands.
+
+    Raises:
+        DamagedRunError, JournalError: it cannot be read.
+    """
+    found = run.glance(_line)
+    return run.glance(_line) if found.status is Status.CRASHED else found
+
+
+def _line(reader: Reader) -> Line:
+    sessions = reader.sessions()
+    return Line(status_of(reader, reader.holder())[0], sessions[0].began if sessions else None, reader.counts())
+
+
 def look(run: Run, *, brief: bool = False) -> Report:
     """A report of how a run stands now.
 
@@ -50,7 +79,7 @@ def look(run: Run, *, brief: bool = False) -> Report:
     return _surely(run, lambda reader, holder: make_report(reader, holder, name=run.name, brief=brief))
 
 
-T = TypeVar("T", Standing, Report)
+T = TypeVar("T", Standing, Line, Report)
 
 
 def _surely(run: Run, see: Callable[[Reader, str], T]) -> T:
@@ -60,9 +89,8 @@ def _surely(run: Run, see: Callable[[Reader, str], T]) -> T:
 
 
 def _seen(run: Run, see: Callable[[Reader, str], T]) -> T:
-    holder = run.holder()
-    with run.read() as reader:
-        return see(reader, holder)
+    with run.read() as reader, reader.moment():
+        return see(reader, reader.holder())
 
 
 async def follow(run: Run, every: float = 1.0) -> AsyncIterator[Report]:

@@ -174,13 +174,14 @@ async def work(
     from orchestrator.engine.runner import Runner, World, nobody
 
     allow_open_files()
-    with Audience(observers) as audience, run.read() as reader:
-        _check(reader)
-        plan = plan_of(reader, fleet)
-        if not choices.force:
-            refuse_overlap(run, reader, others)
-        choices = choices.with_kept(reader)
-        hours, choices = _hours(run, reader, plan, fleet, choices, others)
+    with Audience(observers) as audience:
+        with run.read() as reader:
+            _check(reader)
+            plan = plan_of(reader, fleet)
+            if not choices.force:
+                refuse_overlap(run, reader, others)
+            choices = choices.with_kept(reader)
+            hours, choices = _hours(run, reader, plan, fleet, choices, others)
         start = start._replace(limits=choices.limits, take_over=choices.take_over)
         async with (
             Client(host.endpoint for host in plan.inventory.hosts.values()) as client,
@@ -191,11 +192,13 @@ async def work(
             if choices.break_glass:
                 await session.event("break glass", choices.break_glass)
                 audience.note(f"windows and freezes do not hold for this session: {choices.break_glass}")
-            runner = Runner(plan, reader, session, world)
-            if control:
-                control.attach(runner)
-            await runner.run()
-        return make_report(reader, name=run.name)
+            with run.read() as reader:
+                runner = Runner(plan, reader, session, world)
+                if control:
+                    control.attach(runner)
+                await runner.run()
+        with run.read() as reader:
+            return make_report(reader, name=run.name)
 
 
 def _hours(

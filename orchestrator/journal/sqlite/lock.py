@@ -22,7 +22,7 @@ TRIES = 5  # somebody who asks whether it is held holds it for an instant
 
 def lock_path(run_file: Path) -> Path:
     """Where a run file's lock is, whatever link the run file is reached by."""
-    real = run_file.resolve()
+    real = run_file.resolve() if run_file.is_symlink() else run_file
     return real.with_name(real.name + ".lock")
 
 
@@ -68,15 +68,23 @@ class RunLock:
 
 
 def holder(run_file: Path) -> str:
-    """Who works on a run now ("pid 4711 on mx1 since ..."), or empty. The run itself says so; its lock may be gone."""
-    locked = is_locked(run_file)
+    """Who works on a run now ("pid 4711 on mx1 since ..."), or empty."""
     try:
         connection = connect(run_file)
-        try:
-            found = owner_of(connection)
-        finally:
-            connection.close()
-    except (JournalError, sqlite3.Error):
+    except JournalError:
+        return "another process" if is_locked(run_file) else ""
+    try:
+        return holder_in(connection, run_file)
+    finally:
+        connection.close()
+
+
+def holder_in(connection: sqlite3.Connection, run_file: Path) -> str:
+    """The same, of a run that is open. The run itself says so; its lock may be gone."""
+    locked = is_locked(run_file)
+    try:
+        found = owner_of(connection)
+    except sqlite3.Error:
         found = None
     if found is None or (found.lives is None and not locked):
         return "another process" if locked else ""

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from orchestrator.errors import LockedError
+from orchestrator.journal.sqlite.schema import format_of
 from orchestrator.user import login
 
 NOBODY = ""
@@ -85,7 +86,7 @@ class Process:
 
 def owner_of(connection: sqlite3.Connection) -> Process | None:
     """Who works on a run now, or may do so; None when nobody does."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+    if format_of(connection) == 1:
         return None
     token, process = connection.execute("SELECT token, process FROM owner").fetchone()
     if token == NOBODY:

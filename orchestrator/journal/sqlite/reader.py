@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,8 +24,9 @@ from orchestrator.journal.base import (
     StepRecord,
     Totals,
 )
+from orchestrator.journal.sqlite.lock import holder_in
 from orchestrator.journal.sqlite.reading import sessions_of, status_in, undoing_in
-from orchestrator.journal.sqlite.schema import FORMAT, connect, explain
+from orchestrator.journal.sqlite.schema import FORMAT, connect, explain, format_of
 from orchestrator.journal.sqlite.statements import FAILED_STATES, RETRYABLE
 from orchestrator.operation import Operation, operation_id
 from orchestrator.outcome import BAD_STATES, State
@@ -32,6 +34,7 @@ from orchestrator.plan.kept import Kept
 from orchestrator.status import Ending, Status
 
 T = TypeVar("T")
+_LARGE = ("terms", "origin", "values", "warnings")  # texts of the plan, which few questions need
 
 
 class FileReader:
@@ -41,12 +44,12 @@ class FileReader:
         DamagedRunError, JournalError: see `schema.connect`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, opened: Callable[[Path], sqlite3.Connection] | None = None) -> None:
         self._path = path
-        self._connection = connect(path)
-        self._meta: dict[str, str] = dict(self._rows("SELECT key, value FROM meta"))
-        self._hosts: dict[int, str] = dict(self._rows("SELECT number, name FROM host"))
-        self._numbers = {name: number for number, name in self._hosts.items()}
+        self._connection = (opened or connect)(path)
+        self._meta: dict[str, str] = dict(
+            self._rows("SELECT key, value FROM meta WHERE key NOT IN (?, ?, ?, ?)", *_LARGE)
+        )
         self.run_id = self._meta["run_id"]
         self.playbook = self._meta["playbook"]
         self.digest = self._meta["digest"]
@@ -58,7 +61,15 @@ class FileReader:
             ticket=self._meta.get("ticket", ""),
             reason=self._meta.get("reason", ""),
         )
-        self.resumable = next(self._rows("PRAGMA user_version"))[0] == FORMAT
+        self.resumable = self._read(format_of) == FORMAT
+
+    @cached_property
+    def _hosts(self) -> dict[int, str]:
+        return dict(self._rows("SELECT number, name FROM host"))
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in self._hosts.items()}
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +85,10 @@ class FileReader:
 
     @contextmanager
     def moment(self) -> Iterator[None]:
-        """All that is read within is of one moment, whoever writes meanwhile."""
+        """All that is read within is of one moment, whoever writes meanwhile; a moment within a moment is the same."""
+        if self._connection.in_transaction:
+            yield
+            return
         self._read(lambda connection: connection.execute("BEGIN"))
         try:
             yield
@@ -100,12 +114,13 @@ class FileReader:
 
     def kept(self) -> Kept:
         """The plan's texts."""
+        meta = dict(self._rows("SELECT key, value FROM meta"))
         return Kept(
-            terms=self._meta["terms"],
-            origin=self._meta["origin"],
-            values=self._meta["values"],
-            limited=self._meta["limited"],
-            warnings=self._meta["warnings"],
+            terms=meta["terms"],
+            origin=meta["origin"],
+            values=meta["values"],
+            limited=meta["limited"],
+            warnings=meta["warnings"],
             steps=tuple(layout for (layout,) in self._rows("SELECT layout FROM step ORDER BY number")),
             lists=dict(self._rows("SELECT path, content FROM list")),
         )
@@ -117,6 +132,15 @@ class FileReader:
     def sessions(self) -> list[SessionRecord]:
         """All sessions, in order."""
         return self._read(sessions_of)
+
+    def holder(self) -> str:
+        """Who works on it now ("pid 4711 on mx1 since ..."), or empty."""
+        return holder_in(self._connection, self._path)
+
+    def counts(self) -> dict[State, int]:
+        """Operations by state."""
+        rows = self._rows("SELECT state, count(*) FROM operation GROUP BY state")
+        return {State(state): count for state, count in rows}
 
     def undoing(self) -> Ending | None:
         """Why what was done is being undone; once that was begun a run goes no further forward."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from orchestrator.journal.base import SessionRecord
+from orchestrator.journal.sqlite.schema import format_of
 from orchestrator.status import Ending, Status
 
 # The only sentences that are read: those that runs of format 1 have in the place of codes.
@@ -22,7 +23,7 @@ CRASHED = "the process crashed or was killed; everything recorded is safe"
 
 def sessions_of(connection: sqlite3.Connection) -> list[SessionRecord]:
     """All sessions, in order."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+    if format_of(connection) == 1:
         return _of_format_1(connection)
     rows = connection.execute("SELECT began, ended, status, reason, who FROM session ORDER BY number")
     return [
@@ -52,7 +53,7 @@ def status_in(connection: sqlite3.Connection, *, alive: bool) -> tuple[Status, s
 
 def undoing_in(connection: sqlite3.Connection) -> Ending | None:
     """Why what was done is being undone; None when it is not."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+    if format_of(connection) == 1:
         return None
     found = connection.execute("SELECT status, text FROM event WHERE kind = 'undoing' LIMIT 1").fetchone()
     return Ending(Status(found[0]), found[1]) if found else None

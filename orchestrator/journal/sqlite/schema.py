@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.errors import DamagedRunError, JournalError
@@ -16,6 +18,7 @@ from orchestrator.journal.sqlite.draft import sweep
 
 FORMAT = 2
 READABLE = (1, 2)  # format 1 can be read, and not worked on
+OVER = 1 << 16  # in the header beside the format, while nothing is left to resume: to be seen without opening the file
 APPLICATION_ID = 0x446F764F  # "DovO": `file` and we can tell a run file from any other SQLite file
 
 SCHEMA = """
@@ -110,19 +113,106 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
         if write:
             _refuse_two_names(path)
         _roll_back(path)
-        connection = _open(path, "mode=rw" if write else "mode=ro")
+        connection = _open(path, "mode=rw") if write else _open_to_read(path)
     except sqlite3.DatabaseError as error:
-        if write or not _can_only_be_read(path):
-            raise _opening_error(path, error) from None
-        connection = _read_only(path)
+        raise _opening_error(path, error) from None
+    _checked(connection, path, write=write)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA journal_mode = WAL" if write else "PRAGMA query_only = ON")
+    return connection
+
+
+def connect_still(path: Path) -> sqlite3.Connection:
+    """Open a run file that nobody writes, without locks and without a log; what is read holds if it `is_still` afterwards.
+
+    Raises:
+        DamagedRunError, JournalError: see `connect`.
+    """
+    try:
+        connection = _open(path, "mode=ro&immutable=1")
+    except sqlite3.DatabaseError as error:
+        raise _opening_error(path, error) from None
+    return _checked(connection, path)
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    if _leaves_nothing(path):
+        with suppress(sqlite3.DatabaseError):
+            return _open(path, "mode=rw")
+    try:
+        return _open(path, "mode=ro")
+    except sqlite3.DatabaseError as error:
+        no_room_for_a_log = "disk I/O error" in str(error) and is_still(path) is not None  # so nobody writes it either
+        if not (no_room_for_a_log or _can_only_be_read(path)):
+            raise
+        return _read_only(path)
+
+
+def _leaves_nothing(path: Path) -> bool:
+    """Whether a reader should take its log away when it closes, which one that may only read cannot.
+
+    A log that says something is left as it is: to write it into the file would make a run look as if it had just been worked on.
+    """
+    return not _size_of_log(path) and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _size_of_log(path: Path) -> int:
+    try:
+        return os.stat(f"{path}-wal").st_size  # noqa: PTH116 - of thousands of files
+    except OSError:
+        return 0
+
+
+def format_of(connection: sqlite3.Connection) -> int:
+    """The file's format version."""
+    return int(connection.execute("PRAGMA user_version").fetchone()[0]) % OVER
+
+
+def mark_over(connection: sqlite3.Connection, *, over: bool) -> None:
+    """Note in the header whether nothing is left to resume, in the caller's transaction."""
+    connection.execute(f"PRAGMA user_version = {FORMAT + over * OVER}")
+
+
+def is_over(path: Path) -> bool:
+    """Whether nothing is left to resume, as a glance at the header tells; False where it takes a closer look.
+
+    This process must not be writing the file: to close it here would give up the locks that SQLite holds.
+    """
+    if is_still(path) is None:
+        return False
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+            header = file.read(_HEADER.size)
+    except OSError:
+        return False
+    if len(header) < _HEADER.size:
+        return False
+    magic, version, application = _HEADER.unpack(header)
+    return (magic, application) == (_MAGIC, APPLICATION_ID) and (version == 1 or version >= OVER)
+
+
+def is_still(path: Path) -> tuple[int, int, int] | None:
+    """What a run file without a log looks like, to see whether it was written meanwhile; None for one that is being written."""
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    if _size_of_log(path) or os.path.exists(f"{path}-journal"):  # noqa: PTH110
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+_HEADER = struct.Struct(">16s44xI4xI")  # see "The Database Header" in SQLite's File Format
+_MAGIC = b"SQLite format 3\0"
+
+
+def _checked(connection: sqlite3.Connection, path: Path, *, write: bool = False) -> sqlite3.Connection:
+    """The connection, if it is to a run file of a format that can be read, or written; closed otherwise."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = format_of(connection)
     if application != APPLICATION_ID or version not in (READABLE if not write else (FORMAT,)):
         connection.close()
         raise _other_format(path, application, version, write=write)
-    connection.execute("PRAGMA synchronous = FULL")
-    if write:
-        connection.execute("PRAGMA journal_mode = WAL")
     return connection
 
 
@@ -168,7 +258,7 @@ def _can_only_be_read(path: Path) -> bool:
 def _read_only(path: Path) -> sqlite3.Connection:
     """A file in a place where this user cannot write; nobody may be writing it meanwhile."""
     log = path.with_name(path.name + "-wal")
-    if log.exists() and log.stat().st_size:
+    if _size_of_log(path):
         raise JournalError(
             f"{path} cannot be read in a place where you cannot write: a part of it stands in {log.name}",
             hint="copy both to a directory of your own and read it there, or read it as its owner",

@@ -11,9 +11,10 @@ from orchestrator.dovecot.jsontext import dumps
 from orchestrator.errors import RefusedError
 from orchestrator.journal.base import AttemptResult, Intent, Start, Verdict
 from orchestrator.journal.sqlite.reading import status_in
+from orchestrator.journal.sqlite.schema import mark_over
 from orchestrator.outcome import State
 from orchestrator.plan.steps import Draft
-from orchestrator.status import Ending, Status
+from orchestrator.status import OVER, Ending, Status
 
 FAILED_STATES = (int(State.FAILED), int(State.UNREACHABLE))
 _VERDICTS = {Verdict.RETRY: State.PENDING, Verdict.DONE: State.DONE, Verdict.FAILED: State.FAILED}
@@ -49,6 +50,7 @@ def begin(connection: sqlite3.Connection, start: Start, who: str, *, alive: bool
             hint=f"`orchestrator show {run_id}` shows it",
         )
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('limits', ?)", (json.dumps(dict(start.limits)),))
+    mark_over(connection, over=False)
     doubtful = _recover(connection)
     if start.retry:
         reopen_failed(connection)
@@ -78,6 +80,7 @@ def end(connection: sqlite3.Connection, ending: Ending) -> None:
         "UPDATE session SET ended = ?, status = ?, reason = ? WHERE number = (SELECT max(number) FROM session)",
         (now_ms(), ending.status.value, ending.reason),
     )
+    mark_over(connection, over=ending.status in OVER)
 
 
 def event(connection: sqlite3.Connection, kind: str, text: str, status: Status | None = None) -> None:

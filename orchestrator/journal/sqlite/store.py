@@ -28,7 +28,7 @@ from orchestrator.journal.sqlite.create import adopt, create
 from orchestrator.journal.sqlite.lock import RunLock, holder, is_locked, lock_path
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.salvage import mended_copy, readable
-from orchestrator.journal.sqlite.schema import connect, explain
+from orchestrator.journal.sqlite.schema import connect, connect_still, explain, is_over, is_still
 from orchestrator.journal.sqlite.writer import Writer
 from orchestrator.plan.steps import Plan, Planning
 from orchestrator.user import expand, home, login
@@ -77,6 +77,30 @@ class FileRun:
     def is_locked(self) -> bool:
         """Whether somebody works on it; cheaper than to ask who."""
         return is_locked(self._path)
+
+    def is_over(self) -> bool:
+        """Whether nothing is left to resume, as far as a glance tells that does not open the run."""
+        return not self.is_locked() and is_over(self._path)
+
+    def glance(self, question: Callable[[FileReader], T]) -> T:
+        """The answer to a short question; of a run that nobody works on without the cost of locks and a log.
+
+        Raises:
+            DamagedRunError, JournalError: see `schema.connect`.
+        """
+        before = None if self.is_locked() else is_still(self._path)
+        if before is not None:
+            try:
+                with FileReader(self._path, connect_still) as reader:
+                    found = question(reader)
+            except JournalError:
+                if before == is_still(self._path):
+                    raise
+            else:
+                if before == is_still(self._path):
+                    return found
+        with self.read() as reader, reader.moment():
+            return question(reader)
 
     def modified(self) -> int:
         """When it was changed last, for order; 0 for one that is gone."""
