@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestrator.dovecot import catalog
 from orchestrator.errors import DamagedRunError
 from orchestrator.found import found_sentence
-from orchestrator.journal.base import Cause, Reader, StepRecord
+from orchestrator.journal.base import Cause, Reader, SessionRecord, StepRecord
 from orchestrator.outcome import BAD_STATES, OPEN_STATES, State
 from orchestrator.status import RESUMABLE, Status
 
@@ -117,7 +117,7 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         retries=totals.retries,
         emergencies=reader.emergencies(),
         started=sessions[0].began if sessions else None,
-        finished=max([totals.finished or 0, *(session.ended or session.began for session in sessions)]) or None,
+        finished=_finished(sessions, totals.finished),
         causes=reader.causes(),
         found=[] if brief else list(_found(reader, steps)),
         holder=holder,
@@ -125,6 +125,13 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         undoing=reader.undoing() is not None,
         next_words=(),
     )
+
+
+def _finished(sessions: Sequence[SessionRecord], last_attempt: int | None) -> int | None:
+    """When a run ended; of one that is going on, or whose process is gone, when the last thing in it ended."""
+    if sessions and sessions[-1].ended is not None:
+        return sessions[-1].ended  # and not a later attempt: the clock may have been set back since
+    return max([last_attempt or 0, *(session.began for session in sessions)]) or None
 
 
 def status_of(reader: Reader, holder: str = "") -> tuple[Status, str]:

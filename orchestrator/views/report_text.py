@@ -100,4 +100,4 @@ def _times(report: Report) -> str:
 def _duration(report: Report) -> str:
     if report.started is None or report.finished is None:
         return "not started"
-    return f"took {format_duration((report.finished - report.started) / 1000)}"
+    return f"took {format_duration(max(0, report.finished - report.started) / 1000)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import time
@@ -124,7 +125,10 @@ def test_stopped_for_longer_than_a_timeout(site: Callable[..., Site]) -> None:
 
 
 def test_the_clock_jumps(site: Callable[..., Site]) -> None:
-    """A clock that jumps by days in both directions changes no pause, no timeout and no deadline: all done, nothing twice."""
+    """A clock that jumps by days in both directions changes no pause, no timeout and no deadline: all done, nothing twice.
+
+    How long the run and its steps took is told as it was.
+    """
     here = site(users=0, directors=0, backends=2, latency=0.01, faults=STORM)
     cli = here.cli = Jumping(here.cli.folder, here.cli.config)
     result = cli("run", both(here, 40), "--yes")
@@ -132,6 +136,9 @@ def test_the_clock_jumps(site: Callable[..., Site]) -> None:
     judge(here, 40)
     moments = [operation["started_at"] for operation in cli.exported()]
     assert max(moments) - min(moments) > 86_400_000  # the clock did jump
+    report = json.loads(cli("report", "--format", "json").out)
+    assert 0 < report["finished_at"] - report["started_at"] < 600_000
+    assert len(re.findall(r"\(80 done, [\d.]+m?s\)", cli("report").out)) == 3
 
 
 WAITING = """

@@ -155,7 +155,9 @@ def _fill(path: Path, plan: Plan, header: Header, run_id: str, planned: Planning
         _steps(connection, plan, kept)
         for step, drafts in contents(plan):
             if drafts is None:
-                statements.mark(connection, step.index, "skipped", "its condition does not hold", ended=False)
+                statements.mark(
+                    connection, step.index, "skipped", "its condition does not hold", header.created, ended=False
+                )
             else:
                 statements.expand(connection, step.index, _told(step, drafts, digest, planned), hosts)
         _meta(connection, plan, header, run_id, str(digest), kept)

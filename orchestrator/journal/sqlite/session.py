@@ -80,7 +80,8 @@ class FileSession:
         token = owner.take(connection, run_id, by_force=self._start.take_over)
         process = owner.Process.this()
         who = f"{process.login} on {process.host}, pid {process.pid}"
-        self.doubtful = statements.begin(connection, self._start, who, alive=False)
+        self._time = statements.Timeline()
+        self.doubtful = statements.begin(connection, self._start, who, self._time.now_ms(), alive=False)
         numbers = connection.execute("SELECT name, number FROM host").fetchall()
         self._hosts: Mapping[str, int] = dict(numbers)
         self._writer.token = token
@@ -127,7 +128,8 @@ class FileSession:
 
     async def mark(self, step: int, state: str, reason: str = "", *, ended: bool = True) -> None:
         """Record where a step stands."""
-        await self._call(lambda connection: statements.mark(connection, step, state, reason, ended=ended))
+        moment = self._time.now_ms()
+        await self._call(lambda connection: statements.mark(connection, step, state, reason, moment, ended=ended))
 
     async def reopen(self, step: int) -> None:
         """Have a step's operations sent again, as if none had been."""
@@ -149,9 +151,10 @@ class FileSession:
 
     async def end(self, ending: Ending) -> None:
         """Record how the session ended, and give the run back."""
+        moment = self._time.now_ms()
 
         def job(connection: sqlite3.Connection) -> None:
-            statements.end(connection, ending)
+            statements.end(connection, ending, moment)
             owner.give_back(connection)
 
         await self._call(job)

@@ -25,16 +25,36 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Timeline:
+    """The times of one session: the wall clock as it was when it began, and from then on as long as things really took.
+
+    A clock that is set meanwhile changes neither how long a run nor how long a step took.
+    """
+
+    def __init__(self) -> None:
+        self._began = now_ms()
+        self._mark = self._since_boot()
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return self._began + self._since_boot() - self._mark
+
+    @staticmethod
+    def _since_boot() -> int:
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000  # which goes on while the machine sleeps
+
+
 # the run
 
 
-def begin(connection: sqlite3.Connection, start: Start, who: str, *, alive: bool) -> int:
+def begin(connection: sqlite3.Connection, start: Start, who: str, moment: int, *, alive: bool) -> int:
     """Begin a session: what was on the wire when the last one died is in doubt; returns how many operations are.
 
     Args:
         connection: to the run file.
         start: what is to hold, and to be done first.
         who: the operator and the machine.
+        moment: milliseconds since the epoch.
         alive: whether somebody else works on it, which was found out before.
 
     Raises:
@@ -54,7 +74,7 @@ def begin(connection: sqlite3.Connection, start: Start, who: str, *, alive: bool
     doubtful = _recover(connection)
     if start.retry:
         reopen_failed(connection)
-    connection.execute("INSERT INTO session (began, who) VALUES (?, ?)", (now_ms(), who))
+    connection.execute("INSERT INTO session (began, who) VALUES (?, ?)", (moment, who))
     return doubtful
 
 
@@ -74,11 +94,11 @@ def _recover(connection: sqlite3.Connection) -> int:
     ).rowcount
 
 
-def end(connection: sqlite3.Connection, ending: Ending) -> None:
-    """Record how the session ended."""
+def end(connection: sqlite3.Connection, ending: Ending, moment: int) -> None:
+    """Record how the session ended, and when: milliseconds since the epoch."""
     connection.execute(
         "UPDATE session SET ended = ?, status = ?, reason = ? WHERE number = (SELECT max(number) FROM session)",
-        (now_ms(), ending.status.value, ending.reason),
+        (moment, ending.status.value, ending.reason),
     )
     mark_over(connection, over=ending.status in OVER)
 
@@ -136,9 +156,8 @@ def expand(connection: sqlite3.Connection, step: int, drafts: Iterator[Draft], h
     return int(last - first + 1)
 
 
-def mark(connection: sqlite3.Connection, step: int, state: str, reason: str, *, ended: bool) -> None:
-    """Record where a step stands; one that was refused before it sent anything is not begun."""
-    moment = now_ms()
+def mark(connection: sqlite3.Connection, step: int, state: str, reason: str, moment: int, *, ended: bool) -> None:
+    """Record where a step stands at a moment; one that was refused before it sent anything is not begun."""
     connection.execute(
         "UPDATE step SET state = ?, reason = ?, started = coalesce(started, ?), finished = ? WHERE number = ?",
         (state, reason, None if state in {"skipped", "failed"} else moment, moment if ended else None, step),
