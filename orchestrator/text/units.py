@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -51,17 +53,17 @@ def format_duration(seconds: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A number of things, or a percentage of all of them."""
+    """A number of things, or a percentage of all of them; exactly the number that was written."""
 
-    amount: float
+    amount: Decimal | int
     percent: bool = False
 
     def of(self, total: int) -> int:
-        """How many of `total` this is, rounded down."""
-        return int(total * self.amount / 100) if self.percent else int(self.amount)
+        """How many of `total` this is, rounded down: 0.57 % of 10 000 are 57, which they are not in floating point."""
+        return int(total * Fraction(self.amount) / 100) if self.percent else int(self.amount)
 
     def __str__(self) -> str:
-        return f"{self.amount:g}%" if self.percent else f"{self.amount:g}"
+        return f"{Decimal(self.amount):f}{'%' if self.percent else ''}"
 
 
 def parse_share(value: Any) -> Share:
@@ -75,9 +77,9 @@ def parse_share(value: Any) -> Share:
     text = str(value).strip()
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text)
     if match and not isinstance(value, bool):
-        amount, percent = float(match[1]), bool(match[2])
+        amount, percent = Decimal(match[1]), bool(match[2])
         if (percent and amount <= 100) or (not percent and amount == int(amount)):
-            return Share(amount, percent)
+            return Share(amount if percent else int(amount), percent)
     raise ValueError(f"{value!r} is not a count or a percentage; write 5 or 5%")
 
 

@@ -55,7 +55,8 @@ def test_no_attempt_starts_after_the_deadline(operation: int, attempt: int, age:
 
 
 @pytest.mark.parametrize(
-    ("budget", "operations", "allowed"), [(2, 0, 0), (2, 1000, 2000), (0.5, 1000, 500), (0.5, 1, 0)]
+    ("budget", "operations", "allowed"),
+    [(2, 0, 0), (2, 1000, 2000), (0.5, 1000, 500), (0.5, 1, 0), (0.57, 10_000, 5700)],
 )
 def test_a_step_has_a_budget(budget: float, operations: int, allowed: int) -> None:
     """A step may make some retries for each of its operations, and a few for free."""

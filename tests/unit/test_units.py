@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.text.units import Share, format_duration, parse_duration, parse_share
@@ -78,7 +79,7 @@ def test_a_shown_duration_is_read_back(seconds: float) -> None:
         (0, Share(0), 0, 0),
         ("5%", Share(5, percent=True), 10, 0),
         ("100%", Share(100, percent=True), 200, 3),
-        ("33.4%", Share(33.4, percent=True), 66, 1),
+        ("33.4%", Share(Decimal("33.4"), percent=True), 66, 1),
         (Share(7), Share(7), 7, 7),
     ],
 )
@@ -97,9 +98,10 @@ def test_other_shares_are_refused(written: Any) -> None:
         parse_share(written)
 
 
-@given(st.integers(0, 100), st.integers(0, 10**6))
-def test_a_percentage_is_never_more_than_all(percent: int, total: int) -> None:
-    """A percentage of a total is between none and all of it, exact where it can be, and reads back as written."""
-    share = parse_share(f"{percent}%")
-    assert share.of(total) == total * percent // 100
+@given(st.integers(0, 10_000), st.integers(0, 10**7))
+@example(57, 10_000)
+def test_a_percentage_is_exact(hundredths: int, total: int) -> None:
+    """A percentage of a total is exactly what it says, rounded down once, and reads back as written."""
+    share = parse_share(f"{hundredths // 100}.{hundredths % 100:02}%")
+    assert share.of(total) == total * hundredths // 10_000
     assert parse_share(str(share)) == share
