@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.errors import ExpressionError, InputError, JournalError, RefusedError
-from orchestrator.journal.sqlite.create import create
+from orchestrator.journal.sqlite.create import adopt, create
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.plan.steps import Plan
 from tests.journal.journals import HEADER, KICKS
@@ -50,6 +54,59 @@ def test_the_first_name_that_is_free_is_taken(tmp_path: Path) -> None:
     path = create([("a", tmp_path / "a.run"), ("b", tmp_path / "b.run")], plan(KICKS), HEADER)
     with FileReader(path) as reader:
         assert (path.name, reader.run_id) == ("b.run", "b")
+
+
+def adopted(folder: Path) -> Path:
+    """A run file that is a copy of a saved plan."""
+    return adopt(make(folder / "saved.plan"), folder / "a.run")
+
+
+@pytest.mark.parametrize("made", [lambda folder: make(folder / "a.run"), adopted])
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_a_name_stands_for_what_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Callable[[Path], Path], *, links: bool
+) -> None:
+    """The content is on the disk before the file has its name, and the name is before anybody is told: no power cut is between.
+
+    So it is where files cannot have two names, too, as on FAT and some network file systems.
+    """
+    target, fsync = tmp_path / "a.run", os.fsync
+    synced: list[tuple[str, int]] = []
+
+    def watched(descriptor: int) -> None:
+        what = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((what.suffix or what.name, target.stat().st_size if target.exists() else -1))
+        fsync(descriptor)
+
+    def refused(*_names: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(os, "fsync", watched)
+    size = made(tmp_path).stat().st_size
+    assert synced[-2:] == [(".planning", -1), (tmp_path.name, size)]
+    assert names_in(tmp_path) == sorted({"a.run", *(["saved.plan"] if made is adopted else [])})
+    with FileReader(target) as reader:
+        assert len(list(reader.operations())) == 6
+
+
+@pytest.mark.parametrize("place", ["flock", "open", "link"])
+def test_a_signal_leaves_no_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """A Ctrl-C at whatever moment of making a run file leaves nothing of it."""
+    module, call = (fcntl, fcntl.flock) if place == "flock" else (os, getattr(os, place))
+
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        found = call(*arguments, **options)
+        if place == "open":
+            os.close(found)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, place, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            make(tmp_path / "a.run")
+    assert names_in(tmp_path) == (["a.run"] if place == "link" else [])  # by then it was complete, and is a run
 
 
 def bad_item() -> Plan:

@@ -13,8 +13,7 @@ from pathlib import Path
 from orchestrator.errors import InputError, JournalError
 from orchestrator.journal.base import Header
 from orchestrator.journal.sqlite import statements
-from orchestrator.journal.sqlite.draft import Draft as FileDraft
-from orchestrator.journal.sqlite.draft import sweep
+from orchestrator.journal.sqlite.draft import drafted, sweep
 from orchestrator.journal.sqlite.schema import APPLICATION_ID, FORMAT, SCHEMA, connect, explain
 from orchestrator.plan.digest import Digest
 from orchestrator.plan.expand import changed_hosts, contents
@@ -83,8 +82,8 @@ def _new_file(path: Path) -> Iterator[Path]:
     """A draft beside the file to be; what goes wrong with the disk, or cannot be kept, becomes one of our errors."""
     sweep(path.parent)
     try:
-        with FileDraft(path) as draft:
-            yield draft.path
+        with drafted(path) as draft:
+            yield draft
     except sqlite3.Error as error:
         raise explain(error, path) from None
     except FileExistsError:

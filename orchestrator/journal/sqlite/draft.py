@@ -5,41 +5,39 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 _SUFFIX = ".planning"
 
 
-class Draft:
-    """A new file, mode 0600, for a plan that is not complete; removed when the context ends.
+@contextlib.contextmanager
+def drafted(target: Path) -> Iterator[Path]:
+    """A new file, mode 0600, for a plan that is not complete; removed when the context ends, also by a signal while it is made.
 
     Args:
         target: the name that the file is to have when it is complete.
 
-    Raises (on entry):
+    Raises:
         OSError: it cannot be made.
     """
+    path, descriptor = target.with_name(f".{target.name}.{os.getpid()}{_SUFFIX}"), -1
+    try:
+        descriptor = _locked(path)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        if descriptor >= 0:
+            os.close(descriptor)
 
-    def __init__(self, target: Path) -> None:
-        self.path = target.with_name(f".{target.name}.{os.getpid()}{_SUFFIX}")
-        self._descriptor = -1
 
-    def __enter__(self) -> Self:
-        while True:
-            descriptor = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_still_there(self.path, descriptor):
-                self._descriptor = descriptor
-                return self
-            os.close(descriptor)  # another process took it for abandoned before it was locked
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.path.unlink(missing_ok=True)
-        os.close(self._descriptor)
+def _locked(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _is_still_there(path, descriptor):
+            return descriptor
+        os.close(descriptor)  # another process took it for abandoned before it was locked
 
 
 def sweep(folder: Path) -> None:
