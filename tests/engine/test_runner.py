@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -14,7 +15,7 @@ from orchestrator.errors import JournalError
 from orchestrator.journal.base import Intent, Session, Start, Verdict
 from orchestrator.limits import Limits, Retry
 from orchestrator.status import RESUMABLE, Ending, Status
-from tests.engine.hosts import LISTED, Held, Hosts, Request, Rig, code, in_turn, late, lost, on, rows
+from tests.engine.hosts import LISTED, Answer, Held, Hosts, Request, Rig, code, in_turn, late, lost, on, refused, rows
 from tests.strategies import steps
 
 pytestmark = pytest.mark.anyio
@@ -263,16 +264,23 @@ async def test_a_failed_final_step_is_told(tmp_path: Path) -> None:
 
 
 async def test_an_intent_is_in_the_journal_before_its_request_is_sent(tmp_path: Path) -> None:
-    """A command that must not be sent twice is noted as being sent when it leaves."""
-    seen: list[str] = []
+    """A command that must not be sent twice is noted as being sent when it leaves, with the number of the attempt."""
+    seen: list[tuple[str, int]] = []
 
-    def answer(request: Request) -> object:
-        seen.append(rig.report()[request.tag])
-        return rows()(request)
+    def noted(answer: Answer) -> Answer:
+        def answered(request: Request) -> Any:
+            with rig.run.read() as reader:
+                found = reader.operation(request.tag)
+            assert found is not None
+            seen.append((found[1].state.word, found[1].attempts))
+            return answer(request)
 
-    rig = Rig(tmp_path, steps(f"hosts: b1, {COUNT}"), Hosts(dictInc=answer))  # type: ignore[arg-type]
+        return answered
+
+    hosts = Hosts(dictInc=in_turn(noted(refused), noted(rows())))
+    rig = Rig(tmp_path, steps(f"hosts: b1, {COUNT}"), hosts)
     assert await rig.session() == Ending(Status.DONE)
-    assert seen == ["running"]
+    assert seen == [("running", 1), ("running", 2)]
 
 
 async def test_a_lost_answer_is_in_doubt_and_nothing_goes_on(tmp_path: Path) -> None:
@@ -327,6 +335,21 @@ async def test_after_the_first_signal_answers_come_and_the_end_is_done(tmp_path:
     assert rig.hosts.trace[2:] == ["b1:1.2", "b1:1.3", "d1:finally.1.1"]  # a look at the end is taken at the end
     with rig.run.read() as reader:
         assert reader.attempts(4)[0].number == 1
+
+
+async def test_a_stop_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that does not come within the time of grace is given up, and asked for by whoever resumes."""
+    monkeypatch.setattr("orchestrator.engine.sending.GRACE", 0.1)
+    held = Held()
+
+    async def interrupt(runner: Runner, _session: Session) -> None:
+        await held.asked.wait()
+        runner.interrupt("Ctrl-C")
+
+    rig = Rig(tmp_path, steps("hosts: b1, command: who"), Hosts(who=held))
+    with anyio.fail_after(60):
+        assert await rig.session(during=interrupt) == Ending(Status.INTERRUPTED, "Ctrl-C")
+    assert rig.report() == {"1.1": "pending"}
 
 
 async def test_after_the_second_signal_the_end_is_left_to_who_resumes(tmp_path: Path) -> None:

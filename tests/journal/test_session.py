@@ -182,6 +182,9 @@ async def test_what_was_sent_when_the_process_died_is_in_doubt(journal: Journal,
             assert [(seq, host) for seq, host, _ in reader.doubtful()] == [(3, "b1"), (4, "b2")]
             assert reader.last_doubt_ms(0) == 778
             assert "being sent" in reader.attempts(3)[0].error
+            found = reader.operation("1.3")
+            assert found is not None
+            assert (found[1].started_at, found[1].finished_at) == (777, 777)  # its end nobody saw
     async with run.work(Start({})) as session:
         assert session.doubtful == 0  # they are in doubt, and were not under way
 

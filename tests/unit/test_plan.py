@@ -14,7 +14,7 @@ from orchestrator.answers import Answer, Recorded, collect
 from orchestrator.errors import ExpressionError, InputError, RefusedError
 from orchestrator.outcome import Effect, State
 from orchestrator.plan.digest import Digest
-from orchestrator.plan.expand import expand, known_now, skipped_now
+from orchestrator.plan.expand import changed_hosts, expand, known_now, skipped_now
 from orchestrator.plan.steps import CommandStep, Plan
 from tests.strategies import drafts, fleet, plan, steps
 
@@ -254,6 +254,26 @@ def test_batches_repeat_their_steps() -> None:
     assert [step.local["batch_number"] for step in made.steps] == [1, 1, 1, 2, 2]
     assert made.steps[4].condition_depends_on == {"seen": "1[2].1"}
     assert made.steps[2].command == "pause"
+
+
+@pytest.mark.parametrize("outer", ["true", "false", "'{{ x == 1 or x == 2 }}'", "'{{ x == 3 }}'"])
+@pytest.mark.parametrize(
+    "inner", ["true", "false", "'{{ x == 2 or x == 1 }}'", "'{{- x == 3 -}}'", "'{{ not (x == 1) }}'"]
+)
+def test_a_step_within_batches_needs_both_conditions(outer: str, inner: str) -> None:
+    """The condition of the batches and its own must both hold, whatever operators they are made of."""
+    step = f"{{name: R, command: who, when: {inner}}}"
+    text = steps(f"batches: {{hosts: b1, steps: [{step}]}}, when: {outer}")
+    made = plan(f"parameters: {{x: {{type: integer, default: 1}}}}\n{text}")
+    holds = {
+        "true": True,
+        "false": False,
+        "'{{ x == 3 }}'": False,
+        "'{{- x == 3 -}}'": False,
+        "'{{ not (x == 1) }}'": False,
+    }
+    wanted = holds.get(outer, True) and holds.get(inner, True)
+    assert skipped_now(made.steps[0], made.scope(made.steps[0])) == (not wanted)
 
 
 @pytest.mark.parametrize(
@@ -518,6 +538,7 @@ def test_the_digest_sees_every_change(tmp_path: Path) -> None:
         digest(plan(steps(BASE.replace("u1", "u2")))),
         digest(plan(steps(BASE), inventory=moved)),
         digest(plan(steps(BASE), limit="b1")),
+        digest(plan(steps(BASE), limit="b2")),  # as many operations, for the same users, on another host
         digest(plan(with_value)),
         digest(plan(with_value, {"x": "b"})),
         digest(plan(with_file, folder=tmp_path)),
@@ -534,6 +555,25 @@ def test_the_digest_sees_every_change(tmp_path: Path) -> None:
 def test_a_plan_knows_whether_it_changes_anything(line: str, changes: bool) -> None:
     """Questions and pauses change nothing."""
     assert plan(steps(line)).changes_anything is changes
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["hosts: 'b[1-2]', command: reload"], "b1 b2"),
+        (["hosts: 'b[1-2]', run_once: true, command: reload", "hosts: b3, command: who"], "b1"),
+        (["hosts: backends, command: who"], ""),
+        (["hosts: b3, command: who, undo: {hosts: b2, command: reload}"], "b2"),
+        (
+            ["hosts: b1, command: who, register: seen", "hosts: '{{ seen.hosts }}', command: reload"],
+            "b1 b2 b3 b9 d1 d2",
+        ),
+        (["hosts: '{{ item }}', for_each: [b1], command: reload"], "b1 b2 b3 b9 d1 d2"),
+    ],
+)
+def test_the_hosts_that_may_be_changed_are_known(lines: list[str], expected: str) -> None:
+    """Two runs that may change the same host are not worked on at a time: what only the run will know may be any host."""
+    assert " ".join(sorted(changed_hosts(plan(steps(*lines))))) == expected
 
 
 def test_a_planned_step_knows_its_effect() -> None:

@@ -475,6 +475,14 @@ def test_a_host_that_is_unreachable_is_sent_nothing_more() -> None:
     assert step.states() == {State.UNREACHABLE: 100}
 
 
+def test_a_host_is_not_tried_for_longer_than_an_operation_would_be() -> None:
+    """A host that lets each request hang is given up after the deadline of retries, however many attempts are left."""
+    policy = RetryPolicy(base=0.0, max=0.0, attempts=100, deadline=600, budget=100)
+    step = Simulation({"a": 500}, always(UNKNOWN, 60.0), retry=policy, per_host={"a": 1}).run()
+    assert step.states() == {State.FAILED: 1, State.UNREACHABLE: 499}
+    assert 600 < max(step.ended.values()) < 800
+
+
 def test_giving_up_counts_towards_max_failed() -> None:
     """All operations of a host that is unreachable are failures."""
     step = Simulation(

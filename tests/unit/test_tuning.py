@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from orchestrator.engine.concurrency import CEILING, Tuner
+from orchestrator.engine.concurrency import CEILING, ROUND, SETTLED, Tuner
 from orchestrator.outcome import Kind
 
 
@@ -93,11 +93,11 @@ def test_a_host_that_becomes_slower_is_relieved() -> None:
 
 
 def test_never_above_the_ceiling() -> None:
-    """A host without end is still not sent more than 16 at a time, or what the playbook allows."""
-    generous, strict = Tuner(), Tuner(3)
-    throughput(100, generous)
-    throughput(100, strict)
-    assert generous.limit <= CEILING
+    """A host without end is still not sent more than 16 at a time, though the playbook allows more, or what it allows."""
+    generous, spoilt, strict = Tuner(), Tuner(64), Tuner(3)
+    for tuner in (generous, spoilt, strict):
+        throughput(100, tuner)
+    assert (generous.limit, spoilt.limit) == (CEILING, CEILING)
     assert strict.limit <= 3
 
 
@@ -112,3 +112,18 @@ def test_trouble_halves_at_once(kind: Kind) -> None:
     for _ in range(10):
         tuner.heard(kind, 1e6)
     assert tuner.limit == 1
+
+
+def test_after_trouble_a_host_is_left_in_peace() -> None:
+    """What was found too much is not tried again at once, but after some thirty rounds: else trouble would follow trouble."""
+    tuner = Tuner()
+    settled(tuner, {1: 10, 2: 20, 4: 40, 8: 80, 16: 160})
+    tuner.heard(Kind.TEMPORARY, 1e6)
+    reached, now = tuner.limit, 1e6
+    answers = 0
+    while tuner.limit == reached and answers < 5000:
+        answers += 1
+        now += 1 / (10 * tuner.limit)
+        tuner.heard(Kind.DONE, now)
+    assert (reached, tuner.limit) == (8, 4)  # and then it is tried from below
+    assert answers >= SETTLED * ROUND * reached
