@@ -242,8 +242,8 @@ class Plan:
 
     @property
     def changes_anything(self) -> bool:
-        """Whether any step is more than a question."""
-        return any(step.effect is not Effect.READ for step in self.of("step", "finally"))
+        """Whether any step is more than a question, those included that come last or take back."""
+        return any(step.effect is not Effect.READ for step in self.steps)
 
 
 Planning = Callable[[int], object]  # told now and then how many operations a long planning has so far

@@ -550,7 +550,15 @@ def test_the_digest_sees_every_change(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "changes"),
-    [("hosts: b1, command: who", False), ("hosts: b1, command: reload", True), ("pause: 1s", False)],
+    [
+        ("hosts: b1, command: who", False),
+        ("hosts: b1, command: who, verify: {command: who, until: true}", False),
+        ("hosts: b1, command: reload", True),
+        ("hosts: b1, command: who, undo: {command: reload}", True),
+        ("pause: 1s}\nfinally:\n  - {name: F, hosts: b1, command: reload", True),
+        ("pause: 1s}\nfinally:\n  - {name: F, hosts: b1, command: who", False),
+        ("pause: 1s", False),
+    ],
 )
 def test_a_plan_knows_whether_it_changes_anything(line: str, changes: bool) -> None:
     """Questions and pauses change nothing."""
