@@ -101,7 +101,7 @@ def _unfinished(app: App) -> FileRun:
     from orchestrator.runs.follow import standing
     from orchestrator.status import RESUMABLE
 
-    for run in sorted(app.store.runs(), key=lambda run: -run.modified()):
+    for run in app.store.newest_first():
         if run.is_over():
             continue
         try:

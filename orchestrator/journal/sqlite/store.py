@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from orchestrator.errors import (
     DamagedRunError,
@@ -302,14 +302,25 @@ class FileStore:
             saved.mark_applied(target)
         return target
 
-    def runs(self) -> list[FileRun]:
+    def runs(self) -> Sequence[FileRun]:
         """All runs, oldest first.
 
         Raises:
             JournalError: the directory is there, and cannot be read.
         """
+        return _Runs(self._ids(), self._named)
+
+    def newest_first(self) -> Iterator[FileRun]:
+        """All runs, the one that was worked on last first.
+
+        Raises:
+            JournalError: the directory is there, and cannot be read.
+        """
+        return map(self._named, sorted(self._ids(), key=lambda run_id: self._named(run_id).modified(), reverse=True))
+
+    def _ids(self) -> list[str]:
         try:
-            names = [path.name for path in self.folder.iterdir()]
+            names = os.listdir(self.folder)  # noqa: PTH208 - a path each for thousands is ten times the memory
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -317,8 +328,7 @@ class FileStore:
                 f"the state directory {self.folder} cannot be read: {error.strerror}",
                 hint=f"look as its owner, or give another with --state-dir or {ENVIRONMENT}",
             ) from None
-        ids = sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX) and not name.startswith("."))
-        return [self._run(self.folder / f"{run_id}{SUFFIX}") for run_id in ids]
+        return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX) and not name.startswith("."))
 
     def find(self, name: str | None) -> FileRun:
         """The run that a name means: an id, an unambiguous part of one, or the newest for "last" or None.
@@ -327,20 +337,18 @@ class FileStore:
             RunNotFoundError: none, or several.
             JournalError: the directory cannot be read.
         """
-        runs = {run.id: run for run in self.runs()}
-        if name in {None, "last"}:
-            if not runs:
+        if name is None or name == "last":
+            newest = next(self.newest_first(), None)
+            if newest is None:
                 raise RunNotFoundError(f"there are no runs in {self.folder}", hint="start one with `orchestrator run`")
-            return max(runs.values(), key=FileRun.modified)
-        assert name is not None  # noqa: S101
-        if name in runs:
-            return runs[name]
-        found = [run_id for run_id in runs if name in run_id]
+            return newest
+        ids = self._ids()
+        found = [name] if name in ids else [run_id for run_id in ids if name in run_id]
         if len(found) == 1:
-            return runs[found[0]]
+            return self._named(found[0])
         if found:
             raise RunNotFoundError(f"{name!r} could be any of {', '.join(found[-5:])}")
-        near = nearest(name, runs)
+        near = nearest(name, ids)
         hint = f"did you mean {near}?" if near else "`orchestrator runs` lists them"
         raise RunNotFoundError(f"no run is called {name!r} in {self.folder}", hint=hint)
 
@@ -356,6 +364,10 @@ class FileStore:
             if not self._path(run_id).exists():
                 yield run_id, self._path(run_id)
 
+    def _named(self, run_id: str) -> FileRun:
+        """A run that was found in the directory, whatever it is called."""
+        return self._run(self.folder / f"{run_id}{SUFFIX}")
+
     def _run(self, path: Path) -> FileRun:
         return FileRun(path, path.name.removesuffix(SUFFIX), self._writer)
 
@@ -363,6 +375,26 @@ class FileStore:
         if not _RUN_ID.match(run_id):
             raise DamagedRunError(f"{run_id!r} is not a run's name: this is not a plan of this program")
         return self.folder / f"{run_id}{SUFFIX}"
+
+
+class _Runs(Sequence[FileRun]):
+    """Runs by their ids; of thousands nothing else is held in memory."""
+
+    def __init__(self, ids: Sequence[str], named: Callable[[str], FileRun]) -> None:
+        self._ids = ids
+        self._named = named
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, index: int) -> FileRun: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> _Runs: ...
+
+    def __getitem__(self, index: int | slice) -> FileRun | _Runs:
+        return _Runs(self._ids[index], self._named) if isinstance(index, slice) else self._named(self._ids[index])
 
 
 def _applied(run: str) -> RefusedError:
