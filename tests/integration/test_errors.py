@@ -52,6 +52,7 @@ def test_wrong_password(site: Callable) -> None:
 def test_refused_connection(site: Callable) -> None:
     """A host where nothing listens is unreachable, and `check` says what to look at."""
     here = site(faults=("host=b1,refuse",))
+    here.cli.config.write_text(f"{here.cli.config.read_text()}retry: {{base: 5ms}}\n")
     clear(here.cli("check", "b1"), 1, "nothing listens there")
     clear(here.cli("exec", "b1", "who", "--timeout", "1s"), 1, "unreachable", "refused")
 

@@ -51,7 +51,7 @@ def test_a_bomb_is_refused_quickly(tmp_path: Path, kind: str) -> None:
     assert result.code == 2, (result.code, result.said[-300:])
     assert "Traceback" not in result.said
     assert not (tmp_path / "pwned").exists()
-    assert len(result.said) < 100_000_000
+    assert len(result.said) < 50_000
 
 
 @pytest.mark.parametrize("kind", ["billion laughs", "itself", "nested lists", "nested mappings"])

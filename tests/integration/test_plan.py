@@ -62,7 +62,7 @@ def test_plan_opens_not_one_connection(tmp_path: Path) -> None:
         hosts = "{d1: 127.0.0.1}", "{b1: 127.0.0.1}"
         config.write_text(
             f"defaults: {{scheme: http, port: {port}, auth: {{password: {{file: secret}}}}}}\n"
-            f"groups: {{directors: {{hosts: {hosts[0]}}}, backends: {{hosts: {hosts[1]}}}}}\n"
+            f"groups: {{directors: {{hosts: {hosts[0]}}}, backends: {{hosts: {hosts[1]}}}}}\nretry: {{base: 5ms}}\n"
         )
         cli = CommandLine(tmp_path, config)
         result = cli("plan", "drain-backend", "-e", "backend=b1", "-v")

@@ -117,13 +117,16 @@ def test_a_term_that_means_nothing_is_an_error(selection: str, message: str) -> 
 
 
 def test_a_range_names_hosts_and_not_tags() -> None:
-    """A range means the hosts of those names, even where a tag looks like one of them."""
+    """A range means the hosts of those names, even where a tag looks like one of them, and no host of that tag."""
     inventory = fleet("""
         defaults: {auth: {api_key: {env: KEY}}}
-        groups: {g: {hosts: {b1: b1, b2: b2, c1: {address: c1, tags: [b1]}}}}
+        groups: {g: {hosts: {b1: b1, b2: b2, c1: {address: c1, tags: [b1, rack7]}}}}
     """)
     assert names(inventory, "b1") == "b1"
     assert names(inventory, "b[1-2]") == "b1 b2"
+    assert names(inventory, "rack7") == "c1"
+    with pytest.raises(InputError, match="'rack7'"):
+        inventory.select("rack[7]")
 
 
 @pytest.mark.parametrize(
