@@ -1,6 +1,6 @@
 """The plainest expressions, read without Jinja: `{{ item.user }}`, `{{ hosts['b1'].rows }}`, `{{ host.name }}-{{ item }}`.
 
-Nearly all that playbooks say of a million items is as plain, and compiling a template costs as much as sending ten requests.
+Nearly all that playbooks say of a million items is as plain, and compiling a template costs as much as sending two requests.
 Whatever is not, by a filter, a test or an operator, is Jinja's; what both can read, both read alike.
 """
 

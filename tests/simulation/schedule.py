@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import math
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -618,6 +619,10 @@ class _Schedule:
 
     def _check_file(self, ending: Ending | None) -> None:
         report = make_report(self.witness)  # asserts that what was planned is the sum of the states
+        for session in self.witness.sessions():
+            took = 0.0 if session.ended is None else (session.ended - session.began) / 1000
+            if not 0.0 <= took <= self.loop._now + 0.002:  # two times that were cut to milliseconds
+                raise Broken(f"a session took {took:g} s of {self.loop._now:g}")
         if ending is not None and report.counts.get(State.RUNNING):
             raise Broken(f"{report.counts[State.RUNNING]} operations are running after the session's end")
         for operation, effect, state in _states(self.witness):
@@ -709,7 +714,10 @@ def play(
     schedule = _Schedule(seed, loop, cancels, scratch() / f"{seed}-{next(_PLAYS)}.run", rates, parts or Parts())
     originals = orchestrator.engine.runner.Scheduler, orchestrator.engine.runner.Sending
     try:
-        with _wall_clock(loop), _database(schedule, real=seed % REAL == 0 if real is None else real):
+        with (
+            _clocks(loop, Random(f"clocks {seed}")),
+            _database(schedule, real=seed % REAL == 0 if real is None else real),
+        ):
             loop.run_until_complete(schedule.go())
     except BaseException:
         _discard(loop)
@@ -724,22 +732,37 @@ def play(
 
 @dataclass(frozen=True)
 class _Time:
-    """The time of day of a schedule, for the record."""
+    """The clocks of a schedule; somebody may set the time of day meanwhile, which only the record may show.
+
+    Attributes:
+        set_at: when, in seconds of the schedule.
+        by: how many seconds.
+    """
 
     loop: VirtualLoop
+    set_at: float
+    by: float
+
+    CLOCK_BOOTTIME = time.CLOCK_BOOTTIME
 
     def time_ns(self) -> int:
         """Nanoseconds since an epoch of its own."""
-        return int((1e9 + self.loop._now) * 1e9)
+        now = self.loop._now
+        return int((1e9 + now + (self.by if now >= self.set_at else 0.0)) * 1e9)
 
     def monotonic(self) -> float:
         """Seconds."""
         return self.loop._now
 
+    def clock_gettime_ns(self, _clock: int) -> int:
+        """Nanoseconds since the boot."""
+        return int(self.loop._now * 1e9)
+
 
 @contextmanager
-def _wall_clock(loop: VirtualLoop) -> Iterator[None]:
-    """The time of day goes with the schedule's time, so that a replay is the same."""
+def _clocks(loop: VirtualLoop, random: Random) -> Iterator[None]:
+    """The time of day goes with the schedule's time, so that a replay is the same; in some schedules it is set meanwhile."""
+    clocks = _Time(loop, random.choice((0.0, 1.0, 10.0)), random.choice((0.0, 0.0, 3600.0, -3600.0, -1e6)))
     modules: list[Any] = [
         orchestrator.journal.sqlite.statements,
         orchestrator.engine.sending,
@@ -748,7 +771,7 @@ def _wall_clock(loop: VirtualLoop) -> Iterator[None]:
     ]
     originals = [module.time for module in modules]
     for module in modules:
-        module.time = _Time(loop)
+        module.time = clocks
     try:
         yield
     finally:
