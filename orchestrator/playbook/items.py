@@ -86,11 +86,12 @@ class Lists:
     """The files of a plan, each read once.
 
     Args:
-        kept: path -> content, of a plan that has read them before; they are not read again.
+        kept: path -> content, of a plan that has read them before; nothing else is read then.
     """
 
     def __init__(self, kept: Mapping[str, bytes] | None = None) -> None:
         self._contents = dict(kept or {})
+        self._sealed = kept is not None
         self._made: dict[tuple[str, str], ItemList] = {}
 
     @property
@@ -133,6 +134,8 @@ class Lists:
             InputError: it cannot be read, or is none.
         """
         if path not in self._contents:
+            if self._sealed:
+                raise InputError.at("this list was not read when the plan was made, and is not read later", path)
             self._contents[path] = _read(path)
         if (path, kind) not in self._made:
             self._made[path, kind] = _MAKERS[kind](path, self._contents[path])

@@ -237,6 +237,10 @@ class _Checker:
         if isinstance(source, FileSource | CsvSource):
             key = "file" if isinstance(source, FileSource) else "csv"
             yield from self._expressions((*path, "for_each", key), getattr(source, key), known)
+            late = _names(getattr(source, key)) & set(known) - {*self.parameters, *BATCH, "groups"}
+            if late:  # nor may a host's answer say what is read here
+                message = f"a list is read when the plan is made; {min(late)!r} is known only in the run"
+                yield self.document.problem((*path, "for_each", key), message)
         else:
             yield from self._expressions((*path, "for_each"), source, known)
 

@@ -317,6 +317,13 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
     assert lists.contents == {path: b"u1\nu2\n"}
 
 
+def test_a_run_reads_no_file(tmp_path: Path) -> None:
+    """What was not read when the plan was made is not read by whoever goes on, even when it is there."""
+    path = written(tmp_path, b"jane\n")
+    with pytest.raises(InputError, match="was not read when the plan was made"):
+        Lists({}).lines(path)
+
+
 def test_what_is_kept_is_not_read_again(tmp_path: Path) -> None:
     """A plan that is taken up again has the items that it was made with, whatever became of the file."""
     path = written(tmp_path, b"u1\n")

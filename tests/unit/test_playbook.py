@@ -321,6 +321,30 @@ def test_a_name_is_known_only_after_its_step() -> None:
     assert "'own' is not defined" in problems(steps("hosts: '{{ own.failed }}', command: who, register: own"))[0]
 
 
+@pytest.mark.parametrize("kind", ["file", "csv"])
+@pytest.mark.parametrize(
+    ("written", "late"),
+    [
+        ("{{ (seen.rows | first).username }}", "seen"),
+        ("lists/{{ seen.rows | length }}.txt", "seen"),
+        ("{{ run.id }}", "run"),
+    ],
+)
+def test_no_answer_says_which_file_is_read(kind: str, written: str, late: str) -> None:
+    """A list is read when the plan is made: what is known later names no file, least of all what a host answered."""
+    kick = f'hosts: b1, command: kick, parameters: {{mask: x}}, for_each: {{{kind}: "{written}"}}'
+    (found,) = problems(steps(f"{WHO}, register: seen", kick))
+    assert f"a list is read when the plan is made; {late!r} is known only in the run" in found
+
+
+def test_a_file_may_be_named_by_what_is_known() -> None:
+    """By parameters, and within batches by the batch."""
+    kick = "command: kick, parameters: {mask: '{{ item }}'}, for_each: {file: 'users-{{ u }}.txt'}"
+    playbook(f"parameters: {{u: {{required: true}}}}\n{steps(f'hosts: b1, {kick}')}")
+    inner = kick.replace("{{ u }}", "{{ batch[0].name }}")
+    playbook(steps(f"batches: {{hosts: all, steps: [{{name: R, {inner}}}]}}"))
+
+
 def test_a_steps_own_answer_is_known_to_its_check_and_undo() -> None:
     """`verify` and `undo` may use what their own step registered, and later steps what a verify did."""
     checked = "verify: {command: who, until: '{{ own.ok }}', register: checked}"
