@@ -135,7 +135,7 @@ def test_a_host_in_a_csv_file_is_told_at_its_line(cli: CommandLine, listed: Call
         f"moves={listed(b'user,to' + bytes([10]) + b'u1,b1' + bytes([10]) + b'u2,b3')}",
     )
     assert result.code == 2
-    assert "list:3:1: column 'to': no host, group or tag is called 'b3'" in result.err
+    assert "list:3:1: column 'to': no host is called 'b3' or has that address" in result.err
 
 
 def test_what_was_reviewed_is_what_is_applied(site: Callable[..., Any], tmp_path: Path) -> None:

@@ -119,4 +119,4 @@ def test_what_was_refused_is_not_undone(site: Callable[..., Site], step: str) ->
     steps = {found["step"]: found for found in here.cli("report", "--format", "json").json()[0]["steps"]}
     assert steps["1.undo"]["state"] == "done"
     assert steps["3.undo"]["state"] == "skipped"
-    assert "not begun" in steps["3.undo"]["reason"]
+    assert "not started" in steps["3.undo"]["reason"]
