@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -19,17 +20,31 @@ if TYPE_CHECKING:
     from orchestrator.journal.base import OperationRecord
     from orchestrator.journal.sqlite.store import FileRun
 
+    Writer = Callable[[Iterable[OperationRecord]], int]
+
 FIELDS = (
     "id", "step", "host", "command", "parameters", "state", "exit_code", "error", "attempts", "changed", "started_at",
     "finished_at",
 )  # fmt: skip
 
+STATES = click.Choice(["pending", "running", "done", "failed", "unreachable", "in_doubt", "skipped"])
+FAILED = ("failed", "unreachable")
+
 
 @click.command("export", short_help="Write a run's operations as JSON lines or CSV.")
 @click.argument("run", required=False)
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", help="The format.")
+@click.option("--failed", is_flag=True, help="Only what failed or was unreachable.")
+@click.option(
+    "--state", "states", type=STATES, multiple=True, help="Only operations in this state; may be given again."
+)
+@click.option(
+    "--column",
+    metavar="NAME",
+    help="Only one field, or a parameter such as user: its values, one a line, each once.",
+)
 @click.pass_obj
-def export(app: App, run: str | None, form: str) -> int:
+def export(app: App, run: str | None, form: str, *, failed: bool, states: tuple[str, ...], column: str | None) -> int:
     """Write every operation of RUN (default: the newest) to stdout, a line each.
 
     Fields: id step host command parameters state exit_code error attempts changed started_at finished_at; times are
@@ -40,8 +55,15 @@ def export(app: App, run: str | None, form: str) -> int:
     Examples:
       orchestrator export last --format csv > drain.csv
       orchestrator export | jq 'select(.state == "failed")'
+      orchestrator export --failed --column user > again.txt
     """
     from orchestrator.errors import DamagedRunError
+
+    wanted = frozenset({*states, *(FAILED if failed else ())})
+    write_all = partial(_column, column=column) if column else partial(_write, form=form)
+
+    def chosen(operations: Iterable[OperationRecord]) -> int:
+        return write_all(record for record in operations if not wanted or record.state.word in wanted)
 
     found = app.find(run)
     with ExitStack() as stack:
@@ -49,17 +71,17 @@ def export(app: App, run: str | None, form: str) -> int:
             reader = stack.enter_context(found.read())
             reader.check()  # before anything is written: no operation is written twice
         except DamagedRunError as error:
-            _salvage(found, form, error)
-        _write(reader.operations(), form)
+            _salvage(found, chosen, error)
+        chosen(reader.operations())
     return exit_codes.DONE
 
 
-def _salvage(run: FileRun, form: str, damage: DamagedRunError) -> NoReturn:
+def _salvage(run: FileRun, write_all: Writer, damage: DamagedRunError) -> NoReturn:
     """Write what can be read of a damaged run, and end with the damage."""
     from orchestrator.errors import DamagedRunError
 
     try:
-        count = run.salvage(lambda operations: _write(operations, form))
+        count = run.salvage(write_all)
     except DamagedRunError:  # not even of its copy
         raise damage from None
     raise DamagedRunError(damage.message, hint=f"the {count} operations that can be read were written") from None
@@ -79,6 +101,43 @@ def _write(operations: Iterable[OperationRecord], form: str) -> int:
         else:
             write(json.dumps(record, ensure_ascii=False) + "\n", flush=False)
     return count
+
+
+def _column(operations: Iterable[OperationRecord], column: str) -> int:
+    """One field or parameter, a value a line and each once: a list for the next run.
+
+    Raises:
+        InputError: no operation has it, or a value is not one line.
+    """
+    from orchestrator.errors import InputError, nearest
+    from orchestrator.views.objects import operation_record
+
+    write_utf8()
+    count, known, seen = 0, set(FIELDS), set[str]()
+    for count, operation in enumerate(operations, 1):  # noqa: B007 - the count is what is wanted
+        parameters, record = operation.parameters, operation_record(operation)
+        fields = {**parameters, **record, **{f"parameters.{name}": value for name, value in parameters.items()}}
+        known |= set(fields)
+        for value in _values(fields.get(column)):
+            if "\n" in value or "\r" in value:
+                raise InputError.at(f"a value of {column!r} has several lines", operation.id, hint="use --format jsonl")
+            if value not in seen:
+                seen.add(value)
+                write(f"{value}\n", flush=False)
+    if count and column not in known:
+        raise InputError.at(
+            f"no operation has a field or parameter {column!r}; there are {', '.join(sorted(known))}",
+            "--column",
+            suggestion=nearest(column, known),
+        )
+    return count
+
+
+def _values(value: Any) -> Iterator[str]:
+    """A value as texts: of a list each, of nothing none."""
+    for part in value if isinstance(value, list) else [value]:
+        if part is not None:
+            yield part if isinstance(part, str) else json.dumps(part, ensure_ascii=False)
 
 
 class _Rows:
