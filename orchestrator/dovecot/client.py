@@ -13,12 +13,12 @@ import ipaddress
 import os
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -29,7 +29,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 from orchestrator.dovecot.endpoint import Endpoint, Tls
-from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent, Obstacle
+from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent, Obstacle, http_date, retry_after
 from orchestrator.errors import InputError
 from orchestrator.secret import Secret, SecretReference, encode
 
@@ -290,11 +290,7 @@ class Client:
             received = await self._read(response)
             if len(received) > MAX_ANSWER:
                 return NoAnswer(f"the answer is larger than {MAX_ANSWER // 2**20} MiB")
-            if response.status == HTTPStatus.OK:
-                return Answered(HTTPStatus.OK, target.secret.redact_data(received))
-            offered = (value.encode(errors="replace") for value in response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
-            schemes = (target.secret.redact(value).decode().split(" ")[0] for value in offered)
-            return Answered(response.status, target.secret.redact(received), tuple(schemes))
+            return _answered(response, received, target.secret)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """The body, or a little more than the limit of it; large ones only while there is room for them."""
@@ -306,6 +302,22 @@ class Client:
             return begin
         async with self._room.take(size if size is not None else MAX_ANSWER):
             return begin + await _up_to(response.content, MAX_ANSWER - len(begin))
+
+
+def _answered(response: aiohttp.ClientResponse, body: bytes, secret: Secret) -> Answered:
+    """A complete answer, without the secret."""
+    answer = Answered(response.status, body)
+    if answer.is_success:
+        return replace(answer, body=secret.redact_data(body))
+    headers = response.headers
+    offered = (value.encode(errors="replace") for value in headers.getall(hdrs.WWW_AUTHENTICATE, ()))
+    now = http_date(headers.get(hdrs.DATE, ""))
+    return replace(
+        answer,
+        body=secret.redact(body),
+        offered=tuple(secret.redact(value).decode().split(" ")[0] for value in offered),
+        retry_after=retry_after(headers.get(hdrs.RETRY_AFTER, ""), time.time() if now is None else now),
+    )
 
 
 class _Room:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
 
@@ -50,11 +52,44 @@ class Answered:
         status: HTTP status.
         body: the whole body.
         offered: the schemes of authentication that a 401 offers.
+        retry_after: seconds that the answer asks to wait, where it does; see `retry_after`.
     """
 
     status: int
     body: bytes
     offered: tuple[str, ...] = ()
+    retry_after: float | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status says that the body is the answer: 2xx, of which Dovecot uses 200 alone."""
+        return 200 <= self.status < 300
 
 
 Exchange = NotSent | NoAnswer | Answered
+
+LONGEST_WAIT = 86_400.0  # seconds; a host that asks for more is not waited for longer
+
+
+def retry_after(value: str, now: float) -> float | None:
+    """The seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3), or None when it says nothing that can be read.
+
+    Args:
+        value: seconds, or a date.
+        now: the answer's own Date where it has one, so that clocks need not agree; seconds since the epoch.
+    """
+    text = value.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:9]), LONGEST_WAIT)
+    moment = http_date(text)
+    return None if moment is None else max(0.0, min(moment - now, LONGEST_WAIT))
+
+
+def http_date(text: str) -> float | None:
+    """A date of an HTTP header as seconds since the epoch, or None."""
+    try:
+        return (
+            parsedate_to_datetime(text).replace(tzinfo=UTC).timestamp()
+        )  # HTTP dates are GMT, all three forms of them
+    except (ValueError, OverflowError):
+        return None

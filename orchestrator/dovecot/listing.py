@@ -38,7 +38,7 @@ class Listing:
 
 def read_listing(exchange: Exchange) -> Listing | None:
     """The list in an answer, or None when there is none."""
-    if not isinstance(exchange, Answered) or exchange.status != 200:
+    if not isinstance(exchange, Answered) or not exchange.is_success:
         return None
     try:
         entries = json.loads(exchange.body)
@@ -59,14 +59,10 @@ def trouble(exchange: Exchange, url: str) -> tuple[str, str]:
         if url.startswith("http:"):
             hint += ", and a TLS port closes on plain http: then say scheme: https"
         return exchange.reason, hint
-    remedies = {
-        401: f"the secret is wrong, or of the wrong kind: the host offers {' or '.join(exchange.offered) or 'nothing'}",
-        404: "not a doveadm HTTP API: check the port; on 2.3 the inet_listener must be named http",
-        500: "set doveadm_password or doveadm_api_key on the host",
-    }
-    if exchange.status == 200:
+    if exchange.is_success:
         return "the answer is not a list of commands", "something else listens here: check address and port"
-    return f"HTTP {exchange.status}", remedies.get(exchange.status, "check address and port")
+    remedy = _OF_STATUS.get(exchange.status, "check address and port")
+    return f"HTTP {exchange.status}", remedy.format(offered=" or ".join(exchange.offered) or "nothing")
 
 
 def _remedy_unsent(obstacle: Obstacle, url: str) -> str:
@@ -75,6 +71,16 @@ def _remedy_unsent(obstacle: Obstacle, url: str) -> str:
     return _REMEDIES.get(obstacle, "check network, firewall and address")
 
 
+_BUSY = "a proxy before the host lets nothing through now: wait, or ask who runs it"
+_BEHIND = "a proxy before the host does not reach it: is Dovecot running there?"
+_OF_STATUS = {
+    401: "the secret is wrong, or of the wrong kind: the host offers {offered}",
+    404: "not a doveadm HTTP API: check the port; on 2.3 the inet_listener must be named http",
+    500: "set doveadm_password or doveadm_api_key on the host",
+    **dict.fromkeys((301, 302, 307, 308), "a redirect is not followed: give the address of the host itself"),
+    **dict.fromkeys((408, 423, 425, 429), _BUSY),
+    **dict.fromkeys((502, 503, 504), _BEHIND),
+}
 _REMEDIES = {
     Obstacle.REFUSED: "nothing listens there: is Dovecot running, and does service doveadm have an inet_listener http?",
     Obstacle.CERTIFICATE: "name the CA in tls: {ca_file: ...}; server_name if the certificate has another name",

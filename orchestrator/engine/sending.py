@@ -219,7 +219,7 @@ class Sending:
         outcome = _NOT_WAITED_FOR
         try:
             exchange = await self._edge.wire.post(host, body, timeout)
-            outcome = self._outcome(exchange, tag)
+            outcome = self._outcome(exchange, tag, host)
             if self._until is not None and not outcome.error:
                 outcome = self._judged(outcome, operation)
             if self._worth_asking(outcome.kind, operation):
@@ -237,10 +237,10 @@ class Sending:
         if self._unrepeatable:
             self._wake.set()
 
-    def _outcome(self, exchange: Exchange, tag: str) -> Outcome:
+    def _outcome(self, exchange: Exchange, tag: str, host: str) -> Outcome:
         if isinstance(exchange, NotSent) and exchange.local:
             self._scheduler.stop(exchange.reason)
-        return classify(exchange, self._entry, tag, self._accept)
+        return classify(exchange, self._entry, tag, self._accept, listed=self._edge.preflight.listed(host))
 
     def _worth_asking(self, kind: Kind, operation: Operation) -> bool:
         """Whether the host's log is to be read: after a failure, a lost answer, or the last of many 75s."""

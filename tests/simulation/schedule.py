@@ -69,6 +69,8 @@ _TROUBLES = (
     "cut",
     "wrong tag",
     "hangs",
+    "turned away",
+    "proxy error",
 )
 
 
