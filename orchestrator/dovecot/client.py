@@ -16,7 +16,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cache
 from types import TracebackType
@@ -30,76 +29,16 @@ from aiohttp.connector import Connection
 
 from orchestrator.dovecot.endpoint import Endpoint, Tls
 from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent, Obstacle, http_date, retry_after
+from orchestrator.dovecot.underway import Underway, current
 from orchestrator.errors import InputError
 from orchestrator.secret import Secret, SecretReference, encode
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes; `who` of 10 000 connections is 0.9 MB on 2.3.19.1
 LARGE = 1024 * 1024  # bytes; larger answers are read a few at a time
-PATIENCE = 120.0  # seconds; whoever waits longer for an answer has the connection watched
 KEEP_ALIVE = 30  # seconds of silence after which the host is asked whether it is still there
 ROOM = 2 * MAX_ANSWER  # bytes of large answers at a time
 _SILENT = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}  # nobody closed the connection: the way is cut
 _LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
-
-
-class _Underway:
-    """A request under way: its body, how far it came, and its time: so long to connect, and so long in all.
-
-    One timer serves both, and is seldom set twice.
-
-    Attributes:
-        body: what is sent behind the headers.
-        connected: bytes of the request may have left.
-        expired: its time ended it.
-        patient: it waits so long that a host which is gone should be noticed earlier.
-    """
-
-    __slots__ = (
-        "_before",
-        "_cancelling",
-        "_loop",
-        "_task",
-        "_timer",
-        "_whole",
-        "body",
-        "connected",
-        "expired",
-        "patient",
-    )
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, body: bytes, connect: float, whole: float) -> None:
-        self._loop = loop
-        now = loop.time()
-        self._whole = now + whole
-        self._timer = loop.call_at(now + min(connect, whole), self._due)
-        self.body = body
-        self.connected = self.expired = False
-        self.patient = whole > PATIENCE
-
-    def __enter__(self) -> Self:
-        self._task = cast("asyncio.Task[Any]", asyncio.current_task(self._loop))
-        self._cancelling = self._task.cancelling()
-        self._before = _underway.set(self)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """As `asyncio.timeout` does it: a cancellation of ours becomes a TimeoutError, another's goes on."""
-        self._timer.cancel()
-        _underway.reset(self._before)  # else the next timer's context would keep this, and all before it
-        if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-    def _due(self) -> None:
-        if self.connected and self._loop.time() < self._whole:
-            self._timer = self._loop.call_at(self._whole, self._due)
-        else:
-            self.expired = True
-            self._task.cancel()
-
-
-_underway: ContextVar[_Underway] = ContextVar("underway")
 
 
 class _Headed:
@@ -151,10 +90,11 @@ class _Connector(aiohttp.TCPConnector):
             connection = Connection(self, req.connection_key, await self._straight(req), self._loop)
         else:
             connection = await super().connect(req, traces, timeout)
-        underway = _underway.get()
+        underway = current.get()
         underway.connected = True
         protocol = connection.protocol
         if protocol is not None and protocol.transport is not None:
+            underway.transport = protocol.transport
             if underway.patient:
                 _keep_alive(protocol.transport)
             protocol.transport = cast("asyncio.Transport", _Headed(protocol, protocol.transport, underway.body))
@@ -264,7 +204,7 @@ class Client:
 
     async def _exchange(self, method: str, host: str, body: bytes, timeout: float) -> Exchange:
         target = self._targets[host]
-        underway = _Underway(self._loop, body, target.connect, timeout)
+        underway = Underway(self._loop, body, target.connect, timeout)
         try:
             with underway:
                 return await self._request(method, target, body)

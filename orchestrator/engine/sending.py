@@ -21,6 +21,7 @@ from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.command import request_body
 from orchestrator.dovecot.exchange import Exchange, NoAnswer, NotSent
 from orchestrator.dovecot.jsontext import dumps
+from orchestrator.dovecot.underway import ASLEEP
 from orchestrator.engine.preflight import Preflight
 from orchestrator.engine.probing import ask
 from orchestrator.engine.scheduler import Scheduler, Wait
@@ -94,6 +95,8 @@ class Sending:
         self._parked: list[asyncio.Future[Operation | None]] = []
         self._wake = anyio.Event()
         self._cancel = anyio.CancelScope()
+        self._patient_until: float | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     # asked from outside
 
@@ -113,6 +116,8 @@ class Sending:
         with self._cancel:
             async with anyio.create_task_group() as group:
                 await self._drive(group)
+        if self._patience:
+            self._patience.cancel()
         while self._scheduler.unrecorded > 0 and session.failure is None:  # also what was cancelled is recorded
             self._wake = anyio.Event()
             await self._wake.wait()
@@ -123,12 +128,26 @@ class Sending:
             self._wake = wake = anyio.Event()
             self._feed()
             wait = await self._start(group)
-            if scheduler.stopped and self._cancel.deadline == float("inf"):
-                self._cancel.deadline = anyio.current_time() + GRACE
+            if scheduler.stopped and self._patient_until is None:
+                self._be_patient(GRACE)
             if not scheduler.done:
                 await self._pause(wake, wait)
         while self._hand_over(None):
             pass
+
+    def _be_patient(self, seconds: float) -> None:
+        """Wait for answers that are under way for so long, of which time that this program stood still is no part."""
+        loop = asyncio.get_running_loop()
+        self._patient_until = loop.time() + seconds
+
+        def over() -> None:
+            late = loop.time() - (self._patient_until or 0.0)
+            if late > ASLEEP:  # what came meanwhile is read first
+                self._be_patient(min(late, GRACE))
+            else:
+                self._cancel.cancel()
+
+        self._patience = loop.call_at(self._patient_until, over)
 
     async def _pause(self, wake: anyio.Event, wait: Wait) -> None:
         """Until something happened, or until the scheduler may have something to send all by itself."""

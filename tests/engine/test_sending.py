@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from orchestrator.dovecot.catalog import LONG_TIMEOUT
 from orchestrator.dovecot.exchange import NotSent
+from orchestrator.engine import sending
 from orchestrator.engine.rules import Settings
 from orchestrator.engine.runner import Runner
 from orchestrator.engine.sending import EVIDENCE, as_kept
@@ -280,6 +283,31 @@ async def test_intents_that_were_not_sent_are_taken_back(tmp_path: Path) -> None
     rig.hosts._answers["dictInc"] = rows()
     assert await rig.session(Start({})) == Ending(Status.DONE)
     assert len(rig.hosts.of("dictInc")) == 120
+
+
+async def test_an_answer_that_came_while_all_stood_still_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a stop was asked for answers are waited for a while; a program that stood still for longer reads what came."""
+    monkeypatch.setattr(sending, "GRACE", 0.3)
+
+    async def in_parts(request: Request) -> Any:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return rows()(request)
+
+    held = Held(in_parts)
+
+    async def interrupt(runner: Runner, _session: Session) -> None:
+        await held.asked.wait()
+        runner.interrupt("stopped by SIGINT")
+        await anyio.sleep(0.05)
+        asyncio.get_running_loop().call_later(0.1, held.free.set)
+        time.sleep(1)  # noqa: ASYNC251 - nothing runs meanwhile, as after Ctrl-Z
+
+    rig = Rig(tmp_path, steps(COUNT), Hosts(dictInc=held))
+    await rig.session(during=interrupt)
+    assert rig.report() == {"1.1": "done"}
 
 
 # what is kept

@@ -63,12 +63,16 @@ class Raw:
             while True:
                 connection, _ = self._socket.accept()
                 connection.settimeout(10)
+                self.accepted()
                 with connection, contextlib.suppress(OSError):
                     if self.tls is None:
                         self._one(connection)
                         continue
                     with self.tls.wrap_socket(connection, server_side=True) as secured:
                         self._one(secured)
+
+    def accepted(self) -> None:
+        """Somebody has connected; nothing was said yet."""
 
     def _one(self, connection: socket.socket) -> None:
         data = b""
