@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from orchestrator.dovecot.catalog import UNLISTED, Command, exit_code
-from orchestrator.dovecot.exchange import Answered, Exchange, NotSent
+from orchestrator.dovecot.exchange import Answered, Exchange, NotSent, Stranger
 from orchestrator.dovecot.reply import Reply, ReplyError, read_reply
 from orchestrator.outcome import Kind, Outcome
 
@@ -25,7 +25,11 @@ def classify(
             without password and key answers 500 to everything (2.3.19.1, 2.4.1).
     """
     if isinstance(exchange, NotSent):
-        return Outcome(Kind.UNREACHABLE, error=exchange.reason)
+        return Outcome(Kind.UNREACHABLE, error=exchange.reason + (f"; {exchange.remedy}" if exchange.remedy else ""))
+    if isinstance(exchange, Stranger):
+        return Outcome(
+            Kind.FAILED, error=f"this port speaks {exchange.protocol}, not doveadm's HTTP API: check the port"
+        )
     if not isinstance(exchange, Answered):
         return Outcome(Kind.LATE if exchange.late else Kind.UNKNOWN, error=exchange.reason)
     if not exchange.is_success:
@@ -80,7 +84,8 @@ _STATUSES = {
     ),
     400: _Meaning(Kind.FAILED, "the host refused the request (HTTP 400): {text}"),
     401: _Meaning(
-        Kind.FAILED, "authentication refused (HTTP 401); the host offers {offered}: check auth in the configuration"
+        Kind.FAILED,
+        "authentication refused (HTTP 401); the host offers {offered}: check auth in the configuration{doubt}",
     ),
     404: _Meaning(
         Kind.FAILED, "no doveadm HTTP API here (HTTP 404): check the port; the listener must be named http (2.3)"
@@ -109,7 +114,12 @@ def _http_error(answer: Answered, listed: int | None) -> Outcome:
         kind, words = _NO_SECRET
     if wait is not None:
         kind, words = _WITH_RETRY_AFTER.get(status, (kind, words))
-    error = words.format(status=status, text=_first_line(answer.body), offered=" or ".join(answer.offered) or "nothing")
+    error = words.format(
+        status=status,
+        text=_first_line(answer.body),
+        offered=" or ".join(answer.offered) or "nothing",
+        doubt=f" ({answer.doubt})" if answer.doubt else "",
+    )
     if kind is not Kind.NOT_EXECUTED or not wait:
         return Outcome(kind, error=error)
     return Outcome(kind, error=f"{error}; it asks to wait {wait:.0f} s", wait=wait)

@@ -17,7 +17,8 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -27,14 +28,25 @@ from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
+from orchestrator.dovecot import tls
 from orchestrator.dovecot.endpoint import Endpoint, Tls
-from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent, Obstacle, http_date, retry_after
+from orchestrator.dovecot.exchange import (
+    Answered,
+    Exchange,
+    NoAnswer,
+    NotSent,
+    Obstacle,
+    http_date,
+    retry_after,
+    stranger,
+)
 from orchestrator.dovecot.underway import Underway, current
-from orchestrator.errors import InputError
 from orchestrator.secret import Secret, SecretReference, encode
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes; `who` of 10 000 connections is 0.9 MB on 2.3.19.1
 LARGE = 1024 * 1024  # bytes; larger answers are read a few at a time
+FIRST, SHOWN = 512, 40  # bytes kept of the begin of an answer, and characters shown of one that is no HTTP
+WORDS = 64 * 1024  # bytes of an error page that are kept; a line of it is shown
 KEEP_ALIVE = 30  # seconds of silence after which the host is asked whether it is still there
 ROOM = 2 * MAX_ANSWER  # bytes of large answers at a time
 _SILENT = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}  # nobody closed the connection: the way is cut
@@ -74,8 +86,15 @@ class _Headed:
 class _Protocol(ResponseHandler):
     """Takes a new connection as it is: event loops set TCP_NODELAY themselves, and aiohttp would do it once more."""
 
+    first = b""  # what came first, for whoever wonders what it is
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.first:
+            self.first = data[:FIRST]
+        super().data_received(data)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -84,6 +103,10 @@ class _Connector(aiohttp.TCPConnector):
     aiohttp looks for connections to use again, asks for names, connects a socket and hands it to the loop afterwards;
     where each request has a connection of its own, to one address, that is a fourth of its cost.
     """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factory = partial(_Protocol, loop)  # type: ignore[assignment] # one of it
 
     async def connect(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:
         if req.url.scheme == "http" and _is_address(req.url.raw_host):
@@ -94,7 +117,7 @@ class _Connector(aiohttp.TCPConnector):
         underway.connected = True
         protocol = connection.protocol
         if protocol is not None and protocol.transport is not None:
-            underway.transport = protocol.transport
+            underway.transport, underway.protocol = protocol.transport, protocol
             if underway.patient:
                 _keep_alive(protocol.transport)
             protocol.transport = cast("asyncio.Transport", _Headed(protocol, protocol.transport, underway.body))
@@ -165,11 +188,11 @@ class Client:
             if endpoint.secret not in secrets:
                 secrets[endpoint.secret] = endpoint.secret.resolve()
             if endpoint.scheme == "https" and endpoint.tls not in contexts:
-                contexts[endpoint.tls] = _context(endpoint.tls)
+                contexts[endpoint.tls] = tls.context(endpoint.tls)
             self._targets[endpoint.name] = _target(endpoint, secrets[endpoint.secret], contexts.get(endpoint.tls))
         self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, force_close=True, ttl_dns_cache=60),
+            connector=_Connector(self._loop, limit=0, force_close=True, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             auto_decompress=False,
@@ -210,10 +233,19 @@ class Client:
                 return await self._request(method, target, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if not underway.expired:
-                return _translate(error)
+                return self._of_stranger(underway, target, error) or _translate(error)
         if underway.connected:
             return NoAnswer(f"no complete answer within {timeout:g} s", late=True)
         return NotSent("no connection within the connect timeout")
+
+    @staticmethod
+    def _of_stranger(underway: Underway, target: _Target, error: Exception) -> Exchange | None:
+        """What an answer that is no HTTP comes from, as far as that can be told."""
+        if not isinstance(error, aiohttp.ClientResponseError):
+            return None
+        first = getattr(underway.protocol, "first", b"")
+        begin = target.secret.redact(first).decode("ascii", "replace")[:SHOWN]
+        return stranger(first) or NoAnswer(f"the answer cannot be read as HTTP; it begins with {begin!r}")
 
     async def _request(self, method: str, target: _Target, body: bytes) -> Exchange:
         assert self._session is not None, "the client is used inside its context"  # noqa: S101
@@ -254,8 +286,9 @@ def _answered(response: aiohttp.ClientResponse, body: bytes, secret: Secret) -> 
     now = http_date(headers.get(hdrs.DATE, ""))
     return replace(
         answer,
-        body=secret.redact(body),
+        body=secret.redact(body[:WORDS]),
         offered=tuple(secret.redact(value).decode().split(" ")[0] for value in offered),
+        doubt=secret.doubt if response.status == HTTPStatus.UNAUTHORIZED else "",
         retry_after=retry_after(headers.get(hdrs.RETRY_AFTER, ""), time.time() if now is None else now),
     )
 
@@ -306,34 +339,20 @@ def _target(endpoint: Endpoint, secret: Secret, context: ssl.SSLContext | None) 
     )
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise InputError.at(
-            f"cannot load the TLS files {tls.ca_file or ''} {tls.cert_file or ''}: {error}", "tls"
-        ) from None
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 def _translate(error: Exception) -> Exchange:
     """Which side of the wire an exception of aiohttp belongs to; whatever is not surely "not sent" is "no answer"."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return NotSent(
-            f"the server's certificate is not accepted: {_tls_reason(error.certificate_error)}",
-            obstacle=Obstacle.CERTIFICATE,
-        )
+        return tls.no_connection(error.certificate_error)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return NotSent(f"TLS handshake failed: {_tls_reason(error)}", obstacle=Obstacle.TLS)
+        return tls.no_connection(error.os_error)
+    if refused := tls.refused(error.__cause__):
+        return refused
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return NotSent(f"no address for the name {error.host}", obstacle=Obstacle.NAME)
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno
+        if number is None and isinstance(error.os_error, ConnectionResetError):  # so says asyncio of a TLS handshake
+            return tls.no_connection(ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the host closed the connection"))
         if number in _LOCAL:
             return NotSent(f"this machine cannot open a connection: {error.os_error.strerror}", local=True)
         return NotSent(
@@ -345,8 +364,10 @@ def _translate(error: Exception) -> Exchange:
         return NoAnswer("the connection was closed without an answer")
     if isinstance(error, aiohttp.ClientPayloadError):
         return NoAnswer("the answer is cut short")
-    if isinstance(error, aiohttp.ClientResponseError):
-        return NoAnswer("the answer is not HTTP")
+    if isinstance(error.__cause__, ssl.SSLError):
+        return NoAnswer(
+            f"the TLS connection broke: {(error.__cause__.reason or 'no reason').replace('_', ' ').lower()}"
+        )
     if isinstance(error, OSError):
         return NoAnswer(f"the connection broke: {_words(error)}", late=error.errno in _SILENT)
     return NoAnswer(f"the exchange failed: {type(error).__name__}")
@@ -355,7 +376,3 @@ def _translate(error: Exception) -> Exchange:
 def _words(error: OSError) -> str:
     """The system's words for an error ("connection refused"); asyncio has its own, which say less."""
     return os.strerror(error.errno).lower() if error.errno else type(error).__name__
-
-
-def _tls_reason(error: Exception) -> str:
-    return getattr(error, "verify_message", "") or getattr(error, "reason", "") or type(error).__name__

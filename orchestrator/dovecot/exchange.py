@@ -25,11 +25,13 @@ class NotSent:
     Attributes:
         local: the cause is this machine (no file descriptors left), not the host.
         obstacle: what to look at.
+        remedy: what to do, where more is known than the obstacle says.
     """
 
     reason: str
     local: bool = False
     obstacle: Obstacle = Obstacle.OTHER
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,17 @@ class NoAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Stranger:
+    """Another program listens there: it greeted in its own protocol. It executes no doveadm command.
+
+    Attributes:
+        protocol: which one, such as "IMAP".
+    """
+
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A complete HTTP answer.
 
@@ -53,12 +66,14 @@ class Answered:
         body: the whole body.
         offered: the schemes of authentication that a 401 offers.
         retry_after: seconds that the answer asks to wait, where it does; see `retry_after`.
+        doubt: with a 401, what is odd about the secret that was sent, or empty.
     """
 
     status: int
     body: bytes
     offered: tuple[str, ...] = ()
     retry_after: float | None = None
+    doubt: str = ""
 
     @property
     def is_success(self) -> bool:
@@ -66,7 +81,29 @@ class Answered:
         return 200 <= self.status < 300
 
 
-Exchange = NotSent | NoAnswer | Answered
+Exchange = NotSent | NoAnswer | Stranger | Answered
+
+_GREETINGS = {
+    b"* OK": "IMAP",
+    b"* PREAUTH": "IMAP",
+    b"* BYE": "IMAP",
+    b"+OK": "POP3",
+    b"-ERR": "POP3",
+    b"220 ": "SMTP or LMTP",
+    b"220-": "SMTP or LMTP",
+    b"421 ": "SMTP or LMTP",
+    b"554 ": "SMTP or LMTP",
+    b'"IMPLEMENTATION"': "ManageSieve",
+    b"SSH-": "SSH",
+    b"VERSION\t": "a protocol of Dovecot's own",
+}
+
+
+def stranger(first: bytes) -> Stranger | None:
+    """Who greets so, if it is one that is known not to be an HTTP server."""
+    name = next((name for greeting, name in _GREETINGS.items() if first.startswith(greeting)), "")
+    return Stranger(name) if name else None
+
 
 LONGEST_WAIT = 86_400.0  # seconds; a host that asks for more is not waited for longer
 

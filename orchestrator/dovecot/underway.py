@@ -26,12 +26,12 @@ class Underway:
         connected: bytes of the request may have left.
         expired: its time ended it.
         patient: it waits so long that a host which is gone should be noticed earlier.
-        transport: of its connection, as soon as there is one.
+        transport, protocol: of its connection, as soon as there is one.
     """
 
     __slots__ = (
         "_at", "_before", "_cancelling", "_connect", "_looked", "_loop", "_seconds", "_task", "_timer", "_whole", "body",
-        "connected", "expired", "patient", "transport",
+        "connected", "expired", "patient", "protocol", "transport",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, body: bytes, connect: float, whole: float) -> None:
@@ -45,6 +45,7 @@ class Underway:
         self.connected = self.expired = False
         self.patient = whole > PATIENCE
         self.transport: asyncio.BaseTransport | None = None
+        self.protocol: asyncio.BaseProtocol | None = None
 
     def __enter__(self) -> Self:
         self._task = cast("asyncio.Task[Any]", asyncio.current_task(self._loop))

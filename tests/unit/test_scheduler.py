@@ -342,7 +342,7 @@ def test_a_host_that_asks_to_wait_is_left_alone() -> None:
     for seq in others:
         talk.hear(seq, now=1.0)
     assert [hosts[seq] for seq in talk.sent(1.0)] == ["b", "b"]
-    assert talk.scheduler.reason(2.0) == "a asks to wait: nothing is sent to it for 19 s"
+    assert talk.scheduler.reason(2.0) == "a asked to wait (Retry-After): nothing is sent to it for 19 s"
     assert talk.due(2.0) == 21.0
     assert talk.sent(20.9) == []
     again = talk.sent(21.0)
