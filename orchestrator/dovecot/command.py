@@ -49,12 +49,15 @@ def problems_of_names(name: str, command: Command, given: set[str]) -> list[Para
         ParameterError(word, f"{name} has no parameter {word!r}", nearest(word, command.parameters))
         for word in sorted(given - set(command.parameters))
     ]
-    missing = [word for word, spec in command.parameters.items() if spec.required and word not in given]
-    found += [ParameterError(word, f"{name} needs the parameter {word!r}") for word in missing]
+    instead = {word: choice for choice in command.one_of for word in choice}
+    for word, spec in command.parameters.items():
+        if spec.required and not given & {word, *instead.get(word, ())}:
+            others = "".join(f" or {other!r}" for other in instead.get(word, ()) if other != word)
+            found.append(ParameterError(word, f"{name} needs the parameter {word!r}{others}"))
     found += [
         ParameterError(choice[0], f"{name} needs one of the parameters {', '.join(map(repr, choice))}")
         for choice in command.one_of
-        if not given & set(choice)
+        if not given & {*choice} and not any(command.parameters[word].required for word in choice)
     ]
     return found
 

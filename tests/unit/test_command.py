@@ -251,3 +251,22 @@ def test_the_command_line_is_what_an_operator_would_type(command: str, values: d
 def test_a_command_without_a_command_line_shows_its_parameters() -> None:
     """A command that the catalogue does not know is shown with its parameters."""
     assert command_line("myCommand", None, {"a": "b c", "n": [1]}) == "myCommand 'a=b c' 'n=[1]'"
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "message"),
+    [
+        ("kick", {"destHost"}, ""),
+        ("kick", {"mask"}, ""),
+        ("kick", {"mask", "destHost"}, ""),
+        ("kick", set(), "kick needs the parameter 'mask' or 'destHost'"),
+        ("kick", {"passdbField"}, "kick needs the parameter 'mask' or 'destHost'"),
+        ("proxyKick", {"destHost"}, ""),
+        ("proxyKick", set(), "proxyKick needs one of the parameters 'user', 'host', 'mask', 'destHost'"),
+    ],
+)
+def test_one_parameter_may_stand_for_another(command: str, given: set[str], message: str) -> None:
+    """Where Dovecot is content with one of several parameters, one is enough; without any the message names them all."""
+    entry = catalog.find(command)
+    assert entry is not None
+    assert [str(found) for found in problems_of_names(command, entry, given)] == [message] * bool(message)
