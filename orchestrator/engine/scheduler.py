@@ -373,21 +373,23 @@ class Scheduler:
         polling = self.rules.polling
         if polling is None:
             return self.rules.retry.wait(operation.seq, attempts + 1, now - first, outcome.wait)
-        if self._is_last(outcome, polling, first, started, now) or self._stalled(
-            operation.seq, outcome, polling, started
-        ):
+        if self.ends_poll(operation, outcome, started, now):
             return None
         pause = max(0.0, started + polling.every - now, outcome.wait)
         return None if outcome.wait and now + pause - first > polling.within else pause
 
-    @staticmethod
-    def _is_last(outcome: Outcome, polling: Polling, first: float, started: float, now: float) -> bool:
-        """Whether the time for polls is over.
+    def ends_poll(self, operation: Operation, outcome: Outcome, started: float, now: float) -> bool:
+        """Whether the time for an operation's polls is over, or its answer has not changed for too long; as for `heard`.
 
         The last answer is one that was asked for after that time: this program may have been stopped (Ctrl-Z) between
         question and answer, and what held before says nothing of now. A host that hangs is not waited for once more.
         """
-        return (now if outcome.kind is Kind.LATE else started) - first >= polling.within
+        polling = self.rules.polling
+        if polling is None:
+            return False
+        first, _ = self._tried.get(operation.seq, (started, 0))
+        over = (now if outcome.kind is Kind.LATE else started) - first >= polling.within
+        return over or self._stalled(operation.seq, outcome, polling, started)
 
     def _stalled(self, seq: int, outcome: Outcome, polling: Polling, started: float) -> bool:
         if polling.stall is None:

@@ -74,10 +74,19 @@ class Sending:
         first: the step's first operation.
         scope: names for the step's `until`.
         timeout: seconds for each answer, or None for each host's own.
+        since: when the change began that this step looks at, milliseconds since the epoch; None where it is this step.
     """
 
     def __init__(
-        self, edge: Edge, step: CommandStep, scheduler: Scheduler, *, first: int, scope: Scope, timeout: float | None
+        self,
+        edge: Edge,
+        step: CommandStep,
+        scheduler: Scheduler,
+        *,
+        first: int,
+        scope: Scope,
+        timeout: float | None,
+        since: int | None = None,
     ) -> None:
         self._edge = edge
         self._step = step
@@ -85,6 +94,7 @@ class Sending:
         self._first = first
         self._scope = scope
         self._timeout = timeout
+        self._since = since
         self._command = step.command
         self._entry = catalog.find(self._command)
         self._accept = frozenset(step.accept)
@@ -241,7 +251,11 @@ class Sending:
             outcome = self._outcome(exchange, tag, host)
             if self._until is not None and not outcome.error:
                 outcome = self._judged(outcome, operation)
-            if self._worth_asking(outcome.kind, operation):
+            if outcome.kind is Kind.NOT_YET and self._scheduler.ends_poll(
+                operation, outcome, started, self._edge.clock()
+            ):
+                outcome = await self._with_log_since(outcome, operation, self._since or moment)
+            elif self._worth_asking(outcome.kind, operation):
                 outcome = await self._with_evidence(outcome, operation, started, moment)
             if self._unrepeatable and outcome.kind in {Kind.UNKNOWN, Kind.LATE, Kind.TEMPORARY}:
                 outcome = await self._probed(outcome, operation)
@@ -291,6 +305,15 @@ class Sending:
         rows = readings.new(found.rows, started, self._edge.clock())
         text = evidence.lines(rows, operation.parameters, self._entry.doveadm if self._entry else "")
         return replace(outcome, evidence=self._edge.wire.redact(host, text))
+
+    async def _with_log_since(self, outcome: Outcome, operation: Operation, since: int) -> Outcome:
+        """The outcome of a condition that stayed false, with what went wrong on the host since the change that it is to see."""
+        left = self._evidence_left.setdefault(operation.host, EVIDENCE)
+        if not left or self._command == evidence.COMMAND:
+            return outcome
+        self._evidence_left[operation.host] = left - 1
+        found = await self._ask_log(operation.host, since)
+        return replace(outcome, evidence=self._edge.wire.redact(operation.host, evidence.of_host(found.rows)))
 
     async def _ask_log(self, host: str, moment: int) -> Outcome:
         """The host's log since just before a moment; asked a second time when no answer comes.

@@ -217,6 +217,43 @@ async def test_a_failure_has_what_the_host_logged(tmp_path: Path) -> None:
     assert rig.watcher.attempts[0].outcome.evidence == "Panic: file x.c: assertion failed ***"
 
 
+BAD_CONFIGURATION = {
+    "prefix": "master",
+    "type": "Error",
+    "text": "Failed to read configuration: line 151, pass hunter2",
+}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hosts: b1, command: reload, verify: {command: who, until: '{{ rows | length > 5 }}', every: 1ms, within: 3ms}",
+        "hosts: b1, command: who, until: '{{ rows | length > 5 }}', every: 1ms, within: 3ms",
+        "hosts: b1, command: who, until: '{{ rows | length > 5 }}', every: 1ms, within: 1h, stall: 3ms",
+    ],
+)
+async def test_a_condition_that_stayed_false_has_what_the_host_logged(tmp_path: Path, line: str) -> None:
+    """When a poll ends with a no, the log is read once, from the change on that it was to see, and what went wrong is kept."""
+    rig = Rig(tmp_path, steps(line), Hosts(logErrors=rows(BAD_CONFIGURATION)))
+    begun = int(time.time())
+    await rig.session()
+    with rig.run.read() as reader:
+        states = [operation.state.word for operation in reader.operations()]
+        failed = states.index("failed") + 1
+        assert reader.evidence(failed) == "master: Error: Failed to read configuration: line 151, pass ***"
+    [asked] = rig.hosts.of("logErrors")
+    assert int(asked.parameters["since"]) <= begun
+    assert len(rig.hosts.of("who")) > 1
+
+
+async def test_a_condition_that_comes_true_needs_no_log(tmp_path: Path) -> None:
+    """While polls go on nobody reads the log."""
+    line = "hosts: b1, command: who, until: '{{ rows | length == 1 }}', every: 1ms, within: 1h"
+    rig = Rig(tmp_path, steps(line), Hosts(who=in_turn(rows(), rows(), rows({"a": "b"}))))
+    assert await rig.session() == Ending(Status.DONE)
+    assert rig.hosts.of("logErrors") == []
+
+
 async def test_a_log_is_not_read_for_each_of_a_storm(tmp_path: Path) -> None:
     """Of many failures the first few of each host are looked into: the host has enough to do."""
     line = f"hosts: 'b[1-2]', for_each: [{MANY}], command: kick, parameters: {{mask: ['{{{{ item }}}}']}}, on_failure: continue"
