@@ -91,7 +91,8 @@ def lines(rows: Iterable[Mapping[str, Any]], parameters: str, words: str = "") -
 def of_host(rows: Iterable[Mapping[str, Any]]) -> str:
     """What went wrong on a host as a whole: the newest lines that are about no user, of any service.
 
-    A reload with a bad configuration is answered "ok", and the master's line is all there is (seen on 2.4.1).
+    A reload with a bad configuration is answered "ok", and the master's line is all there is (seen on 2.4.1 and 2.4.5; on
+    2.3.19.1 what the master says is in its log file alone).
 
     Args:
         rows: the answer of `logErrors`.
