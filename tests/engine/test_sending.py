@@ -347,6 +347,21 @@ async def test_an_answer_that_came_while_all_stood_still_counts(
     assert rig.report() == {"1.1": "done"}
 
 
+async def test_an_intent_counts_its_attempt(tmp_path: Path) -> None:
+    """While an unrepeatable operation is on the wire, the journal says which attempt it is: whoever finds it after a crash knows."""
+    held, seen = Held(), []
+
+    async def look(_runner: Runner, _session: Session) -> None:
+        await held.asked.wait()
+        with rig.run.read() as reader:
+            seen.extend((found.state.word, found.attempts) for found in reader.operations())
+        held.free.set()
+
+    rig = Rig(tmp_path, steps(COUNT), Hosts(dictInc=in_turn(refused, held)))
+    assert await rig.session(during=look) == Ending(Status.DONE)
+    assert seen == [("running", 2)]
+
+
 # what is kept
 
 
