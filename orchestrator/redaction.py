@@ -11,7 +11,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-MARK = b"***"  # stands for what was redacted
+REDACTED = "***"  # stands for what was redacted
+MARK = REDACTED.encode()
 LEAST_CORE = 8  # characters of base64; fewer may be chance
 _BASE64 = rb"[A-Za-z0-9+/_-]"
 _NUMBERS = re.compile(rb"(?<!\\)(?:\\+u[0-9a-fA-F]{4})+")

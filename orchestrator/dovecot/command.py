@@ -17,6 +17,7 @@ from typing import Any
 from orchestrator.dovecot.catalog import Command, Need, Parameter
 from orchestrator.dovecot.jsontext import dumps
 from orchestrator.errors import nearest
+from orchestrator.redaction import REDACTED
 from orchestrator.text.scalar import Written, text_of
 
 Values = dict[str, Any]
@@ -105,7 +106,8 @@ def _check_for(name: str, spec: Parameter | None) -> Callable[[Any], Any]:
     if kind == "integer":
         return lambda value: _integer(name, value)
     if kind == "array":
-        return lambda value: _array(name, value, required=spec.required)
+        one = _name if spec.format in {"mask", "user"} else _string
+        return lambda value: _array(name, value, one, required=spec.required)
     if spec.format == "count":
         return lambda value: _count(name, value, spec.minimum, spec.maximum)
     form = _FORMATS.get(spec.format, _string)
@@ -153,11 +155,21 @@ def _stream(name: str, value: Any) -> str:
     return value
 
 
-def _array(name: str, value: Any, *, required: bool) -> list[str]:
+def _array(name: str, value: Any, one: Callable[[str, Any], str], *, required: bool) -> list[str]:
     items = value if isinstance(value, list | tuple) else [value]
     if required and not items:
         raise ParameterError(name, f"{name} must not be empty")
-    return [_string(name, item) for item in items]
+    return [one(name, item) for item in items]
+
+
+def _name(name: str, value: Any) -> str:
+    """A user's name or a pattern. What stands for a redacted secret would be a pattern that means everybody."""
+    text = _string(name, value)
+    if REDACTED in text:
+        raise ParameterError(
+            name, f"{name} has {REDACTED} in it, which stands for a secret that a host answered; never sent"
+        )
+    return text
 
 
 def _address(name: str, value: Any) -> str:
@@ -195,7 +207,7 @@ def _is_host_name(text: str) -> bool:
 
 
 def _user(name: str, value: Any) -> str:
-    text = _string(name, value)
+    text = _name(name, value)
     if not text:
         raise ParameterError(name, f"{name} must not be empty")
     return text

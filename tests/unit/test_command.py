@@ -191,6 +191,19 @@ def test_values_are_put_in_order(command: str, values: dict[str, Any], sent: dic
     assert checked(command, **values) == sent
 
 
+@pytest.mark.parametrize("value", ["***", "a***b"])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("kick", "mask"), ("who", "mask"), ("directorKick", "user"), ("proxyKick", "user"), ("mailboxStatus", "user")],
+)
+def test_what_was_redacted_is_no_pattern(command: str, name: str, value: str) -> None:
+    """What stands for a redacted secret in an answer would match everybody; it is refused where names or patterns are sent."""
+    entry = catalog.find(command)
+    assert entry is not None
+    with pytest.raises(ParameterError, match="stands for a secret"):
+        checked(command, **{name: [value] if "array" in entry.parameters[name].types() else value})
+
+
 def test_wrong_names_are_told_with_the_nearest() -> None:
     """Unknown and missing parameters are named."""
     entry = catalog.find("directorMove")
