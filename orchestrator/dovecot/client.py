@@ -16,7 +16,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from http import HTTPStatus
 from types import TracebackType
@@ -278,17 +278,17 @@ class Client:
 
 def _answered(response: aiohttp.ClientResponse, body: bytes, secret: Secret) -> Answered:
     """A complete answer, without the secret."""
-    answer = Answered(response.status, body)
-    if answer.is_success:
-        return replace(answer, body=secret.redact_data(body))
+    status = response.status
+    if 200 <= status < 300:
+        return Answered(status, secret.redact_data(body))
     headers = response.headers
     offered = (value.encode(errors="replace") for value in headers.getall(hdrs.WWW_AUTHENTICATE, ()))
     now = http_date(headers.get(hdrs.DATE, ""))
-    return replace(
-        answer,
-        body=secret.redact(body[:WORDS]),
+    return Answered(
+        status,
+        secret.redact(body[:WORDS]),
         offered=tuple(secret.redact(value).decode().split(" ")[0] for value in offered),
-        doubt=secret.doubt if response.status == HTTPStatus.UNAUTHORIZED else "",
+        doubt=secret.doubt if status == HTTPStatus.UNAUTHORIZED else "",
         retry_after=retry_after(headers.get(hdrs.RETRY_AFTER, ""), time.time() if now is None else now),
     )
 
