@@ -25,7 +25,7 @@ class Kind(Enum):
     TEMPORARY = "temporary"  # exit code 75
     FAILED = "failed"
     UNREACHABLE = "unreachable"  # nothing was sent
-    NOT_EXECUTED = "not_executed"  # sent, no answer, and a probe says that it had no effect
+    NOT_EXECUTED = "not_executed"  # sent, and without effect: it was turned away (HTTP 429), or a probe says so
     UNKNOWN = "unknown"  # sent, and no complete answer
     LATE = "late"  # sent, and no answer in time: the host may still be executing it
     CANCELLED = "cancelled"  # sent, and not waited for: the run was stopped
@@ -63,6 +63,7 @@ class Outcome:
         changed: whether the command changed anything, where that can be told.
         error: what is wrong and what to do about it, one line; empty for done.
         evidence: what the host logged about it, or empty.
+        wait: seconds before which the host wants no further attempt (Retry-After); 0 when it did not say.
     """
 
     kind: Kind
@@ -71,6 +72,7 @@ class Outcome:
     changed: bool | None = None
     error: str = ""
     evidence: str = ""
+    wait: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import stat
 import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import SecretError
+from orchestrator.redaction import Finder, encode
+
+__all__ = ["COMMAND_TIMEOUT", "Secret", "SecretReference", "encode"]
 
 COMMAND_TIMEOUT = 30.0  # seconds
 
@@ -19,12 +19,11 @@ COMMAND_TIMEOUT = 30.0  # seconds
 class Secret:
     """A password or key. `str`, `repr`, formatting and pickling never show it."""
 
-    __slots__ = ("_encoded", "_quoted", "_value")
+    __slots__ = ("_finder", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
-        self._quoted = json.dumps(value, ensure_ascii=False).encode()
-        self._encoded = _as_json_may_write((encode("doveadm:" + value), encode(value)))
+        self._finder = Finder(value)
 
     def reveal(self) -> str:
         """The value, for the one place that sends it."""
@@ -41,32 +40,23 @@ class Secret:
     def __reduce__(self) -> str:
         raise TypeError("a secret is not written anywhere")
 
+    @property
+    def doubt(self) -> str:
+        """What is odd about it, for whoever wonders why a host refuses it; empty when nothing is."""
+        first, last = self._value[:1], self._value[-1:]
+        if first.isspace() or last.isspace():
+            return f"the secret {'begins' if first.isspace() else 'ends'} with a blank"
+        if len(self._value) > 1 and first == last and first in "\"'":
+            return "the secret stands in quotes, which are a part of it here"
+        return ""
+
     def redact(self, text: bytes) -> bytes:
-        """What a server says in words, with the secret and its base64 forms redacted."""
-        return _without(self.redact_data(text), self._value.encode())
+        """What a server says in words, with the secret and its base64 forms redacted, however they are escaped."""
+        return self._finder.in_words(text)
 
     def redact_data(self, data: bytes) -> bytes:
-        """JSON with the base64 forms redacted, and values that are the secret.
-
-        Rows are worked with: a secret that is a usual word is not cut out of the midst of users' names.
-        """
-        for form in self._encoded:
-            data = _without(data, form)
-        return _without(data, self._quoted, b'"***"')
-
-
-def _as_json_may_write(forms: Iterable[str]) -> tuple[bytes, ...]:
-    """Each form, and the same with escaped slashes."""
-    return tuple(dict.fromkeys(written.encode() for form in forms for written in (form, form.replace("/", "\\/"))))
-
-
-def _without(data: bytes, form: bytes, instead: bytes = b"***") -> bytes:
-    return data.replace(form, instead) if form in data else data
-
-
-def encode(text: str) -> str:
-    """Base64 of a text, as both ways of authentication use it."""
-    return base64.b64encode(text.encode()).decode()
+        """JSON with the base64 forms redacted, and values that are the secret, however they are escaped."""
+        return self._finder.in_data(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +65,7 @@ class SecretReference:
 
     Attributes:
         kind: "env", "file" or "command".
-        target: the variable, the absolute path, or the command's words.
+        target: the variable, the absolute path of a file that holds it alone, or the words of a command that prints it first.
     """
 
     kind: str
@@ -89,13 +79,15 @@ class SecretReference:
         """Fetch the secret.
 
         Raises:
-            SecretError: not there, empty, or the command failed.
+            SecretError: not there, empty, of several lines, or the command failed.
         """
         value = {"env": self._from_env, "file": self._from_file, "command": self._from_command}[self.kind]()
         if not value:
             raise SecretError(f"the secret from {self} is empty")
         if any(ord(c) < 32 for c in value):
             raise SecretError(f"the secret from {self} contains control characters")
+        if any(0xD800 <= ord(c) < 0xE000 for c in value):  # as Python reads bytes of the environment that are no UTF-8
+            raise SecretError(f"the secret from {self} is not UTF-8 text")
         return Secret(value)
 
     def warning(self) -> str:
@@ -118,10 +110,16 @@ class SecretReference:
 
     def _from_file(self) -> str:
         try:
-            return Path(str(self.target)).read_text(encoding="utf-8").rstrip("\r\n")
+            text = Path(str(self.target)).read_text(encoding="utf-8-sig").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise SecretError(f"cannot read the secret file {self.target}: {reason}") from None
+        if "\n" in text:
+            raise SecretError(
+                f"the secret file {self.target} has {text.count(chr(10)) + 1} lines",
+                hint="it should hold the secret alone; for one line of many use command, such as [sed, -n, 1p, FILE]",
+            )
+        return text
 
     def _from_command(self) -> str:
         try:
@@ -133,7 +131,7 @@ class SecretReference:
             raise SecretError(f"cannot run the secret command {self.target[0]}: {reason}") from None
         if done.returncode:
             raise SecretError(f"the secret command {self.target[0]} ended with exit code {done.returncode}")
-        try:
-            return done.stdout.decode().rstrip("\r\n")
+        try:  # the first line: below it password managers keep names and notes
+            return done.stdout.partition(b"\n")[0].rstrip(b"\r").decode("utf-8-sig")
         except UnicodeDecodeError:
             raise SecretError(f"the secret command {self.target[0]} printed something that is not UTF-8 text") from None

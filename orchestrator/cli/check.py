@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,18 @@ import click
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import FORMAT, App
-from orchestrator.cli.output import emit, emit_json
+from orchestrator.cli.output import emit, emit_json, message
 
 if TYPE_CHECKING:
     from orchestrator.dovecot.ask import Asker
-    from orchestrator.dovecot.listing import Listing
     from orchestrator.fleet.inventory import Host
 
 TIMEOUT = 15.0  # seconds for a host
+LEAST = 1.0  # seconds of them that are left for a command
 AT_A_TIME = 50
+WAITED = 5.0  # seconds after which hosts that are waited for are named
+QUESTION = '{"service":["director"]}'  # changes nothing, and every 2.3 and 2.4 host can answer it
+UNUSED = "no director runs on any of them; the process of a director starts with its first use, such as a login"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Finding:
 @FORMAT
 @click.pass_obj
 def check(app: App, selection: str, form: str) -> int:
-    """Reach each host of SELECTION, authenticate, read its command list, and say what it is. Changes nothing.
+    """Reach each host of SELECTION, authenticate, have it answer a command, and say what it is. Changes nothing.
 
     \b
     Examples:
@@ -64,50 +68,89 @@ def check(app: App, selection: str, form: str) -> int:
     anyio.run(_check_all, hosts, found)
     bad = sum(1 for finding in findings if finding.problem)
     if form == "text":
+        abouts = [finding.about for finding in findings]
+        if "Dovecot 2.3" in abouts and DIRECTOR not in abouts:
+            emit(UNUSED)
         emit(f"{len(findings) - bad} of {len(findings)} hosts OK" + (f"; {bad} not" if bad else ""))
     return exit_codes.FAILED if bad else exit_codes.DONE
 
 
-async def _check_all(hosts: list[Host], found) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
+async def _check_all(hosts: Sequence[Host], found: Callable[[Finding], None]) -> None:
+    """Check all hosts, some at a time; they are told in the order of the configuration, each as soon as those before it are."""
     from orchestrator.dovecot.ask import Asker, each
     from orchestrator.dovecot.client import Client
+
+    asked: dict[str, float] = {}
+    findings: dict[str, Finding] = {}
+    left = list(hosts)
 
     async with Client(host.endpoint for host in hosts) as client:
         asker = Asker(client)
 
         async def one(host: Host) -> None:
-            found(await _check(asker, host))
+            asked[host.name] = time.monotonic()
+            findings[host.name] = await _check(asker, host)
+            del asked[host.name]
+            while left and left[0].name in findings:
+                found(findings[left.pop(0).name])
 
-        await each(hosts, one, AT_A_TIME)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_name_who_is_waited_for, asked)
+            await each(hosts, one, AT_A_TIME)
+            group.cancel_scope.cancel()
+
+
+async def _name_who_is_waited_for(asked: dict[str, float]) -> None:
+    """Say on stderr from whom an answer is still to come, once in a while."""
+    from orchestrator.fleet.inventory import fold
+
+    told = 0.0
+    while True:
+        await anyio.sleep(1.0)
+        now = time.monotonic()
+        slow = [name for name, since in asked.items() if now - since >= WAITED]
+        if slow and now - told >= WAITED:
+            told = now
+            message(f"waiting for {fold(slow)}, for up to {TIMEOUT:g} s")
 
 
 async def _check(asker: Asker, host: Host) -> Finding:
     from orchestrator.dovecot.listing import read_listing, trouble
 
     started = time.monotonic()
-    exchange = await asker.command_list(host.name, min(TIMEOUT, host.endpoint.request_timeout))
-    seconds = time.monotonic() - started
+    timeout = min(TIMEOUT, host.endpoint.request_timeout)
+    exchange = await asker.command_list(host.name, timeout)
     listing = read_listing(exchange)
     url = host.endpoint.url
     if listing is None:
         problem, remedy = trouble(exchange, url)
-        return Finding(host.name, url, seconds, "", 0, problem, remedy)
-    about = f"Dovecot {listing.version}"
-    if listing.version == "2.3" and await _is_director(asker, host, listing):
-        about += " with director"
+        return Finding(host.name, url, time.monotonic() - started, "", 0, problem, remedy)
+    about, problem = f"Dovecot {listing.version}", ""
+    if "serviceStatus" in listing.commands:
+        left = max(LEAST, timeout - (time.monotonic() - started))
+        about, problem = await _look(asker, host, about, left)
+    seconds = time.monotonic() - started
+    if problem:
+        return Finding(host.name, url, seconds, "", len(listing.commands), problem, REMEDY)
     return Finding(host.name, url, seconds, about, len(listing.commands), "", "")
 
 
-async def _is_director(asker: Asker, host: Host, listing: Listing) -> bool:
-    """Whether a director runs there. Every 2.3 host lists the director's commands, so its services are asked.
+async def _look(asker: Asker, host: Host, about: str, timeout: float) -> tuple[str, str]:
+    """What a host is, by a command that it answers; or what is wrong with the answer.
 
-    A director command would make a backend try to start a director, and fill its log (seen on 2.3.19.1).
+    Every 2.3 host lists the director's commands, so its services are asked whether a director runs. A director command would
+    make a backend try to start one, and fill its log (seen on 2.3.19.1). 2.4 has no such service, and answers no rows.
     """
-    if "directorStatus" not in listing.commands:
-        return False
-    question = '{"service":["director"]}'
-    _, outcome = await asker.ask(host.name, "serviceStatus", question, tag="check", timeout=TIMEOUT)
-    return any(str(row.get("process_count", "0")) != "0" for row in outcome.rows)
+    from orchestrator.outcome import Kind
 
+    _, outcome = await asker.ask(host.name, "serviceStatus", QUESTION, tag="check", timeout=timeout)
+    if outcome.kind not in {Kind.DONE, Kind.FAILED}:  # one that is not allowed is an answer, too
+        return "", f"lists its commands, but does not answer one (serviceStatus): {outcome.error}"
+    runs = any(str(row.get("process_count", "0")) != "0" for row in outcome.rows)
+    return (DIRECTOR if runs else about), ""
+
+
+DIRECTOR = "Dovecot 2.3 with director"
+REMEDY = "it accepts requests and hangs: look at its log and its processes (doveadm process status), or restart Dovecot"
 
 COMMANDS = {"check": check}

@@ -187,7 +187,9 @@ class Command(Strict):
     versions: list[Version] = Field([])
     where: Literal["backend", "director", "any"] = "any"
     parameters: dict[str, Parameter] = Field({})
-    one_of: list[list[str]] = Field([])
+    one_of: list[list[str]] = Field(
+        []
+    )  # of each list one is needed; a required one, unless another of its list is given
     needs: list[Need] = Field([])
     exit_codes: dict[str, ExitCode] = Field({})
     verify: str = ""

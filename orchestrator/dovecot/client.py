@@ -13,11 +13,11 @@ import ipaddress
 import os
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self, cast
@@ -28,78 +28,29 @@ from aiohttp import hdrs
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
+from orchestrator.dovecot import tls
 from orchestrator.dovecot.endpoint import Endpoint, Tls
-from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent, Obstacle
-from orchestrator.errors import InputError
+from orchestrator.dovecot.exchange import (
+    Answered,
+    Exchange,
+    NoAnswer,
+    NotSent,
+    Obstacle,
+    http_date,
+    retry_after,
+    stranger,
+)
+from orchestrator.dovecot.underway import Underway, current
 from orchestrator.secret import Secret, SecretReference, encode
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes; `who` of 10 000 connections is 0.9 MB on 2.3.19.1
 LARGE = 1024 * 1024  # bytes; larger answers are read a few at a time
-PATIENCE = 120.0  # seconds; whoever waits longer for an answer has the connection watched
+FIRST, SHOWN = 512, 40  # bytes kept of the begin of an answer, and characters shown of one that is no HTTP
+WORDS = 64 * 1024  # bytes of an error page that are kept; a line of it is shown
 KEEP_ALIVE = 30  # seconds of silence after which the host is asked whether it is still there
 ROOM = 2 * MAX_ANSWER  # bytes of large answers at a time
 _SILENT = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}  # nobody closed the connection: the way is cut
 _LOCAL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
-
-
-class _Underway:
-    """A request under way: its body, how far it came, and its time: so long to connect, and so long in all.
-
-    One timer serves both, and is seldom set twice.
-
-    Attributes:
-        body: what is sent behind the headers.
-        connected: bytes of the request may have left.
-        expired: its time ended it.
-        patient: it waits so long that a host which is gone should be noticed earlier.
-    """
-
-    __slots__ = (
-        "_before",
-        "_cancelling",
-        "_loop",
-        "_task",
-        "_timer",
-        "_whole",
-        "body",
-        "connected",
-        "expired",
-        "patient",
-    )
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, body: bytes, connect: float, whole: float) -> None:
-        self._loop = loop
-        now = loop.time()
-        self._whole = now + whole
-        self._timer = loop.call_at(now + min(connect, whole), self._due)
-        self.body = body
-        self.connected = self.expired = False
-        self.patient = whole > PATIENCE
-
-    def __enter__(self) -> Self:
-        self._task = cast("asyncio.Task[Any]", asyncio.current_task(self._loop))
-        self._cancelling = self._task.cancelling()
-        self._before = _underway.set(self)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """As `asyncio.timeout` does it: a cancellation of ours becomes a TimeoutError, another's goes on."""
-        self._timer.cancel()
-        _underway.reset(self._before)  # else the next timer's context would keep this, and all before it
-        if self.expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-    def _due(self) -> None:
-        if self.connected and self._loop.time() < self._whole:
-            self._timer = self._loop.call_at(self._whole, self._due)
-        else:
-            self.expired = True
-            self._task.cancel()
-
-
-_underway: ContextVar[_Underway] = ContextVar("underway")
 
 
 class _Headed:
@@ -135,8 +86,15 @@ class _Headed:
 class _Protocol(ResponseHandler):
     """Takes a new connection as it is: event loops set TCP_NODELAY themselves, and aiohttp would do it once more."""
 
+    first = b""  # what came first, for whoever wonders what it is
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.first:
+            self.first = data[:FIRST]
+        super().data_received(data)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -146,15 +104,20 @@ class _Connector(aiohttp.TCPConnector):
     where each request has a connection of its own, to one address, that is a fourth of its cost.
     """
 
+    def __init__(self, loop: asyncio.AbstractEventLoop, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factory = partial(_Protocol, loop)  # type: ignore[assignment] # one of it
+
     async def connect(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:
         if req.url.scheme == "http" and _is_address(req.url.raw_host):
             connection = Connection(self, req.connection_key, await self._straight(req), self._loop)
         else:
             connection = await super().connect(req, traces, timeout)
-        underway = _underway.get()
+        underway = current.get()
         underway.connected = True
         protocol = connection.protocol
         if protocol is not None and protocol.transport is not None:
+            underway.transport, underway.protocol = protocol.transport, protocol
             if underway.patient:
                 _keep_alive(protocol.transport)
             protocol.transport = cast("asyncio.Transport", _Headed(protocol, protocol.transport, underway.body))
@@ -225,11 +188,11 @@ class Client:
             if endpoint.secret not in secrets:
                 secrets[endpoint.secret] = endpoint.secret.resolve()
             if endpoint.scheme == "https" and endpoint.tls not in contexts:
-                contexts[endpoint.tls] = _context(endpoint.tls)
+                contexts[endpoint.tls] = tls.context(endpoint.tls)
             self._targets[endpoint.name] = _target(endpoint, secrets[endpoint.secret], contexts.get(endpoint.tls))
         self._loop = asyncio.get_running_loop()
         self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, force_close=True, ttl_dns_cache=60),
+            connector=_Connector(self._loop, limit=0, force_close=True, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             auto_decompress=False,
@@ -264,16 +227,25 @@ class Client:
 
     async def _exchange(self, method: str, host: str, body: bytes, timeout: float) -> Exchange:
         target = self._targets[host]
-        underway = _Underway(self._loop, body, target.connect, timeout)
+        underway = Underway(self._loop, body, target.connect, timeout)
         try:
             with underway:
                 return await self._request(method, target, body)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if not underway.expired:
-                return _translate(error)
+                return self._of_stranger(underway, target, error) or _translate(error)
         if underway.connected:
             return NoAnswer(f"no complete answer within {timeout:g} s", late=True)
         return NotSent("no connection within the connect timeout")
+
+    @staticmethod
+    def _of_stranger(underway: Underway, target: _Target, error: Exception) -> Exchange | None:
+        """What an answer that is no HTTP comes from, as far as that can be told."""
+        if not isinstance(error, aiohttp.ClientResponseError):
+            return None
+        first = getattr(underway.protocol, "first", b"")
+        begin = target.secret.redact(first).decode("ascii", "replace")[:SHOWN]
+        return stranger(first) or NoAnswer(f"the answer cannot be read as HTTP; it begins with {begin!r}")
 
     async def _request(self, method: str, target: _Target, body: bytes) -> Exchange:
         assert self._session is not None, "the client is used inside its context"  # noqa: S101
@@ -290,11 +262,7 @@ class Client:
             received = await self._read(response)
             if len(received) > MAX_ANSWER:
                 return NoAnswer(f"the answer is larger than {MAX_ANSWER // 2**20} MiB")
-            if response.status == HTTPStatus.OK:
-                return Answered(HTTPStatus.OK, target.secret.redact_data(received))
-            offered = (value.encode(errors="replace") for value in response.headers.getall(hdrs.WWW_AUTHENTICATE, ()))
-            schemes = (target.secret.redact(value).decode().split(" ")[0] for value in offered)
-            return Answered(response.status, target.secret.redact(received), tuple(schemes))
+            return _answered(response, received, target.secret)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """The body, or a little more than the limit of it; large ones only while there is room for them."""
@@ -306,6 +274,23 @@ class Client:
             return begin
         async with self._room.take(size if size is not None else MAX_ANSWER):
             return begin + await _up_to(response.content, MAX_ANSWER - len(begin))
+
+
+def _answered(response: aiohttp.ClientResponse, body: bytes, secret: Secret) -> Answered:
+    """A complete answer, without the secret."""
+    status = response.status
+    if 200 <= status < 300:
+        return Answered(status, secret.redact_data(body))
+    headers = response.headers
+    offered = (value.encode(errors="replace") for value in headers.getall(hdrs.WWW_AUTHENTICATE, ()))
+    now = http_date(headers.get(hdrs.DATE, ""))
+    return Answered(
+        status,
+        secret.redact(body[:WORDS]),
+        offered=tuple(secret.redact(value).decode().split(" ")[0] for value in offered),
+        doubt=secret.doubt if status == HTTPStatus.UNAUTHORIZED else "",
+        retry_after=retry_after(headers.get(hdrs.RETRY_AFTER, ""), time.time() if now is None else now),
+    )
 
 
 class _Room:
@@ -354,34 +339,20 @@ def _target(endpoint: Endpoint, secret: Secret, context: ssl.SSLContext | None) 
     )
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-        if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise InputError.at(
-            f"cannot load the TLS files {tls.ca_file or ''} {tls.cert_file or ''}: {error}", "tls"
-        ) from None
-    if not tls.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 def _translate(error: Exception) -> Exchange:
     """Which side of the wire an exception of aiohttp belongs to; whatever is not surely "not sent" is "no answer"."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return NotSent(
-            f"the server's certificate is not accepted: {_tls_reason(error.certificate_error)}",
-            obstacle=Obstacle.CERTIFICATE,
-        )
+        return tls.no_connection(error.certificate_error)
     if isinstance(error, aiohttp.ClientConnectorSSLError):
-        return NotSent(f"TLS handshake failed: {_tls_reason(error)}", obstacle=Obstacle.TLS)
+        return tls.no_connection(error.os_error)
+    if refused := tls.refused(error.__cause__):
+        return refused
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return NotSent(f"no address for the name {error.host}", obstacle=Obstacle.NAME)
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno
+        if number is None and isinstance(error.os_error, ConnectionResetError):  # so says asyncio of a TLS handshake
+            return tls.no_connection(ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "the host closed the connection"))
         if number in _LOCAL:
             return NotSent(f"this machine cannot open a connection: {error.os_error.strerror}", local=True)
         return NotSent(
@@ -393,8 +364,10 @@ def _translate(error: Exception) -> Exchange:
         return NoAnswer("the connection was closed without an answer")
     if isinstance(error, aiohttp.ClientPayloadError):
         return NoAnswer("the answer is cut short")
-    if isinstance(error, aiohttp.ClientResponseError):
-        return NoAnswer("the answer is not HTTP")
+    if isinstance(error.__cause__, ssl.SSLError):
+        return NoAnswer(
+            f"the TLS connection broke: {(error.__cause__.reason or 'no reason').replace('_', ' ').lower()}"
+        )
     if isinstance(error, OSError):
         return NoAnswer(f"the connection broke: {_words(error)}", late=error.errno in _SILENT)
     return NoAnswer(f"the exchange failed: {type(error).__name__}")
@@ -403,7 +376,3 @@ def _translate(error: Exception) -> Exchange:
 def _words(error: OSError) -> str:
     """The system's words for an error ("connection refused"); asyncio has its own, which say less."""
     return os.strerror(error.errno).lower() if error.errno else type(error).__name__
-
-
-def _tls_reason(error: Exception) -> str:
-    return getattr(error, "verify_message", "") or getattr(error, "reason", "") or type(error).__name__

@@ -17,6 +17,7 @@ from typing import Any
 from orchestrator.dovecot.catalog import Command, Need, Parameter
 from orchestrator.dovecot.jsontext import dumps
 from orchestrator.errors import nearest
+from orchestrator.redaction import REDACTED
 from orchestrator.text.scalar import Written, text_of
 
 Values = dict[str, Any]
@@ -49,12 +50,15 @@ def problems_of_names(name: str, command: Command, given: set[str]) -> list[Para
         ParameterError(word, f"{name} has no parameter {word!r}", nearest(word, command.parameters))
         for word in sorted(given - set(command.parameters))
     ]
-    missing = [word for word, spec in command.parameters.items() if spec.required and word not in given]
-    found += [ParameterError(word, f"{name} needs the parameter {word!r}") for word in missing]
+    instead = {word: choice for choice in command.one_of for word in choice}
+    for word, spec in command.parameters.items():
+        if spec.required and not given & {word, *instead.get(word, ())}:
+            others = "".join(f" or {other!r}" for other in instead.get(word, ()) if other != word)
+            found.append(ParameterError(word, f"{name} needs the parameter {word!r}{others}"))
     found += [
         ParameterError(choice[0], f"{name} needs one of the parameters {', '.join(map(repr, choice))}")
         for choice in command.one_of
-        if not given & set(choice)
+        if not given & {*choice} and not any(command.parameters[word].required for word in choice)
     ]
     return found
 
@@ -102,7 +106,8 @@ def _check_for(name: str, spec: Parameter | None) -> Callable[[Any], Any]:
     if kind == "integer":
         return lambda value: _integer(name, value)
     if kind == "array":
-        return lambda value: _array(name, value, required=spec.required)
+        one = _name if spec.format in {"mask", "user"} else _string
+        return lambda value: _array(name, value, one, required=spec.required)
     if spec.format == "count":
         return lambda value: _count(name, value, spec.minimum, spec.maximum)
     form = _FORMATS.get(spec.format, _string)
@@ -150,11 +155,21 @@ def _stream(name: str, value: Any) -> str:
     return value
 
 
-def _array(name: str, value: Any, *, required: bool) -> list[str]:
+def _array(name: str, value: Any, one: Callable[[str, Any], str], *, required: bool) -> list[str]:
     items = value if isinstance(value, list | tuple) else [value]
     if required and not items:
         raise ParameterError(name, f"{name} must not be empty")
-    return [_string(name, item) for item in items]
+    return [one(name, item) for item in items]
+
+
+def _name(name: str, value: Any) -> str:
+    """A user's name or a pattern. What stands for a redacted secret would be a pattern that means everybody."""
+    text = _string(name, value)
+    if REDACTED in text:
+        raise ParameterError(
+            name, f"{name} has {REDACTED} in it, which stands for a secret that a host answered; never sent"
+        )
+    return text
 
 
 def _address(name: str, value: Any) -> str:
@@ -192,7 +207,7 @@ def _is_host_name(text: str) -> bool:
 
 
 def _user(name: str, value: Any) -> str:
-    text = _string(name, value)
+    text = _name(name, value)
     if not text:
         raise ParameterError(name, f"{name} must not be empty")
     return text

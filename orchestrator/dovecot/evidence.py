@@ -88,6 +88,22 @@ def lines(rows: Iterable[Mapping[str, Any]], parameters: str, words: str = "") -
     return " | ".join(reversed(list(dict.fromkeys(texts))[:MOST]))  # the newest; one that came again is as new as that
 
 
+def of_host(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What went wrong on a host as a whole: the newest lines that are about no user, of any service.
+
+    A reload with a bad configuration is answered "ok", and the master's line is all there is (seen on 2.4.1 and 2.4.5; on
+    2.3.19.1 what the master says is in its log file alone).
+
+    Args:
+        rows: the answer of `logErrors`.
+    """
+    serious = (row for row in rows if row.get("type") in {"Fatal", "Panic", "Error"})
+    own = [row for row in serious if not _users(str(row.get("prefix", ""))) and _OURS not in str(row.get("text", ""))]
+    telling = [row for row in own if not str(row.get("text", "")).startswith(_CONSEQUENCES)] or own
+    texts = (f"{row.get('prefix', '')}: {row['type']}: {row.get('text', '')}"[:LONGEST] for row in reversed(telling))
+    return " | ".join(reversed(list(dict.fromkeys(texts))[:MOST]))
+
+
 def _of_another(text: str, words: str) -> bool:
     """Whether a line names a command, and not this one, or tells of the reading of the log itself."""
     if _OURS in text:

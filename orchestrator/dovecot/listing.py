@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.dovecot.exchange import Answered, Exchange, NotSent, Obstacle
+from orchestrator.dovecot.exchange import Answered, Exchange, NotSent, Obstacle, Stranger
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Listing:
 
 def read_listing(exchange: Exchange) -> Listing | None:
     """The list in an answer, or None when there is none."""
-    if not isinstance(exchange, Answered) or exchange.status != 200:
+    if not isinstance(exchange, Answered) or not exchange.is_success:
         return None
     try:
         entries = json.loads(exchange.body)
@@ -53,28 +53,42 @@ def read_listing(exchange: Exchange) -> Listing | None:
 def trouble(exchange: Exchange, url: str) -> tuple[str, str]:
     """Why there is no list, and what to do about it."""
     if isinstance(exchange, NotSent):
-        return exchange.reason, _remedy_unsent(exchange.obstacle, url)
+        return exchange.reason, exchange.remedy or _remedy_unsent(exchange.obstacle, url)
+    if isinstance(exchange, Stranger):
+        return f"this port speaks {exchange.protocol}", "give the port of doveadm's HTTP listener"
     if not isinstance(exchange, Answered):
         hint = "a listener that is not named http speaks the native doveadm protocol (2.3)"
         if url.startswith("http:"):
             hint += ", and a TLS port closes on plain http: then say scheme: https"
+        else:
+            hint += ", and one that wants a client certificate closes without it: then give tls: {cert_file: ..., key_file: ...}"
         return exchange.reason, hint
-    remedies = {
-        401: f"the secret is wrong, or of the wrong kind: the host offers {' or '.join(exchange.offered) or 'nothing'}",
-        404: "not a doveadm HTTP API: check the port; on 2.3 the inet_listener must be named http",
-        500: "set doveadm_password or doveadm_api_key on the host",
-    }
-    if exchange.status == 200:
+    if exchange.is_success:
         return "the answer is not a list of commands", "something else listens here: check address and port"
-    return f"HTTP {exchange.status}", remedies.get(exchange.status, "check address and port")
+    remedy = _OF_STATUS.get(exchange.status, "check address and port")
+    remedy = remedy.format(offered=" or ".join(exchange.offered) or "nothing")
+    return f"HTTP {exchange.status}", remedy + (f"; {exchange.doubt}" if exchange.doubt else "")
 
 
 def _remedy_unsent(obstacle: Obstacle, url: str) -> str:
     if obstacle is Obstacle.TLS:
         return "the port speaks plain http: say scheme: http, or give the TLS port" if url.startswith("https") else ""
-    return _REMEDIES.get(obstacle, "check network, firewall and address")
+    other = "check network, firewall and address" + (
+        ", and whether the port speaks TLS" if url.startswith("https") else ""
+    )
+    return _REMEDIES.get(obstacle, other)
 
 
+_BUSY = "a proxy before the host lets nothing through now: wait, or ask who runs it"
+_BEHIND = "a proxy before the host does not reach it: is Dovecot running there?"
+_OF_STATUS = {
+    401: "the secret is wrong, or of the wrong kind: the host offers {offered}",
+    404: "not a doveadm HTTP API: check the port; on 2.3 the inet_listener must be named http",
+    500: "set doveadm_password or doveadm_api_key on the host",
+    **dict.fromkeys((301, 302, 307, 308), "a redirect is not followed: give the address of the host itself"),
+    **dict.fromkeys((408, 423, 425, 429), _BUSY),
+    **dict.fromkeys((502, 503, 504), _BEHIND),
+}
 _REMEDIES = {
     Obstacle.REFUSED: "nothing listens there: is Dovecot running, and does service doveadm have an inet_listener http?",
     Obstacle.CERTIFICATE: "name the CA in tls: {ca_file: ...}; server_name if the certificate has another name",

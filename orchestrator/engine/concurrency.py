@@ -18,7 +18,7 @@ ROUND = 5  # answers for each request at a time, before a limit is judged
 LEAST_ROUND = 16
 SETTLED = 30  # rounds at a limit that was found best, before others are tested again
 
-_BACK_OFF = {Kind.TEMPORARY, Kind.UNKNOWN, Kind.LATE, Kind.UNREACHABLE}
+_BACK_OFF = {Kind.TEMPORARY, Kind.NOT_EXECUTED, Kind.UNKNOWN, Kind.LATE, Kind.UNREACHABLE}
 
 
 class Tuner:

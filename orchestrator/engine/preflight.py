@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.ask import Asker, each
+from orchestrator.dovecot.exchange import Answered
 from orchestrator.dovecot.listing import Listing, read_listing
 from orchestrator.fleet.inventory import Host, fold
 
@@ -31,6 +32,7 @@ class Preflight:
         self._asker = asker
         self._hosts = hosts
         self._listings: dict[str, Listing | None] = {}
+        self._statuses: dict[str, int] = {}
 
     async def problems(self, command: str, parameters: Iterator[str], hosts: list[str]) -> list[str]:
         """Why a command with these parameters cannot be sent to some of the hosts, a sentence each."""
@@ -55,10 +57,17 @@ class Preflight:
                 return f"{name} is longer than the {LONGEST_24} bytes that Dovecot 2.4 takes"
         return ""
 
+    def listed(self, host: str) -> int | None:
+        """The HTTP status that the host gave instead of its list or with it; None when it was not asked or gave none."""
+        return self._statuses.get(host)
+
     async def _fetch(self, hosts: list[str]) -> None:
         async def one(host: str) -> None:
             timeout = min(TIMEOUT, self._hosts[host].endpoint.request_timeout)
-            self._listings[host] = read_listing(await self._asker.command_list(host, timeout))
+            exchange = await self._asker.command_list(host, timeout)
+            self._listings[host] = read_listing(exchange)
+            if isinstance(exchange, Answered):
+                self._statuses[host] = exchange.status
 
         await each(hosts, one)
 

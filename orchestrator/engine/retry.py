@@ -36,17 +36,18 @@ class RetryPolicy:
     deadline: float = 600.0
     budget: float = 2.0
 
-    def wait(self, operation: int, attempt: int, age: float) -> float | None:
+    def wait(self, operation: int, attempt: int, age: float, at_least: float = 0.0) -> float | None:
         """Seconds until the next attempt, or None when there is none.
 
         Args:
             operation: its number, for the jitter.
             attempt: how many were made.
             age: seconds since the first of them started.
+            at_least: seconds before which the host wants no further attempt.
         """
         if stop_after_attempt(self.attempts)(_after(attempt)):
             return None
-        pause = self.longest(attempt) * _fraction(operation, attempt)
+        pause = max(at_least, self.longest(attempt) * _fraction(operation, attempt))
         return pause if age + pause <= self.deadline else None
 
     def allowance(self, operations: int) -> int:

@@ -23,7 +23,7 @@ from orchestrator.engine.preflight import Preflight
 from orchestrator.engine.probing import ask
 from orchestrator.engine.rules import Settings, rate, rules
 from orchestrator.engine.scheduler import Polling, Scheduler
-from orchestrator.engine.sending import Edge, Sending
+from orchestrator.engine.sending import Edge, Sending, now_ms
 from orchestrator.engine.shift import Shift
 from orchestrator.errors import ExpressionError, InputError
 from orchestrator.events import Audience, StepEnded, StepStarted
@@ -91,6 +91,7 @@ class Runner:
         self._impatience = anyio.Event()
         self._sending: Sending | None = None
         self._shift = Shift(world.hours, plan, reader, world.audience, self._halt, world.wall)
+        self._changed_ms: int | None = None  # when the last step began that is no look at an earlier one
         self._meter = Meter(len(plan.of("step", "verify")))
 
     # asked from outside
@@ -308,7 +309,10 @@ class Runner:
             first=self._reader.step(step.index)[1] or 0,
             scope=self._scope(step, step.read_later),
             timeout=self._seconds(step, step.timeout),
+            since=self._changed_ms if step.role == "verify" else None,
         )
+        if step.role != "verify":
+            self._changed_ms = now_ms()
         await self._session.mark(step.index, "running", ended=False)
         where, total = fold(self._reader.open_counts(step.index)), sum(scheduler.counts.values())
         self._audience.tell(StepStarted(step.key, step.name, step.command, where, total))

@@ -86,7 +86,7 @@ class Lane:
     """One host's operations."""
 
     __slots__ = (
-        "after", "exhausted", "in_flight", "limit", "listed", "name", "open_until", "paused_at", "queue",
+        "after", "exhausted", "held_until", "in_flight", "limit", "listed", "name", "open_until", "paused_at", "queue",
         "silent", "silent_since", "tuner", "unreachable", "waiting",
     )  # fmt: skip
 
@@ -104,6 +104,7 @@ class Lane:
         self.silent_since = 0.0
         self.paused_at = 0.0  # when the last pause was begun
         self.open_until = 0.0  # nothing is sent before this
+        self.held_until = 0.0  # nor before this: the host asked to wait
         self.unreachable = False
 
     @property
@@ -113,7 +114,7 @@ class Lane:
 
     def can_send(self, now: float) -> bool:
         """Whether an operation may go to this host now."""
-        if self.unreachable or not self.queue or now < self.open_until:
+        if self.unreachable or not self.queue or now < max(self.open_until, self.held_until):
             return False
         return self.in_flight < (1 if self.tripped else self.limit)
 
@@ -234,6 +235,9 @@ class Scheduler:
         if paused:
             names = ", ".join(paused[:3]) + (" …" if len(paused) > 3 else "")
             return f"circuit breaker open for {names}; one request at a time"
+        held = [lane for lane in self._lanes.values() if lane.held_until > now and not lane.unreachable]
+        if held:
+            return f"{held[0].name} asked to wait (Retry-After): nothing is sent to it for {held[0].held_until - now:.0f} s"
         if self._timers and not self.in_flight:
             what = "the next poll" if self.rules.polling else "the next retry"
             return f"{what} in {max(0.0, self._timers[0][0] - now):.0f} s"
@@ -264,6 +268,9 @@ class Scheduler:
             self._count_retry(outcome)
             lane.waiting += 1
             self._timer(now + pause, lane, operation._replace(attempts=operation.attempts + 1))
+            if outcome.wait:  # it is the host that wants to be left alone, not this operation
+                lane.held_until = max(lane.held_until, now + outcome.wait)
+                self._timer(lane.held_until, lane, None)
             decision = Decision(State.PENDING, pause)
         if lane.silent and self._hopeless(lane, now):
             lane.unreachable = True
@@ -365,20 +372,34 @@ class Scheduler:
         self._tried[operation.seq] = first, attempts + 1
         polling = self.rules.polling
         if polling is None:
-            return self.rules.retry.wait(operation.seq, attempts + 1, now - first)
-        if now - first >= polling.within or self._stalled(operation.seq, outcome, polling, now):
+            return self.rules.retry.wait(operation.seq, attempts + 1, now - first, outcome.wait)
+        if self.ends_poll(operation, outcome, started, now):
             return None
-        return max(0.0, started + polling.every - now)
+        pause = max(0.0, started + polling.every - now, outcome.wait)
+        return None if outcome.wait and now + pause - first > polling.within else pause
 
-    def _stalled(self, seq: int, outcome: Outcome, polling: Polling, now: float) -> bool:
+    def ends_poll(self, operation: Operation, outcome: Outcome, started: float, now: float) -> bool:
+        """Whether the time for an operation's polls is over, or its answer has not changed for too long; as for `heard`.
+
+        The last answer is one that was asked for after that time: this program may have been stopped (Ctrl-Z) between
+        question and answer, and what held before says nothing of now. A host that hangs is not waited for once more.
+        """
+        polling = self.rules.polling
+        if polling is None:
+            return False
+        first, _ = self._tried.get(operation.seq, (started, 0))
+        over = (now if outcome.kind is Kind.LATE else started) - first >= polling.within
+        return over or self._stalled(operation.seq, outcome, polling, started)
+
+    def _stalled(self, seq: int, outcome: Outcome, polling: Polling, started: float) -> bool:
         if polling.stall is None:
             return False
         answer = hash(repr(outcome.rows))
-        seen, since = self._seen.get(seq, (None, now))
+        seen, since = self._seen.get(seq, (None, started))
         if seen != answer:
-            since = now
+            since = started
         self._seen[seq] = (answer, since)
-        return now - since >= polling.stall
+        return started - since >= polling.stall
 
     def _note_silence(self, lane: Lane, kind: Kind, started: float, now: float) -> None:
         if (

@@ -21,6 +21,7 @@ from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.command import request_body
 from orchestrator.dovecot.exchange import Exchange, NoAnswer, NotSent
 from orchestrator.dovecot.jsontext import dumps
+from orchestrator.dovecot.underway import ASLEEP
 from orchestrator.engine.preflight import Preflight
 from orchestrator.engine.probing import ask
 from orchestrator.engine.scheduler import Scheduler, Wait
@@ -73,10 +74,19 @@ class Sending:
         first: the step's first operation.
         scope: names for the step's `until`.
         timeout: seconds for each answer, or None for each host's own.
+        since: when the change began that this step looks at, milliseconds since the epoch; None where it is this step.
     """
 
     def __init__(
-        self, edge: Edge, step: CommandStep, scheduler: Scheduler, *, first: int, scope: Scope, timeout: float | None
+        self,
+        edge: Edge,
+        step: CommandStep,
+        scheduler: Scheduler,
+        *,
+        first: int,
+        scope: Scope,
+        timeout: float | None,
+        since: int | None = None,
     ) -> None:
         self._edge = edge
         self._step = step
@@ -84,6 +94,7 @@ class Sending:
         self._first = first
         self._scope = scope
         self._timeout = timeout
+        self._since = since
         self._command = step.command
         self._entry = catalog.find(self._command)
         self._accept = frozenset(step.accept)
@@ -94,6 +105,8 @@ class Sending:
         self._parked: list[asyncio.Future[Operation | None]] = []
         self._wake = anyio.Event()
         self._cancel = anyio.CancelScope()
+        self._patient_until: float | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     # asked from outside
 
@@ -113,6 +126,8 @@ class Sending:
         with self._cancel:
             async with anyio.create_task_group() as group:
                 await self._drive(group)
+        if self._patience:
+            self._patience.cancel()
         while self._scheduler.unrecorded > 0 and session.failure is None:  # also what was cancelled is recorded
             self._wake = anyio.Event()
             await self._wake.wait()
@@ -123,12 +138,26 @@ class Sending:
             self._wake = wake = anyio.Event()
             self._feed()
             wait = await self._start(group)
-            if scheduler.stopped and self._cancel.deadline == float("inf"):
-                self._cancel.deadline = anyio.current_time() + GRACE
+            if scheduler.stopped and self._patient_until is None:
+                self._be_patient(GRACE)
             if not scheduler.done:
                 await self._pause(wake, wait)
         while self._hand_over(None):
             pass
+
+    def _be_patient(self, seconds: float) -> None:
+        """Wait for answers that are under way for so long, of which time that this program stood still is no part."""
+        loop = asyncio.get_running_loop()
+        self._patient_until = loop.time() + seconds
+
+        def over() -> None:
+            late = loop.time() - (self._patient_until or 0.0)
+            if late > ASLEEP:  # what came meanwhile is read first
+                self._be_patient(min(late, GRACE))
+            else:
+                self._cancel.cancel()
+
+        self._patience = loop.call_at(self._patient_until, over)
 
     async def _pause(self, wake: anyio.Event, wait: Wait) -> None:
         """Until something happened, or until the scheduler may have something to send all by itself."""
@@ -219,10 +248,14 @@ class Sending:
         outcome = _NOT_WAITED_FOR
         try:
             exchange = await self._edge.wire.post(host, body, timeout)
-            outcome = self._outcome(exchange, tag)
+            outcome = self._outcome(exchange, tag, host)
             if self._until is not None and not outcome.error:
                 outcome = self._judged(outcome, operation)
-            if self._worth_asking(outcome.kind, operation):
+            if outcome.kind is Kind.NOT_YET and self._scheduler.ends_poll(
+                operation, outcome, started, self._edge.clock()
+            ):
+                outcome = await self._with_log_since(outcome, operation, self._since or moment)
+            elif self._worth_asking(outcome.kind, operation):
                 outcome = await self._with_evidence(outcome, operation, started, moment)
             if self._unrepeatable and outcome.kind in {Kind.UNKNOWN, Kind.LATE, Kind.TEMPORARY}:
                 outcome = await self._probed(outcome, operation)
@@ -237,10 +270,10 @@ class Sending:
         if self._unrepeatable:
             self._wake.set()
 
-    def _outcome(self, exchange: Exchange, tag: str) -> Outcome:
+    def _outcome(self, exchange: Exchange, tag: str, host: str) -> Outcome:
         if isinstance(exchange, NotSent) and exchange.local:
             self._scheduler.stop(exchange.reason)
-        return classify(exchange, self._entry, tag, self._accept)
+        return classify(exchange, self._entry, tag, self._accept, listed=self._edge.preflight.listed(host))
 
     def _worth_asking(self, kind: Kind, operation: Operation) -> bool:
         """Whether the host's log is to be read: after a failure, a lost answer, or the last of many 75s."""
@@ -272,6 +305,15 @@ class Sending:
         rows = readings.new(found.rows, started, self._edge.clock())
         text = evidence.lines(rows, operation.parameters, self._entry.doveadm if self._entry else "")
         return replace(outcome, evidence=self._edge.wire.redact(host, text))
+
+    async def _with_log_since(self, outcome: Outcome, operation: Operation, since: int) -> Outcome:
+        """The outcome of a condition that stayed false, with what went wrong on the host since the change that it is to see."""
+        left = self._evidence_left.setdefault(operation.host, EVIDENCE)
+        if not left or self._command == evidence.COMMAND:
+            return outcome
+        self._evidence_left[operation.host] = left - 1
+        found = await self._ask_log(operation.host, since)
+        return replace(outcome, evidence=self._edge.wire.redact(operation.host, evidence.of_host(found.rows)))
 
     async def _ask_log(self, host: str, moment: int) -> Outcome:
         """The host's log since just before a moment; asked a second time when no answer comes.

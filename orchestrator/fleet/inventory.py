@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from orchestrator.dovecot.endpoint import Endpoint, Tls
 from orchestrator.errors import InputError, Problem, nearest
+from orchestrator.fleet.address import trouble
 from orchestrator.fleet.config import Config, GroupSpec, HostSettings, HostSpec
 
 ALL = "all"
 
 _RANGE = re.compile(r"\[([^\]]*)\]")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\Z")
-_ADDRESS = re.compile(r"[A-Za-z0-9._:%-]+\Z")
 MAX_RANGE = 100_000
 
 _DEFAULTS: dict[str, Any] = {"scheme": "https", "port": 8080}
@@ -181,7 +181,8 @@ class _Builder:
             names = list(islice(_expand(written, written), MAX_RANGE + 1))
             if len(names) > MAX_RANGE:
                 raise InputError.at(f"{written!r} is not a sensible range: more than {MAX_RANGE} hosts", written)
-            addresses = list(_expand(host.address, host.address)) if host else names
+            six = host is not None and host.address[:1] == "[" and ":" in host.address  # no range, and told of below
+            addresses = names if host is None else [host.address] if six else list(_expand(host.address, host.address))
         except InputError as error:
             self._problem(error.problems[0].message, *path)
             return
@@ -191,8 +192,8 @@ class _Builder:
         for name, address in zip(names, addresses, strict=True):
             if not _NAME.match(name) or name == ALL:
                 self._problem(f"{name!r} cannot be a host's name; use letters, digits, - . _", *path)
-            elif not _ADDRESS.match(address):
-                self._problem(f"{address!r} is not an IP address or host name", *path)
+            elif wrong := trouble(address):
+                self._problem(wrong, *path)
             else:
                 yield name, address
 

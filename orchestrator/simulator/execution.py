@@ -37,6 +37,7 @@ class Response:
         manner: ``whole``, ``drip``, ``truncate``, ``empty``, ``reset`` or ``hang``.
         pace: Seconds from byte to byte when it drips.
         echo: Whether the body is to repeat the request's headers.
+        extra: Further headers.
     """
 
     status: int = 200
@@ -45,6 +46,7 @@ class Response:
     manner: str = "whole"
     pace: float = 1.0
     echo: bool = False
+    extra: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -173,7 +175,8 @@ class _Run:
             self.response.manner, self.response.pace = action, rule.value
         elif action in ("http", "echo_auth"):
             status = int(rule.value) if action == "http" else 500
-            self._end(Response(status, b"scripted trouble\r\n", TEXT, echo=action == "echo_auth"))
+            wait = () if rule.retry_after is None else (f"Retry-After: {rule.retry_after}",)
+            self._end(Response(status, b"scripted trouble\r\n", TEXT, echo=action == "echo_auth", extra=wait))
         elif action in ("empty", "reset", "hang"):
             self._end(Response(manner=action))
 

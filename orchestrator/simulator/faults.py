@@ -5,6 +5,7 @@ A rule is one line of text, for the command line and for tests::
     host=b1,command=kick,rate=0.3,exit=75
     command=dictInc,first=2,empty=after
     host=b3,refuse
+    command=kick,first=2,http=429,retry_after=1
 
 Before the action stand the conditions, all of which must hold; the first rule that fits a command decides.
 """
@@ -34,7 +35,7 @@ _ACTIONS: dict[str, str] = {
     "refuse": "",
     "echo_auth": "",
 }
-_CONDITIONS = ("host", "command", "rate", "first", "after", "seed", "applied")
+_CONDITIONS = ("host", "command", "rate", "first", "after", "seed", "applied", "retry_after")
 _ALWAYS_APPLIED = frozenset({"slow", "drip", "truncate", "wrong_tag", "huge"})
 
 
@@ -51,6 +52,7 @@ class Rule:
         action: What happens.
         value: The action's number.
         applied: Whether the command takes effect all the same.
+        retry_after: The seconds that an HTTP error asks to wait.
     """
 
     action: str
@@ -62,6 +64,7 @@ class Rule:
     seed: int = 1
     value: float = 0.0
     applied: bool = False
+    retry_after: int | None = None
 
 
 @dataclass(slots=True)
@@ -137,7 +140,9 @@ def _rule(text: str, conditions: dict[str, str], action: str, value: str) -> Rul
     rate = _number(text, "rate", conditions.get("rate", "1"))
     if not 0 <= rate <= 1:
         raise _wrong(text, f"has rate={conditions['rate']}; it is a share from 0 to 1")
-    first = conditions.get("first")
+    first, wait = conditions.get("first"), conditions.get("retry_after")
+    if wait is not None and action != "http":
+        raise _wrong(text, "has retry_after, which goes with http")
     return Rule(
         action=action,
         host=conditions.get("host", "*"),
@@ -148,6 +153,7 @@ def _rule(text: str, conditions: dict[str, str], action: str, value: str) -> Rul
         seed=_count(text, "seed", conditions.get("seed", "1")),
         value=_value(text, action, value),
         applied=applied == "true" or action in _ALWAYS_APPLIED,
+        retry_after=None if wait is None else _count(text, "retry_after", wait),
     )
 
 

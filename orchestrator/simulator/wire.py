@@ -30,7 +30,12 @@ if TYPE_CHECKING:
 
 LARGEST_BODY = 1024 * 1024  # of 2.3; 2.4 was seen to take 128 MiB
 _REASONS = {200: "OK", 400: "Bad Request", 401: "Authentication required", 404: "Path Not Found"}
-_REASONS |= {413: "Payload Too Large", 500: "Internal Server Error", 503: "Service Unavailable"}
+_REASONS |= {
+    413: "Payload Too Large",
+    500: "Internal Server Error",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
 _REASONS |= {505: "HTTP Version Not Supported"}
 _CORS = (
     "Access-Control-Allow-Origin: *",
@@ -174,7 +179,7 @@ class Connection(asyncio.Protocol):
         body = response.body + (request.head if response.echo else b"")
         shown = b"" if request.method == "HEAD" else body
         length = None if request.method == "HEAD" else len(body)
-        head = _head(response.status, length, response.kind if length is not None else "")
+        head = _head(response.status, length, response.kind if length is not None else "", extra=response.extra)
         if response.manner == "drip":
             yield from self._drip(head + shown, response.pace)
         self._finish(head + shown, response, records)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from orchestrator.dovecot.catalog import LONG_TIMEOUT
 from orchestrator.dovecot.exchange import NotSent
+from orchestrator.engine import sending
 from orchestrator.engine.rules import Settings
 from orchestrator.engine.runner import Runner
 from orchestrator.engine.sending import EVIDENCE, as_kept
@@ -214,6 +217,43 @@ async def test_a_failure_has_what_the_host_logged(tmp_path: Path) -> None:
     assert rig.watcher.attempts[0].outcome.evidence == "Panic: file x.c: assertion failed ***"
 
 
+BAD_CONFIGURATION = {
+    "prefix": "master",
+    "type": "Error",
+    "text": "Failed to read configuration: line 151, pass hunter2",
+}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "hosts: b1, command: reload, verify: {command: who, until: '{{ rows | length > 5 }}', every: 1ms, within: 3ms}",
+        "hosts: b1, command: who, until: '{{ rows | length > 5 }}', every: 1ms, within: 3ms",
+        "hosts: b1, command: who, until: '{{ rows | length > 5 }}', every: 1ms, within: 1h, stall: 3ms",
+    ],
+)
+async def test_a_condition_that_stayed_false_has_what_the_host_logged(tmp_path: Path, line: str) -> None:
+    """When a poll ends with a no, the log is read once, from the change on that it was to see, and what went wrong is kept."""
+    rig = Rig(tmp_path, steps(line), Hosts(logErrors=rows(BAD_CONFIGURATION)))
+    begun = int(time.time())
+    await rig.session()
+    with rig.run.read() as reader:
+        states = [operation.state.word for operation in reader.operations()]
+        failed = states.index("failed") + 1
+        assert reader.evidence(failed) == "master: Error: Failed to read configuration: line 151, pass ***"
+    [asked] = rig.hosts.of("logErrors")
+    assert int(asked.parameters["since"]) <= begun
+    assert len(rig.hosts.of("who")) > 1
+
+
+async def test_a_condition_that_comes_true_needs_no_log(tmp_path: Path) -> None:
+    """While polls go on nobody reads the log."""
+    line = "hosts: b1, command: who, until: '{{ rows | length == 1 }}', every: 1ms, within: 1h"
+    rig = Rig(tmp_path, steps(line), Hosts(who=in_turn(rows(), rows(), rows({"a": "b"}))))
+    assert await rig.session() == Ending(Status.DONE)
+    assert rig.hosts.of("logErrors") == []
+
+
 async def test_a_log_is_not_read_for_each_of_a_storm(tmp_path: Path) -> None:
     """Of many failures the first few of each host are looked into: the host has enough to do."""
     line = f"hosts: 'b[1-2]', for_each: [{MANY}], command: kick, parameters: {{mask: ['{{{{ item }}}}']}}, on_failure: continue"
@@ -280,6 +320,46 @@ async def test_intents_that_were_not_sent_are_taken_back(tmp_path: Path) -> None
     rig.hosts._answers["dictInc"] = rows()
     assert await rig.session(Start({})) == Ending(Status.DONE)
     assert len(rig.hosts.of("dictInc")) == 120
+
+
+async def test_an_answer_that_came_while_all_stood_still_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a stop was asked for answers are waited for a while; a program that stood still for longer reads what came."""
+    monkeypatch.setattr(sending, "GRACE", 0.3)
+
+    async def in_parts(request: Request) -> Any:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return rows()(request)
+
+    held = Held(in_parts)
+
+    async def interrupt(runner: Runner, _session: Session) -> None:
+        await held.asked.wait()
+        runner.interrupt("stopped by SIGINT")
+        await anyio.sleep(0.05)
+        asyncio.get_running_loop().call_later(0.1, held.free.set)
+        time.sleep(1)  # noqa: ASYNC251 - nothing runs meanwhile, as after Ctrl-Z
+
+    rig = Rig(tmp_path, steps(COUNT), Hosts(dictInc=held))
+    await rig.session(during=interrupt)
+    assert rig.report() == {"1.1": "done"}
+
+
+async def test_an_intent_counts_its_attempt(tmp_path: Path) -> None:
+    """While an unrepeatable operation is on the wire, the journal says which attempt it is: whoever finds it after a crash knows."""
+    held, seen = Held(), []
+
+    async def look(_runner: Runner, _session: Session) -> None:
+        await held.asked.wait()
+        with rig.run.read() as reader:
+            seen.extend((found.state.word, found.attempts) for found in reader.operations())
+        held.free.set()
+
+    rig = Rig(tmp_path, steps(COUNT), Hosts(dictInc=in_turn(refused, held)))
+    assert await rig.session(during=look) == Ending(Status.DONE)
+    assert seen == [("running", 2)]
 
 
 # what is kept

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.simulator import BackgroundFleet, FleetSpec
 from tests.command_line import CommandLine
+from tests.integration.certificates import Authority
 from tests.integration.raw_server import SECRET, Raw
 
 
@@ -42,6 +43,12 @@ def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             return Site(fleet, cli, tmp_path / "record.jsonl")
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A certificate authority."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

@@ -19,11 +19,31 @@ Answer = Callable[[bytes, bytes], bytes]
 
 def forms(secret: str = SECRET) -> set[str]:
     """A secret as it is, and as it travels."""
+    cores = [base64.b64encode(b"\0" * n + secret.encode())[4:-4].decode() for n in range(3)]
+    escaped = secret.replace("/", "\\/")
     return {
         secret,
+        escaped,
+        *cores,
+        *(core.replace("+", "-").replace("/", "_") for core in cores),
         base64.b64encode(secret.encode()).decode(),
         base64.b64encode(f"doveadm:{secret}".encode()).decode(),
     }
+
+
+def ways(secret: str = SECRET) -> list[str]:
+    """The ways in which a server may write a secret within the quotes of JSON; `forms` of it are what must be nowhere."""
+    plain = json.dumps(secret)[1:-1]
+    return [
+        plain,
+        plain.replace("/", "\\/"),
+        "".join(f"\\u{ord(character):04x}" for character in secret),
+        plain.replace("s", "\\u0073").replace("/", "\\/"),
+        base64.b64encode(secret.encode()).decode().replace("/", "\\/"),
+        base64.b64encode(f"doveadm:{secret}".encode()).decode().rstrip("="),
+        base64.b64encode(f"user:x{secret}yz".encode()).decode(),
+        base64.urlsafe_b64encode(f"{secret}?".encode()).decode(),
+    ]
 
 
 def http(body: bytes, status: str = "200 OK", *headers: bytes) -> bytes:
@@ -63,12 +83,16 @@ class Raw:
             while True:
                 connection, _ = self._socket.accept()
                 connection.settimeout(10)
+                self.accepted()
                 with connection, contextlib.suppress(OSError):
                     if self.tls is None:
                         self._one(connection)
                         continue
                     with self.tls.wrap_socket(connection, server_side=True) as secured:
                         self._one(secured)
+
+    def accepted(self) -> None:
+        """Somebody has connected; nothing was said yet."""
 
     def _one(self, connection: socket.socket) -> None:
         data = b""

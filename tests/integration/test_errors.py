@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import CommandLine, Result
+from tests.integration.conftest import Site
+from tests.integration.raw_server import Raw, http
 
 FIVE_ERRORS = """
 name: Wrong
@@ -47,6 +49,63 @@ def test_wrong_password(site: Callable) -> None:
     clear(here.cli("exec", "b1", "who"), 1, "authentication refused", "check auth in the configuration")
     checked = here.cli("check", "b1")
     clear(checked, 1, "HTTP 401", "the secret is wrong")
+
+
+def impatient(here: Site, seconds: str = "1500ms") -> None:
+    """Wait for answers no longer than so."""
+    text = here.cli.config.read_text()
+    here.cli.config.write_text(text.replace("defaults:\n", f"defaults:\n  timeout: {{request: {seconds}}}\n"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [("hang", "no complete answer within"), ("empty", "closed"), ("http=503", "HTTP 503")]
+)
+def test_check_finds_a_host_that_does_not_answer(site: Callable, fault: str, words: str) -> None:
+    """A host that lists its commands and answers none is not OK, whichever version; it is named while it is waited for."""
+    for version in ("2.3", "2.4"):
+        here = site(version=version, directors=0, backends=3, faults=(f"host=b2,{fault}",))
+        impatient(here)
+        checked = here.cli("check")
+        clear(checked, 1, "✗ b2", "does not answer one (serviceStatus)", words, "2 of 3 hosts OK; 1 not")
+
+
+def test_check_tells_hosts_in_their_order(site: Callable) -> None:
+    """The order is that of the configuration, however slow the first host is; also in JSON."""
+    here = site(directors=2, backends=2, faults=("host=d1,slow=1", "host=b1,slow=0.3"))
+    lines = here.cli("check").out.splitlines()
+    assert [line.split()[1] for line in lines[:4]] == ["d1", "d2", "b1", "b2"]
+    assert [found["host"] for found in here.cli("check", "--format", "json").json()] == ["d1", "d2", "b1", "b2"]
+
+
+def test_check_says_whom_it_waits_for(site: Callable) -> None:
+    """A host that is waited for is called by its name meanwhile, on stderr."""
+    here = site(directors=0, backends=2, faults=("host=b2,slow=7",))
+    checked = here.cli("check")
+    clear(checked, 0, "2 of 2 hosts OK")
+    assert "waiting for b2, for up to 15 s" in checked.err
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [("429 Too Many Requests", "lets nothing through now"), ("502 Bad Gateway", "does not reach it")],
+)
+def test_check_tells_a_proxy_from_a_host(cli_for: Callable[..., CommandLine], status: str, remedy: str) -> None:
+    """What stands before a host and refuses has its own remedy."""
+    with Raw(lambda _head, _body: http(b"no", status)) as server:
+        clear(cli_for(server)("check"), 1, f"HTTP {status[:3]}", remedy)
+
+
+def test_a_port_of_another_protocol(cli_for: Callable[..., CommandLine]) -> None:
+    """A port where IMAP is spoken is called so; what was to be sent there has failed at once and is not retried."""
+    with Raw(lambda _head, _body: b"* OK [CAPABILITY IMAP4rev1] Dovecot ready.\r\n") as server:
+        cli = cli_for(server)
+        clear(cli("check"), 1, "this port speaks IMAP", "give the port of doveadm's HTTP listener")
+        clear(
+            cli("exec", "b1", "kick", "mask=u", "--yes"),
+            1,
+            "this port speaks IMAP, not doveadm's HTTP API: check the port",
+        )
+        assert cli.exported()[0]["attempts"] == 1
 
 
 def test_refused_connection(site: Callable) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import os
 import re
 import ssl
@@ -18,7 +19,7 @@ import pytest
 
 from tests.command_line import CommandLine, wait_until
 from tests.integration.conftest import Site
-from tests.integration.raw_server import SECRET, Raw, answered, forms, http, only
+from tests.integration.raw_server import SECRET, Answer, Raw, answered, forms, http, only, ways
 
 
 def leaks(cli: CommandLine, *said: str) -> list[str]:
@@ -61,6 +62,53 @@ def test_a_secret_in_a_row_is_redacted(cli_for: Callable[..., CommandLine]) -> N
         cli = cli_for(server)
         said = [cli("exec", "b1", "who").said, cli("show", "last", "1.1").said]
         assert leaks(cli, *said) == []
+
+
+ALL_WAYS = ",".join(f'"way{number}":"%s{way}%s"' for number, way in enumerate(ways()))
+PAGE = " ".join(ways())
+PLACES: dict[str, Answer] = {
+    "value": lambda _head, body: answered(f"[{{{ALL_WAYS % (('',) * 16)}}}]".encode(), body),
+    "within a value": lambda _head, body: answered(f"[{{{ALL_WAYS % (('key=', ' sent') * 8)}}}]".encode(), body),
+    "column": lambda _head, body: answered(f'[{{"{ways()[3]}":"x"}}]'.encode(), body),
+    "error": lambda _head, _body: http(f'[["error",{{"type":"{ways()[2]}","exitCode":1}},"1.1"]]'.encode()),
+    "answer": lambda _head, _body: http(f'[["{ways()[1]}",[],"1.1"]]'.encode()),
+    "tag": lambda _head, _body: http(f'[["doveadmResponse",[],"{ways()[3]}"]]'.encode()),
+    "page": lambda _head, _body: http(PAGE[:190].encode(), "400 Bad Request"),
+    "rest of the page": lambda _head, _body: http(PAGE[190:380].encode(), "502 Bad Gateway"),
+    "page in JSON": lambda _head, _body: http(f'{{"error":"{ways()[1]}","sent":"{ways()[2]}"}}'.encode(), "403 Forbidden"),
+    "page in HTML": lambda _head, _body: http(html.escape(SECRET).replace("/", "&#x2F;").encode(), "403 Forbidden"),
+    "challenge": lambda _head, _body: http(b"", "401 No", f"WWW-Authenticate: {SECRET} {PAGE[:100]}".encode()),
+    "no HTTP": lambda _head, _body: f"{ways()[0]} {ways()[1]}\r\n\r\n".encode(),
+    "log": lambda _head, body: answered(
+        f'[{{"timestamp":"0","prefix":"doveadm(10.0.0.9)","type":"Panic","text":"sent {ways()[1]} {ways()[3]}"}}]'.encode(), body
+    )
+    if b"logErrors" in body
+    else http(b"no", "400 Bad Request"),
+}  # fmt: skip
+
+
+EVERY_SINK = (
+    ("exec", "b1", "who", "-vv"), ("exec", "b1", "who", "--format", "json"), ("plan", "playbook.yaml", "--live"), ("check",),
+    ("run", "playbook.yaml", "--yes", "-vv"), ("show", "--all"), ("show", "last", "1.1"), ("report",), ("report", "--format", "json"),
+    ("export",), ("export", "--format", "csv"), ("check", "--format", "json"),
+)  # fmt: skip
+SINKS = dict.fromkeys(PLACES, (("show", "--all"),)) | dict.fromkeys(("within a value", "log"), EVERY_SINK)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_secret_is_in_no_sink(cli_for: Callable[..., CommandLine], place: str) -> None:
+    """Wherever a host writes the secret, and however: it is in nothing that is printed, told to programs, or kept."""
+    with Raw(only(PLACES[place])) as server:
+        cli = cli_for(server)
+        playbook = cli.playbook(
+            "name: Look\nsteps:\n"
+            "  - {name: Look, hosts: b1, command: who, register: seen, on_failure: continue}\n"
+            "  - {name: Wait, hosts: b1, command: who, until: '{{ rows | length > 5 }}', every: 1ms, within: 5ms}\n"
+        )
+        said = [cli(*words).said for words in (("run", playbook, "--yes", "--format", "json", "-vv"), *SINKS[place])]
+        assert sum(bool(body) for _head, body in server.seen) >= 2
+        assert leaks(cli, *said) == []
+        assert "***" in "".join(said)
 
 
 def test_a_secret_that_is_cut_is_redacted(cli_for: Callable[..., CommandLine]) -> None:

@@ -140,3 +140,19 @@ def test_flush_auth_cache(fleet: Fleet24, cli: CommandLine) -> None:
     assert {op["host"]: op["changed"] for op in flushed if op["state"] == "done"} == {"b1": True, "b2": True}
     for name in fleet.backends:
         assert fleet.call(name, "authCacheFlush", {"userMask": ["mail"]}) == [{"entries": "0"}]
+
+
+def test_a_reload_with_a_bad_configuration_says_why(fleet: Fleet24, cli: CommandLine) -> None:
+    """A reload that the host answers with "ok", and that changed nothing, fails with the master's own words."""
+    configuration = fleet.nodes["b2"].configuration
+    good = configuration.read_text()
+    text = Path(PLAYBOOKS / "rolling-reload.yaml").read_text().replace("within: 30s", "within: 2s")
+    try:
+        configuration.write_text(good + "\nnonsense_setting = yes\n")
+        result = cli("run", cli.playbook(text), "-e", "backends=b2", "-e", "drain=false", "--yes")
+        assert result.code in {1, 3}, result.said
+        assert "nonsense_setting" in result.said
+        assert "nonsense_setting" in cli("report").out
+    finally:
+        configuration.write_text(good)
+        fleet.call("b2", "reload")

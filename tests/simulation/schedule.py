@@ -70,6 +70,8 @@ _TROUBLES = (
     "cut",
     "wrong tag",
     "hangs",
+    "turned away",
+    "proxy error",
 )
 
 

@@ -106,7 +106,7 @@ class Servers:
             return trouble, math.inf
         if trouble == "slow":
             seconds *= 20
-        if trouble not in {"lost before", "failed", "temporary"}:
+        if trouble not in {"lost before", "failed", "temporary", "turned away"}:
             self._execute_in(seconds * self.random.random(), host, command, parameters, tag)
         return trouble, seconds
 
@@ -134,6 +134,10 @@ class Servers:
     def _answer(self, host: str, command: str, parameters: dict[str, Any], tag: str, trouble: str) -> Exchange:
         if trouble in {"lost before", "lost after"}:
             return NoAnswer("the connection was closed without an answer")
+        if trouble == "turned away":
+            return Answered(429, b"", retry_after=self.random.choice((None, 0.0, 2.0)))
+        if trouble == "proxy error":  # the command was executed, whatever the page says
+            return Answered(self.random.choice((202, 408, 500, 502, 503)), b"")
         if trouble == "cut":
             return Answered(200, b'[["doveadmResponse",[')
         if trouble == "wrong tag":

@@ -63,12 +63,19 @@ class VirtualWriter(Writer):
         self._connection.close()
 
     def kill(self) -> None:
-        """The process is gone: what is not committed is lost."""
+        """The process is gone: what is not committed is lost, and nobody waits for it any more."""
         self._dead = True
-        self._entries.clear()
+        while self._entries:
+            self._lose(self._entries.popleft())
+
+    @staticmethod
+    def _lose(entry: Any) -> None:
+        if isinstance(entry, tuple):  # else a task that is shielded would wait for it for ever
+            entry[1].cancel()
 
     def _put(self, entry: Any) -> None:
         if self._dead:
+            self._lose(entry)
             return
         self._entries.append(entry)
         if not self._busy:

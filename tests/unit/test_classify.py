@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.classify import classify
-from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent
+from orchestrator.dovecot.exchange import LONGEST_WAIT, Answered, Exchange, NoAnswer, NotSent, retry_after
 from orchestrator.outcome import Kind, Outcome
 
 
@@ -57,14 +57,30 @@ def outcome(exchange: Exchange, command: str = "reload", accept: tuple[int, ...]
         (Answered(403, b"no"), Kind.FAILED, "HTTP 403: no"),
         (Answered(404, b"Path Not Found\r\n"), Kind.FAILED, "no doveadm HTTP API here"),
         (Answered(413, b""), Kind.FAILED, "too large"),
-        (Answered(429, b"slow down"), Kind.FAILED, "HTTP 429"),
-        (Answered(500, b"Internal Server Error\r\n"), Kind.FAILED, "neither doveadm_password nor doveadm_api_key"),
+        (Answered(408, b"slow"), Kind.UNKNOWN, "did not get the whole request in time (HTTP 408): slow"),
+        (Answered(423, b"locked"), Kind.NOT_EXECUTED, "(HTTP 423): locked"),
+        (Answered(425, b"early"), Kind.NOT_EXECUTED, "(HTTP 425): early"),
+        (
+            Answered(429, b"slow down"),
+            Kind.NOT_EXECUTED,
+            "too many requests for a proxy before the host (HTTP 429): slow",
+        ),
+        (Answered(429, b"", (), 0.0), Kind.NOT_EXECUTED, "(HTTP 429): (no text)"),
+        (Answered(500, b"Internal Server Error\r\n"), Kind.UNKNOWN, "(HTTP 500): Internal Server Error"),
+        (Answered(500, b"", (), 3.0), Kind.UNKNOWN, "(HTTP 500)"),
         (Answered(302, b""), Kind.FAILED, "a redirect (HTTP 302), which is not followed"),
+        (Answered(303, b""), Kind.UNKNOWN, "HTTP 303, which says nothing about the command"),
+        (Answered(101, b""), Kind.UNKNOWN, "HTTP 101, which says nothing about the command"),
         (Answered(502, b"bad gateway"), Kind.UNKNOWN, "HTTP 502"),
-        (Answered(503, b"busy"), Kind.TEMPORARY, "HTTP 503"),
+        (Answered(503, b"busy"), Kind.UNKNOWN, "HTTP 503"),
+        (Answered(503, b"busy", (), 7.0), Kind.NOT_EXECUTED, "(HTTP 503): busy; it asks to wait 7 s"),
         (Answered(504, b""), Kind.LATE, "HTTP 504"),
+        (Answered(599, b""), Kind.UNKNOWN, "HTTP 599"),
         (NoAnswer("no complete answer within 9 s", late=True), Kind.LATE, "within 9 s"),
-        (Answered(204, b""), Kind.FAILED, "HTTP 204: (no text)"),
+        (Answered(204, b""), Kind.UNKNOWN, "the answer (HTTP 204) cannot be read: an empty body"),
+        (Answered(202, b"queued"), Kind.UNKNOWN, "the answer (HTTP 202) cannot be read"),
+        (Answered(203, success().body), Kind.DONE, ""),
+        (Answered(202, error("exitCode", 64).body), Kind.FAILED, "exit code 64"),
     ],
 )
 def test_what_happened_has_a_kind_and_a_cause(exchange: Exchange, kind: Kind, words: str) -> None:
@@ -73,6 +89,57 @@ def test_what_happened_has_a_kind_and_a_cause(exchange: Exchange, kind: Kind, wo
     assert found.kind is kind
     assert words in found.error
     assert bool(found.error) == (kind is not Kind.DONE)
+
+
+@pytest.mark.parametrize(
+    ("status", "wait", "expected"),
+    [(429, 5.0, 5.0), (503, 5.0, 5.0), (425, 5.0, 5.0), (429, None, 0.0), (502, 5.0, 0.0), (400, 5.0, 0.0)],
+)
+def test_a_wait_is_asked_for_with_what_turns_away(status: int, wait: float | None, expected: float) -> None:
+    """How long a host wants to be left alone counts where the request was turned away, and nowhere else."""
+    assert outcome(Answered(status, b"", (), wait)).wait == expected
+
+
+@pytest.mark.parametrize(
+    ("listed", "kind"), [(500, Kind.FAILED), (200, Kind.UNKNOWN), (404, Kind.UNKNOWN), (None, Kind.UNKNOWN)]
+)
+def test_a_host_without_a_secret_says_500_to_everything(listed: int | None, kind: Kind) -> None:
+    """A 500 is no password only where the list of commands gets it too; else the command may have run."""
+    found = classify(Answered(500, b"Internal Server Error"), None, "1.1", listed=listed)
+    assert found.kind is kind
+    assert ("neither doveadm_password nor doveadm_api_key" in found.error) == (kind is Kind.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("value", "now", "seconds"),
+    [
+        ("0", 0, 0.0),
+        (" 120 ", 0, 120.0),
+        ("9" * 400, 0, LONGEST_WAIT),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784111770, 7.0),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 784111770, 7.0),
+        ("Sun Nov  6 08:49:37 1994", 784111770, 7.0),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784112000, 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 784112000, LONGEST_WAIT),
+        ("", 0, None),
+        ("-5", 0, None),
+        ("1.5", 0, None),
+        ("soon", 0, None),
+        ("٣", 0, None),
+        ("Sun, 99 Nov 1994 08:49:37 GMT", 0, None),
+        ("Sun, 06 Nov 99999999 08:49:37 GMT", 0, None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(value: str, now: float, seconds: float | None) -> None:
+    """Seconds or a date; what is absurd is bounded, and what cannot be read says nothing."""
+    assert retry_after(value, now) == seconds
+
+
+@given(st.text(max_size=40), st.floats(0, 1e11))
+def test_retry_after_is_bounded(value: str, now: float) -> None:
+    """Whatever stands there, it is no more than a day, and never an error."""
+    found = retry_after(value, now)
+    assert found is None or 0 <= found <= LONGEST_WAIT
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,19 @@ def test_values_are_put_in_order(command: str, values: dict[str, Any], sent: dic
     assert checked(command, **values) == sent
 
 
+@pytest.mark.parametrize("value", ["***", "a***b"])
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("kick", "mask"), ("who", "mask"), ("directorKick", "user"), ("proxyKick", "user"), ("mailboxStatus", "user")],
+)
+def test_what_was_redacted_is_no_pattern(command: str, name: str, value: str) -> None:
+    """What stands for a redacted secret in an answer would match everybody; it is refused where names or patterns are sent."""
+    entry = catalog.find(command)
+    assert entry is not None
+    with pytest.raises(ParameterError, match="stands for a secret"):
+        checked(command, **{name: [value] if "array" in entry.parameters[name].types() else value})
+
+
 def test_wrong_names_are_told_with_the_nearest() -> None:
     """Unknown and missing parameters are named."""
     entry = catalog.find("directorMove")
@@ -251,3 +264,22 @@ def test_the_command_line_is_what_an_operator_would_type(command: str, values: d
 def test_a_command_without_a_command_line_shows_its_parameters() -> None:
     """A command that the catalogue does not know is shown with its parameters."""
     assert command_line("myCommand", None, {"a": "b c", "n": [1]}) == "myCommand 'a=b c' 'n=[1]'"
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "message"),
+    [
+        ("kick", {"destHost"}, ""),
+        ("kick", {"mask"}, ""),
+        ("kick", {"mask", "destHost"}, ""),
+        ("kick", set(), "kick needs the parameter 'mask' or 'destHost'"),
+        ("kick", {"passdbField"}, "kick needs the parameter 'mask' or 'destHost'"),
+        ("proxyKick", {"destHost"}, ""),
+        ("proxyKick", set(), "proxyKick needs one of the parameters 'user', 'host', 'mask', 'destHost'"),
+    ],
+)
+def test_one_parameter_may_stand_for_another(command: str, given: set[str], message: str) -> None:
+    """Where Dovecot is content with one of several parameters, one is enough; without any the message names them all."""
+    entry = catalog.find(command)
+    assert entry is not None
+    assert [str(found) for found in problems_of_names(command, entry, given)] == [message] * bool(message)

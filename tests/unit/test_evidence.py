@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from orchestrator.dovecot import evidence
 from orchestrator.dovecot.evidence import Readings, lines
 from tests.captured import ANSWERED
 
@@ -95,3 +96,23 @@ def test_the_logs_of_real_servers_name_commands_as_the_catalogue_does() -> None:
                 assert len(fitting) in {0, 1, len(words)}, line
                 named += len(fitting) == 1
     assert named > 20
+
+
+def test_what_went_wrong_on_the_host_itself() -> None:
+    """Of a host's log the serious lines about no user are told, newest last, each once, and not many."""
+    log = [
+        {"prefix": "imap(user1)<9><x>", "type": "Error", "text": "a user's own trouble"},
+        {"prefix": "lmtp(7)", "type": "Info", "text": "nothing serious"},
+        {"prefix": "auth", "type": "Error", "text": "old"},
+        {"prefix": "master", "type": "Error", "text": "Failed to read configuration: line 151"},
+        {"prefix": "config", "type": "Fatal", "text": "no such setting"},
+        {"prefix": "config", "type": "Fatal", "text": "Raw backtrace: x"},
+        {"prefix": "master", "type": "Error", "text": "Failed to read configuration: line 151"},
+        {"prefix": "doveadm(10.0.0.9)", "type": "Fatal", "text": "doveadm process died"},
+    ]
+    assert evidence.of_host(log) == (
+        "config: Fatal: no such setting | master: Error: Failed to read configuration: line 151"
+        " | doveadm(10.0.0.9): Fatal: doveadm process died"
+    )
+    assert evidence.of_host([{"type": "Error", "text": "x" * 5000}]).startswith(": Error: xxx")
+    assert len(evidence.of_host([{"type": "Error", "text": "x" * 5000}])) <= evidence.LONGEST

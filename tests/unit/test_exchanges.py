@@ -94,9 +94,12 @@ def test_every_answer_means_something_for_its_command(found: Captured) -> None:
 
 @pytest.mark.parametrize("found", [found for found in EXCHANGES if found.status in HTTP], ids=str)
 def test_every_http_error_says_what_it_is(found: Captured) -> None:
-    """A status other than 200 has failed, and says what the host said: its text, or the schemes that it offers."""
+    """A status other than 200 has failed, and says what the host said: its text, or the schemes that it offers.
+
+    A host without a secret answers 500 to all, its list of commands too.
+    """
     assert found.status is not None
-    outcome = classify(exchange(found), None, "t")
+    outcome = classify(exchange(found), None, "t", listed=found.status)
     told = {400: found.body.strip(), 401: " or ".join(found.offered)}.get(found.status, "")
     assert (outcome.kind, outcome.exit_code, outcome.rows) == (Kind.FAILED, None, ())
     assert HTTP[found.status] + told in outcome.error

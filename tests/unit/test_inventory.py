@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import InputError
+from orchestrator.fleet.address import trouble
 from orchestrator.fleet.inventory import Inventory, build_inventory, fold
 from orchestrator.secret import SecretReference
 from tests.strategies import config, fleet, host_names, inventories
@@ -202,7 +203,21 @@ def test_a_host_selects_itself(name: str) -> None:
         ("groups: {g: {hosts: {'b!': a}}}", ["'b!' cannot be a host's name"]),
         ("groups: {g: {hosts: {'b1,b2': a}}}", ["'b1,b2' cannot be a host's name"]),
         ("groups: {g: {hosts: {b1: 'a b'}}}", ["'a b' is not an IP address or host name"]),
-        ("groups: {g: {hosts: {b1: 'http://x/'}}}", ["is not an IP address or host name"]),
+        ("groups: {g: {hosts: {b1: 'http://x/'}}}", ["is not an IP address or host name; give the host alone"]),
+        (
+            "groups: {g: {hosts: {b1: '127.0.0.1:8080'}}}",
+            ["config.yaml:2:", "'127.0.0.1:8080' is an address with a port", "write {address: 127.0.0.1, port: 8080}"],
+        ),
+        ("groups: {g: {hosts: {b1: {address: 'mail.x:80'}}}}", ["write {address: mail.x, port: 80}"]),
+        ("groups: {g: {hosts: {b1: '[::1]:80'}}}", ["write {address: ::1, port: 80}"]),
+        ("groups: {g: {hosts: {b1: '[::1]'}}}", ["an IPv6 address stands without brackets: '::1'"]),
+        ("groups: {g: {hosts: {'b[1-2]': '127.1.[1-2]'}}}", ["'127.1.1' is not an IP address", "'127.1.2' is not"]),
+        ("groups: {g: {hosts: {b1: '256.0.0.1'}}}", ["an IPv4 address has four numbers from 0 to 255"]),
+        ("groups: {g: {hosts: {b1: '127.0.0.01'}}}", ["'127.0.0.01' is not an IP address"]),
+        ("groups: {g: {hosts: {b1: '0x7f000001'}}}", ["is not an IP address"]),
+        ("groups: {g: {hosts: {b1: 'mail..org'}}}", ["is not an IP address or host name"]),
+        ("groups: {g: {hosts: {b1: '-mail.org'}}}", ["is not an IP address or host name"]),
+        ("groups: {g: {hosts: {b1: '1::2::3'}}}", ["is not an IP address or host name"]),
         ("groups: {g: {hosts: {'b[1-3]': '10.0.0.[1-2]'}}}", ["3 names but 2 addresses"]),
         ("groups: {g: {hosts: {'b[1-3]': 10.0.0.1}}}", ["3 names but 1 addresses"]),
         ("groups: {g: {hosts: {'b[3-1]': x}}}", ["is not a sensible range"]),
@@ -219,6 +234,25 @@ def test_a_wrong_fleet_is_refused(text: str, messages: list[str]) -> None:
     """Hosts that are defined twice, nowhere or under an impossible name are refused; nothing is left out silently."""
     shown = "\n".join(refused(text))
     assert all(message in shown for message in messages), shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "::1",
+        "fe80::1%eth0",
+        "mail",
+        "mail-1.example.org",
+        "mail.example.org.",
+        "b_1",
+        "1.example",
+        "xn--bcher-kva.example",
+    ],
+)
+def test_addresses_and_names_are_accepted(address: str) -> None:
+    """IP addresses of both kinds, with a zone too, and host names, with an underscore or a dot at the end too."""
+    assert trouble(address) == ""
 
 
 def test_a_host_without_authentication_is_refused() -> None:

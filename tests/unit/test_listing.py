@@ -85,7 +85,11 @@ def test_any_answer_is_a_list_or_none(body: bytes) -> None:
         (Answered(401, b""), URL, "HTTP 401", "the host offers nothing"),
         (Answered(404, b""), URL, "HTTP 404", "must be named http"),
         (Answered(500, b""), URL, "HTTP 500", "set doveadm_password or doveadm_api_key"),
-        (Answered(302, b""), URL, "HTTP 302", "check address and port"),
+        (Answered(302, b""), URL, "HTTP 302", "a redirect is not followed"),
+        (Answered(403, b""), URL, "HTTP 403", "check address and port"),
+        (Answered(429, b""), URL, "HTTP 429", "lets nothing through now"),
+        (Answered(503, b""), URL, "HTTP 503", "is Dovecot running there?"),
+        (Answered(204, b""), URL, "not a list of commands", "something else listens here"),
         (Answered(200, b"<html>"), URL, "not a list of commands", "something else listens here"),
     ],
 )

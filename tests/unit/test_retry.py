@@ -55,6 +55,14 @@ def test_no_attempt_starts_after_the_deadline(operation: int, attempt: int, age:
 
 
 @pytest.mark.parametrize(
+    ("at_least", "age", "wait"), [(50.0, 0.0, 50.0), (50.0, 50.0, 50.0), (50.0, 51.0, None), (1e5, 0.0, None)]
+)
+def test_a_host_that_asks_to_wait_is_waited_for(at_least: float, age: float, wait: float | None) -> None:
+    """No attempt starts before the host wants it, nor after the deadline: then there is none."""
+    assert RetryPolicy(deadline=100.0).wait(1, 1, age, at_least) == wait
+
+
+@pytest.mark.parametrize(
     ("budget", "operations", "allowed"),
     [(2, 0, 0), (2, 1000, 2000), (0.5, 1000, 500), (0.5, 1, 0), (0.57, 10_000, 5700)],
 )

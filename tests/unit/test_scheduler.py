@@ -80,12 +80,19 @@ class Dialogue:
         return wait.until
 
     def hear(
-        self, seq: int, kind: Kind = DONE, *, now: float | None = None, recorded: bool = True, rows: Any = ()
+        self,
+        seq: int,
+        kind: Kind = DONE,
+        *,
+        now: float | None = None,
+        recorded: bool = True,
+        rows: Any = (),
+        wait: float = 0.0,
     ) -> Decision:
         """An attempt ends."""
         self.now = self.now if now is None else now
         operation, started = self.wire.pop(seq)
-        decision = self.scheduler.heard(operation, Outcome(kind, rows, error="trouble"), started, self.now)
+        decision = self.scheduler.heard(operation, Outcome(kind, rows, error="trouble", wait=wait), started, self.now)
         if recorded:
             self.scheduler.recorded(1)
         return decision
@@ -324,6 +331,33 @@ def test_a_waiting_retry_is_announced() -> None:
     assert talk.scheduler.reason(1.0) == f"the next retry in {pause:.0f} s"
 
 
+def test_a_host_that_asks_to_wait_is_left_alone() -> None:
+    """Nothing is sent to a host before the time that it asked for, whatever else it answers; others go on."""
+    talk = Dialogue({"a": 4, "b": 8}, in_flight=4, per_host={"a": 2, "b": 2}, retry=RetryPolicy(base=0.0))
+    hosts = {op.seq: op.host for ops in talk.pending.values() for op in ops}
+    first = talk.sent()
+    assert sorted(hosts[seq] for seq in first) == ["a", "a", "b", "b"]
+    turned_away, *others = sorted(first, key=lambda seq: hosts[seq])
+    assert talk.hear(turned_away, Kind.NOT_EXECUTED, now=1.0, wait=20.0).pause == 20.0
+    for seq in others:
+        talk.hear(seq, now=1.0)
+    assert [hosts[seq] for seq in talk.sent(1.0)] == ["b", "b"]
+    assert talk.scheduler.reason(2.0) == "a asked to wait (Retry-After): nothing is sent to it for 19 s"
+    assert talk.due(2.0) == 21.0
+    assert talk.sent(20.9) == []
+    again = talk.sent(21.0)
+    assert turned_away in again
+    assert [hosts[seq] for seq in again] == ["a", "a"]
+
+
+def test_a_host_that_asks_to_wait_too_long_is_not_waited_for() -> None:
+    """A wait beyond the deadline ends the operation, and holds back no other one."""
+    talk = Dialogue({"a": 2}, per_host={"a": 1}, retry=RetryPolicy(deadline=60.0), allowed_failures=1)
+    talk.sent()
+    assert talk.hear(1, Kind.NOT_EXECUTED, wait=61.0).state is State.FAILED
+    assert talk.sent() == [2]
+
+
 # ends
 
 
@@ -531,6 +565,28 @@ def test_a_poll_that_stalls_ends_early() -> None:
         lambda _now: Kind.NOT_YET, lambda now: [{"users": str(max(0, 5 - int(now)))}], stall=3.0, within=60.0
     )
     assert (state, asked[-1]) == (State.FAILED, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"), [(Kind.NOT_YET, State.PENDING), (UNKNOWN, State.PENDING), (Kind.LATE, State.FAILED)]
+)
+def test_a_poll_asks_once_more_after_a_long_sleep(kind: Kind, state: State) -> None:
+    """Who was stopped between question and answer asks once more before saying no; a host that hangs has had its time."""
+    talk = Dialogue({"a": 1}, polling=Polling(every=1.0, within=10.0, stall=5.0))
+    talk.sent()
+    assert talk.hear(1, kind, now=500.0).state is state
+    if state is State.PENDING:
+        assert talk.sent(500.0) == [1]
+        assert talk.hear(1, kind, now=500.25).state is State.FAILED
+
+
+@pytest.mark.parametrize(("wait", "pause"), [(4.0, 4.0), (11.0, None)])
+def test_a_poll_waits_as_long_as_the_host_asks_for(wait: float, pause: float | None) -> None:
+    """A poll that was turned away comes back when the host wants it, unless that is after its time."""
+    talk = Dialogue({"a": 1}, polling=Polling(every=1.0, within=10.0))
+    talk.sent()
+    decision = talk.hear(1, Kind.NOT_EXECUTED, now=0.5, wait=wait)
+    assert (decision.pause or None, decision.state) == (pause, State.PENDING if pause else State.FAILED)
 
 
 def test_a_poll_that_fails_is_failed() -> None:

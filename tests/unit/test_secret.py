@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import copy
+import html
 import json
 import pickle
+import struct
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -82,13 +85,82 @@ def test_what_a_server_echoes_is_redacted(text: str) -> None:
     assert not any(form in shown for form in (WORD, encode(WORD), encode(f"doveadm:{WORD}")))
 
 
-@given(st.text(min_size=1, max_size=12), st.text(max_size=20), st.text(max_size=20))
+@given(
+    st.text(st.characters(min_codepoint=32, exclude_categories=["Cs"]), min_size=1, max_size=12),
+    st.text(max_size=20),
+    st.text(max_size=20),
+)
 def test_redaction_leaves_no_secret(word: str, before: str, after: str) -> None:
     """Whatever stands around a secret, it is gone afterwards, unless the stars themselves spell it."""
     secret = Secret(word)
     for form in (word, encode(word), encode("doveadm:" + word)):
         shown = secret.redact((before + form + after).encode()).decode()
         assert word in "***" or form not in shown.replace("***", "\0")
+
+
+def by_number(text: str) -> str:
+    """As JSON may write any text."""
+    units = text.encode("utf-16-be")
+    return "".join(f"\\u{unit:04X}" for (unit,) in struct.iter_unpack(">H", units))
+
+
+WORDS = ["cAnArY-5up3r+/s3cr3t", 'p%d"x y$z#ä', "back\\slash's", "snow☃man-1", "emoji😀-12345"]
+JSON_WAYS: dict[str, Callable[[str], str]] = {
+    "plain": lambda word: json.dumps(word, ensure_ascii=False)[1:-1],
+    "ascii": lambda word: json.dumps(word)[1:-1],
+    "slashes": lambda word: json.dumps(word)[1:-1].replace("/", "\\/"),
+    "numbers": by_number,
+    "some numbers": lambda word: json.dumps(word)[1:-1].replace("s", "\\u0073").replace("a", "\\u0061"),
+    "within JSON": lambda word: json.dumps(json.dumps(word).replace("/", "\\/"))[3:-3],
+    "base64": encode,
+    "base64, no padding": lambda word: encode(word).rstrip("="),
+    "base64, slashes": lambda word: encode(word).replace("/", "\\/"),
+    "base64 for URLs": lambda word: base64.urlsafe_b64encode(word.encode()).decode(),
+    "Basic": lambda word: encode("doveadm:" + word),
+    "within base64": lambda word: encode("x" + word + "yz"),
+    "further within base64": lambda word: encode("xy" + word + "z"),
+    "far within base64": lambda word: encode("user:xyz" + word + "\0\0"),
+}
+WAYS: dict[str, Callable[[str], str]] = {
+    **JSON_WAYS,
+    "URL": lambda word: quote(word, safe=""),
+    "form": quote_plus,
+    "page": html.escape,
+    "page, numbers": lambda word: "".join(f"&#{ord(c)};" for c in word),
+    "page, hexadecimal": lambda word: "".join(f"&#x{ord(c):X};" for c in word),
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_secret_is_found_however_it_is_written(word: str, way: str) -> None:
+    """Words lose the secret in every way of writing it, wherever it stands; what stands around it stays."""
+    shown = Secret(word).redact(f"before {WAYS[way](word)} after".encode()).decode()
+    assert shown.startswith("before ")
+    assert shown.endswith(" after")
+    assert "***" in shown
+    assert len(shown) < len("before *** after") + 20  # what stood beside it in longer base64
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("way", JSON_WAYS)
+@pytest.mark.parametrize("around", ["", "x "])
+def test_rows_lose_a_secret_however_it_is_written(word: str, way: str, around: str) -> None:
+    """In rows too, as a value and, where it is no usual word, within one; JSON stays JSON."""
+    data = f'[{{"user":"u1","a":"{around}{JSON_WAYS[way](word)}"}}]'.encode()
+    assert json.loads(data)[0]["user"] == "u1"
+    [row] = json.loads(Secret(word).redact_data(data))
+    assert row["user"] == "u1"
+    assert row["a"].startswith(around)
+    assert "***" in row["a"]
+    assert len(row["a"]) < len("x ***") + 20
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+def test_rows_without_the_secret_stay_as_they_are(text: str) -> None:
+    """What is escaped is looked at, and not changed."""
+    data = json.dumps([{"a": text}]).encode()
+    assert Secret("no-such-secret-1").redact_data(data) == data
 
 
 def test_data_keeps_words_that_contain_the_secret() -> None:
@@ -108,7 +180,9 @@ def test_a_secret_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, wo
     assert SecretReference("env", "SOME_SECRET").resolve().reveal() == word
 
 
-@pytest.mark.parametrize("content", [b"hunter2x", b"hunter2x\n", b"hunter2x\r\n", b"hunter2x\n\n"])
+@pytest.mark.parametrize(
+    "content", [b"hunter2x", b"\xef\xbb\xbfhunter2x\r\n", b"hunter2x\n", b"hunter2x\r\n", b"hunter2x\n\n"]
+)
 def test_a_secret_comes_from_a_file(tmp_path: Path, content: bytes) -> None:
     """A file holds the secret alone; line ends after it do not belong to it."""
     (tmp_path / "key").write_bytes(content)
@@ -119,6 +193,38 @@ def test_blanks_belong_to_a_secret(tmp_path: Path) -> None:
     """Only line ends are cut; a password may begin or end with a blank."""
     (tmp_path / "key").write_text(" hunter2x \n")
     assert SecretReference("file", str(tmp_path / "key")).resolve().reveal() == " hunter2x "
+
+
+@pytest.mark.parametrize(
+    "output", ["hunter2x", "hunter2x\\r\\n", "hunter2x\\nuser: doveadm\\nurl: x\\n", "hunter2x\\n\\377\\n"]
+)
+def test_a_secret_is_the_first_line_of_a_command(output: str) -> None:
+    """Password managers print notes below the password, which do not belong to it."""
+    assert SecretReference("command", ("printf", output)).resolve().reveal() == WORD
+
+
+def test_a_file_of_several_lines_is_refused(tmp_path: Path) -> None:
+    """A secret's file holds nothing else; the error says how to take one line of many."""
+    (tmp_path / "key").write_text("hunter2x\nuser: doveadm\n")
+    with pytest.raises(SecretError, match="has 2 lines") as caught:
+        SecretReference("file", str(tmp_path / "key")).resolve()
+    assert "use command" in caught.value.hint
+    assert WORD not in caught.value.message + caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("word", "doubt"),
+    [
+        ("x y", ""),
+        (" x", "the secret begins with a blank"),
+        ("x\u00a0", "the secret ends with a blank"),
+        ("'x'", "the secret stands in quotes, which are a part of it here"),
+        ('"', ""),
+    ],
+)
+def test_what_is_odd_about_a_secret_is_told(word: str, doubt: str) -> None:
+    """Whoever is refused is told what may be wrong with the secret, and not the secret."""
+    assert Secret(word).doubt == doubt
 
 
 def test_a_secret_comes_from_a_command() -> None:
@@ -137,7 +243,9 @@ def test_a_secret_comes_from_a_command() -> None:
         ("command", ("/no/such/program", "x"), "cannot run the secret command /no/such/program"),
         ("command", ("false",), "the secret command false ended with exit code 1"),
         ("command", ("true",), "the secret from command: true is empty"),
-        ("command", ("printf", "a\\nb"), "contains control characters"),
+        ("command", ("printf", "a\\tb"), "contains control characters"),
+        ("command", ("printf", "\\nb"), "is empty"),
+        ("env", "LATIN_VARIABLE", "is not UTF-8 text"),
         ("command", ("printf", "\\377"), "not UTF-8"),
     ],
 )
@@ -146,6 +254,7 @@ def test_a_secret_that_cannot_be_had_is_explained(
 ) -> None:
     """Every failure is a SecretError that names the reference and never a value."""
     monkeypatch.setenv("EMPTY_VARIABLE", "")
+    monkeypatch.setenv("LATIN_VARIABLE", f"{WORD}\udcff")
     monkeypatch.setenv("BAD_VARIABLE", f"{WORD}\ninjected: header")
     with pytest.raises(SecretError) as caught:
         SecretReference(kind, target).resolve()

@@ -28,6 +28,7 @@ from orchestrator.simulator.faults import Rule, parse_faults, parse_rule
         ("truncate", Rule(action="truncate", value=1, applied=True)),
         ("huge=2", Rule(action="huge", value=2, applied=True)),
         ("http=503", Rule(action="http", value=503)),
+        ("http=429,retry_after=2", Rule(action="http", value=429, retry_after=2)),
         ("host=b3,refuse", Rule(action="refuse", value=1, host="b3")),
     ],
 )
