@@ -86,9 +86,16 @@ class App:
         """
         from pathlib import Path
 
+        from orchestrator.cli.suggest import operation_hint
+        from orchestrator.errors import RunNotFoundError
         from orchestrator.journal.sqlite.store import open_file
 
-        return open_file(name) if name and Path(name).is_file() else self.store.find(name)
+        if name and Path(name).is_file():
+            return open_file(name)
+        try:
+            return self.store.find(name)
+        except RunNotFoundError as error:
+            raise RunNotFoundError(error.message, hint=operation_hint(name or "") or error.hint) from None
 
 
 def load_source(name: str) -> Source:
