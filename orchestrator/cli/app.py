@@ -100,10 +100,9 @@ class App:
 
 def load_source(name: str) -> Source:
     """A playbook by path or name."""
-    from orchestrator.playbook.shipped import find_playbook
     from orchestrator.playbook.source import load_playbook
 
-    return load_playbook(find_playbook(name))
+    return load_playbook(name)
 
 
 def parse_given(pairs: tuple[str, ...]) -> dict[str, str]:
