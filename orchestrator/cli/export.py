@@ -67,6 +67,7 @@ def _salvage(run: FileRun, form: str, damage: DamagedRunError) -> NoReturn:
 
 def _write(operations: Iterable[OperationRecord], form: str) -> int:
     from orchestrator.views.objects import operation_record
+    from orchestrator.views.words import json_text
 
     count = 0
     write_utf8()
@@ -77,7 +78,7 @@ def _write(operations: Iterable[OperationRecord], form: str) -> int:
         if form == "csv":
             writer.writerow([_cell(record[field]) for field in FIELDS])
         else:
-            write(json.dumps(record, ensure_ascii=False) + "\n", flush=False)
+            write(json_text(record, "utf-8") + "\n", flush=False)
     return count
 
 

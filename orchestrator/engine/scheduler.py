@@ -234,9 +234,9 @@ class Scheduler:
         if paused:
             names = ", ".join(paused[:3]) + (" …" if len(paused) > 3 else "")
             return f"circuit breaker open for {names}; one request at a time"
-        if self._timers and not self.in_flight:
-            what = "the next poll" if self.rules.polling else "the next retry"
-            return f"{what} in {max(0.0, self._timers[0][0] - now):.0f} s"
+        if self._timers and not self.in_flight and not self.rules.polling:
+            at, _, lane, _ = self._timers[0]
+            return f"the next retry on {lane.name} in {max(0.0, at - now):.0f} s"
         return ""
 
     # what came of it

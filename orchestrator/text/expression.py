@@ -292,7 +292,7 @@ def _evaluator(tree: nodes.Template, names: frozenset[str]) -> Callable[[Scope],
     @cache
     def compiled() -> Callable[[Scope], Any]:
         """On first use: a playbook that is only looked at evaluates nothing."""
-        return _compile_text(tree) if whole is None else _compile_expression(whole)
+        return _compile_text(tree) if whole is None else compile_node(whole)
 
     def evaluate(scope: Scope) -> Any:
         return compiled()(scope)
@@ -350,7 +350,12 @@ def _demanded(node: nodes.Node) -> nodes.Expr:
     return nodes.Filter(node, _THERE, [], [], None, None, lineno=node.lineno)
 
 
-def _compile_expression(expression: nodes.Node) -> Callable[[Scope], Any]:
+def compile_part(expression: nodes.Expr) -> Callable[[Scope], Any]:
+    """A part of a valid expression; what it reads must be there."""
+    return compile_node(_Demanding().visit(expression))
+
+
+def compile_node(expression: nodes.Node) -> Callable[[Scope], Any]:
     """As Jinja's own `compile_expression` does, from the parsed expression: its text may begin with a minus sign."""
     target = nodes.Name("result", "store", lineno=1)
     body = nodes.Template([nodes.Assign(target, expression, lineno=1)], lineno=1)

@@ -10,7 +10,8 @@ from typing import Any
 
 from orchestrator.outcome import State
 
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# What moves the cursor, colours, or changes the direction of text; and what some terminals take for a line's end.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def safe(text: str, limit: int = 400) -> str:
@@ -21,8 +22,12 @@ def safe(text: str, limit: int = 400) -> str:
 
 
 def json_text(value: Mapping[str, Any], encoding: str | None) -> str:
-    """A value as one line of JSON: as it is for UTF-8, with escapes where a locale has another encoding."""
-    return json.dumps(value, ensure_ascii=(encoding or "utf8").lower().replace("-", "") != "utf8")
+    """A value as one line of JSON: as it is for UTF-8, with escapes where a locale has another encoding.
+
+    What would do something to a terminal is escaped too, since JSON itself escapes only what is below U+0020.
+    """
+    text = json.dumps(value, ensure_ascii=(encoding or "utf8").lower().replace("-", "") != "utf8")
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def count(number: int, word: str) -> str:
