@@ -13,7 +13,7 @@ import anyio
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App
-from orchestrator.cli.output import beside_the_point, emit, emit_json, is_terminal, message
+from orchestrator.cli.output import beside_the_point, emit_folded, emit_json, is_terminal, message
 from orchestrator.cli.question import ask
 from orchestrator.cli.screen import Screen
 from orchestrator.errors import RefusedError
@@ -145,4 +145,4 @@ def _show_end(app: App, report: Report, options: Options) -> None:
         emit_json({"event": "report", **report_object(report, app.program)})
     elif not (options.quiet or options.quiet_end):
         for text in summary_lines(report, app.program):
-            emit(text)
+            emit_folded(text)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
@@ -36,6 +39,41 @@ def emit(text: str = "") -> None:
         OutputLostError: it cannot be written.
     """
     write(text + "\n")
+
+
+_AS_IT_IS = re.compile(r"\s*(?:= |doveadm |next: |to undo: |run |\S+: \[\[|\[\[)")  # what is copied from the screen
+
+
+def folded(line: str, width: int) -> str:
+    """A line of prose in lines that fit a terminal, with words left whole; what is typed again stays one line."""
+    if len(line) <= width or _AS_IT_IS.match(line):
+        return line
+    indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
+    return "\n".join(
+        textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    )
+
+
+def emit_folded(line: str) -> None:
+    """A line of the result, which fits the terminal where there is one.
+
+    Raises:
+        OutputLostError: it cannot be written.
+    """
+    emit(folded(line, _width(sys.stdout)))
+
+
+def message_folded(line: str) -> None:
+    """A line for the operator, which fits the terminal where there is one."""
+    message(folded(line, _width(sys.stderr)))
+
+
+def _width(stream: TextIO | None) -> int:
+    """The columns of a terminal; without one lines are as long as they are."""
+    try:
+        return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else sys.maxsize
+    except ValueError:  # closed
+        return sys.maxsize
 
 
 def write_utf8() -> None:

@@ -10,7 +10,7 @@ import click
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import FORMAT, App
-from orchestrator.cli.output import emit, emit_json
+from orchestrator.cli.output import emit, emit_folded, emit_json
 
 if TYPE_CHECKING:
     from orchestrator.journal.base import OperationRecord, Reader
@@ -67,7 +67,7 @@ def show(
         emit_json(report_object(report, app.program))
         return exit_codes.DONE
     for line in report_lines(report, app.program):
-        emit(line)
+        emit_folded(line)
     if report.holder:
         emit(f"being worked on by {report.holder}")
     return exit_codes.DONE

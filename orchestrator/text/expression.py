@@ -12,7 +12,7 @@ turn it into a condition that holds. Only `x | default(y)` and `x is defined` as
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, wraps
 from typing import Any
@@ -176,6 +176,11 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def tokens(text: str) -> Iterator[tuple[str, str]]:
+    """The words of a text with expressions, blanks included, each with its kind."""
+    yield from ((kind, written) for _line, kind, written in _ENV.lex(text))
+
+
 def is_template(value: Any) -> bool:
     """Whether a value is text with an expression in it."""
     return isinstance(value, str) and "{{" in value
@@ -247,7 +252,7 @@ def _check(node: nodes.Node, depth: int) -> None:
 
 def _check_numbers(text: str) -> None:
     """A number that an expression would write otherwise may be meant as a name."""
-    for _line, kind, written in _ENV.lex(text):
+    for kind, written in tokens(text):
         if kind in {"integer", "float"} and written != (plain := str(_number_of(written))):
             raise SecurityError(f"{written} is the number {plain} here: write that, or '{written}' if a name is meant")
 

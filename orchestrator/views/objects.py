@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from orchestrator.answers import Answer
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line
 from orchestrator.journal.base import OperationRecord, Reader
-from orchestrator.plan.steps import CommandStep, Draft, Plan, RequireStep
+from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, RequireStep
 from orchestrator.report import Report
 
 
@@ -50,6 +51,14 @@ class Seen(Protocol):
 
     notes: dict[int, list[str]]
     drafts: dict[int, list[Draft]]
+    answers: dict[int, Answer]
+    holding: int
+    later: int
+    stop: tuple[PlannedStep, str] | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the run would get to its first change, in a sentence."""
 
 
 def live_objects(plan: Plan, seen: Seen) -> Iterator[dict[str, Any]]:
@@ -64,6 +73,15 @@ def live_objects(plan: Plan, seen: Seen) -> Iterator[dict[str, Any]]:
                 "host": draft.host,
                 "parameters": draft.parameters,
             }
+    yield {
+        "event": "verdict",
+        "would_stop": seen.stop is not None,
+        "step": seen.stop[0].key if seen.stop else None,
+        "reason": seen.stop[1] if seen.stop else "",
+        "conditions_hold": seen.holding,
+        "conditions_later": seen.later,
+        "text": seen.verdict,
+    }
 
 
 def operation_object(operation: OperationRecord) -> dict[str, Any]:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from orchestrator.answers import Answer
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line, encode_parameters, request_body
 from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader, StepRecord
 from orchestrator.outcome import Effect, State
 from orchestrator.plan.expand import hosts_of
-from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep
+from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep, Scope
 from orchestrator.playbook.items import ItemList
 from orchestrator.text.expression import names_in
+from orchestrator.text.filled import filled
 from orchestrator.text.units import format_duration
 from orchestrator.views.objects import Seen
 from orchestrator.views.words import count, safe
 
 FEW = 3  # requests of a step that are shown without -v
+ROWS = 6  # of what was answered
 
 _EFFECTS = {
     Effect.READ: "reads",
@@ -72,20 +75,21 @@ def _step_lines(plan: Plan, reader: Reader, step: PlannedStep, record: StepRecor
     if record.state == "skipped":
         yield "           skipped: its `when` does not hold"
         return
+    scope = plan.scope(step)
     if step.when is not None and step.condition_depends_on:
-        yield f"           only when {_known_later(step.when, step.condition_depends_on)}"
+        yield f"           only when {_known_later(filled(step.when, scope), step.condition_depends_on)}"
     if isinstance(step, CommandStep):
         yield from _command_lines(plan, reader, step, record, verbose=verbose)
     else:
-        yield from _asking_lines(step)
+        yield from _asking_lines(step, scope)
 
 
-def _asking_lines(step: PauseStep | RequireStep) -> Iterator[str]:
+def _asking_lines(step: PauseStep | RequireStep, scope: Scope) -> Iterator[str]:
     if isinstance(step, RequireStep):
         for requirement in step.require:
-            yield f"           stops unless {requirement.that}"
+            yield f"           stops unless {filled(requirement.that, scope)}"
     elif step.pause.confirm:
-        yield f"           asks: {step.pause.confirm}"
+        yield f"           asks: {filled(step.pause.confirm, scope)}"
     else:
         yield f"           waits {format_duration(step.pause.for_ or 0)}"
 
@@ -93,16 +97,18 @@ def _asking_lines(step: PauseStep | RequireStep) -> Iterator[str]:
 def _command_lines(
     plan: Plan, reader: Reader, step: CommandStep, record: StepRecord, *, verbose: bool
 ) -> Iterator[str]:
+    scope = plan.scope(step)
     yield f"           {step.command} {_where(plan, step, record)}   {_EFFECTS[step.effect]}"
     if step.user_impact:
         yield f"           ! user impact: {step.user_impact}"
     if step.until is not None:
-        yield f"           polled until {step.until}"
+        yield f"           polled until {filled(step.until, scope)}"
     if step.probe:
-        yield f"           if an answer is lost, {step.probe.command} is asked whether it was executed: {step.probe.done}"
+        done = filled(step.probe.done, scope)
+        yield f"           if an answer is lost, {step.probe.command} is asked whether it was executed: {done}"
     if record.operations is None:
         yield f"           requests known at run time, from {_givers(step)}"
-        yield f"             {_as_written(step)}"
+        yield f"             {_as_written(step, scope)}"
         return
     yield from _requests(reader, step, record, verbose=verbose)
 
@@ -110,11 +116,26 @@ def _command_lines(
 def _seen_lines(step: PlannedStep, seen: Seen, *, verbose: bool) -> Iterator[str]:
     for text in seen.notes.get(step.index, ()):
         yield f"           » {safe(text)}"
+    if step.index in seen.answers and isinstance(step, CommandStep) and step.until is None:
+        yield from _answered(seen.answers[step.index], verbose=verbose)
     drafts = seen.drafts.get(step.index, [])
     for draft in drafts if verbose else drafts[:FEW]:
         yield f"           » as of now: {draft.host}: {safe(draft.parameters, 500)}"
     if len(drafts) > FEW and not verbose:
         yield f"           » … and {count(len(drafts) - FEW, 'more request')} (-v shows all)"
+
+
+def _answered(answer: Answer, *, verbose: bool) -> Iterator[str]:
+    """The rows that hosts answered, each once with those who answered it."""
+    hosts: dict[str, list[str]] = {}
+    for host, found in answer.answered.hosts.items():
+        for columns in found.rows:
+            hosts.setdefault("  ".join(f"{key}={value}" for key, value in columns.items()), []).append(host)
+    for number, (row, names) in enumerate(hosts.items()):
+        if number >= ROWS and not verbose:
+            yield f"           »   … and {count(len(hosts) - ROWS, 'more row')} (-v shows all)"
+            return
+        yield f"           »   {fold(dict.fromkeys(names))}: {safe(row, 200)}"
 
 
 def _known_later(expression: Any, needs: Any) -> str:
@@ -140,11 +161,19 @@ def _where(plan: Plan, step: CommandStep, record: StepRecord) -> str:
     return f"{shown}, {count(record.operations, 'request')}"
 
 
-def _as_written(step: CommandStep) -> str:
-    shown = command_line(step.command, catalog.find(step.command), step.parameters)
+def _as_written(step: CommandStep, scope: Scope) -> str:
+    """A command whose requests are known later, with what is known of it."""
+    parameters = {name: _filled(value, scope) for name, value in step.parameters.items()}
+    shown = command_line(step.command, catalog.find(step.command), parameters)
     source = step.for_each
     each = f"   for each of {source if isinstance(source, str) else 'the items'}" if source is not None else ""
     return safe(f"{shown}{each}")
+
+
+def _filled(value: Any, scope: Scope) -> Any:
+    if isinstance(value, list | tuple):
+        return [_filled(part, scope) for part in value]
+    return filled(value, scope) if isinstance(value, str) else value
 
 
 def _requests(reader: Reader, step: CommandStep, record: StepRecord, *, verbose: bool) -> Iterator[str]:

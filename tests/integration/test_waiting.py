@@ -44,3 +44,13 @@ def test_a_host_that_hangs_is_named_with_how_long_it_hangs(site: Callable[..., S
         terminal.wait_for("waiting for b3, 4s, attempt 1/2")
         terminal.wait_for("waiting for b3, 4s, attempt 2/2")
         assert terminal.end() == 3
+
+
+def test_a_plan_fits_the_terminal_and_a_pipe_gets_whole_lines(site: Callable[..., Site]) -> None:
+    """On a terminal prose is folded at its width; in a file each line is as long as it is."""
+    here = site(users=0, directors=2, backends=3)
+    with Terminal(here.cli, "plan", "drain-backend", "-e", "backend=b1") as terminal:
+        assert terminal.end() == 0
+        prose = [line.rstrip() for line in terminal.shown.splitlines() if "[[" not in line and "doveadm" not in line]
+        assert max(map(len, prose)) <= 100
+    assert max(map(len, here.cli("plan", "drain-backend", "-e", "backend=b1").out.splitlines())) > 120
