@@ -251,7 +251,7 @@ STATUS = "hosts: b1, command: who, register: seen"
             [STATUS, "hosts: b1, for_each: \"{{ seen.rows | column('service') }}\", command: kick, parameters: {mask: '{{ item }}'}"],
             "would stop at step 2 (S2): cannot evaluate",
         ),
-        (["hosts: 'b[1-2]', command: whoo, repeatable: true"], "every question was answered"),
+        (["hosts: 'b[1-2]', command: whoo, effect: read"], "every question was answered"),
     ],
 )  # fmt: skip
 async def test_a_look_ends_with_a_verdict(lines: list[str], verdict: str) -> None:

@@ -237,7 +237,7 @@ def test_a_mistake_in_a_step_is_told_with_its_place(line: str, column: int, mess
         (f"{WHO}, verify: {{command: who, until: true, failed_when: x}}", "accept names exit codes"),
         (
             f"{WHO}, for_each: [a], verify: {{command: who, until: '{{{{ item }}}}'}}",
-            "'item' here: a verify looks once at each host, after all items",
+            "'item' is not defined here: a verify looks once at each host, after all items",
         ),
         (f"{WHO}, when: '{{{{ item }}}}'", "in the hosts, parameters and when of a step with for_each"),
         (f"{WHO}, when: '{{{{ rows }}}}'", "known in until and in a probe's done"),
