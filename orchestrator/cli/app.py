@@ -125,10 +125,12 @@ def parse_given(pairs: tuple[str, ...]) -> dict[str, str]:
 FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", help="json: JSON lines alone on stdout."
 )
-VERBOSE = click.option("-v", "--verbose", count=True, help="Show more; twice shows every attempt.")
+VERBOSE = click.option(
+    "-v", "--verbose", count=True, help="Show more: all requests of a plan, each retry of a run; -vv: each attempt."
+)
 GIVEN = click.option("-e", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the playbook.")
 LIMIT = click.option("--limit", metavar="SELECTION", help="Only these of the playbook's hosts.")
-YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+YES = click.option("-y", "--yes", is_flag=True, help="Do not ask; questions of the playbook are answered yes too.")
 
 
 def _duration(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:

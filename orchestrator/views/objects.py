@@ -143,6 +143,8 @@ def report_object(report: Report, program: str) -> dict[str, Any]:
                 "command": step.command,
                 "state": step.state,
                 "reason": step.reason,
+                "started_at": step.started,
+                "finished_at": step.finished,
                 "counts": {state.word: number for state, number in step.counts.items()},
             }
             for step in report.steps
@@ -152,5 +154,16 @@ def report_object(report: Report, program: str) -> dict[str, Any]:
             for c in report.causes
         ],
         "found": [{"step": step, "text": text} for step, text in report.found],
+        "sessions": [
+            {
+                "began_at": session.began,
+                "ended_at": session.ended,
+                "status": session.status.value,
+                "reason": session.reason,
+                "who": session.who,
+            }
+            for session in report.sessions
+        ],
         "next": report.next_command(program),
+        "next_past_failures": report.past_command(program),
     }

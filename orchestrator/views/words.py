@@ -41,11 +41,27 @@ def states(counts: Mapping[State, int] | None) -> str:
     return ", ".join(shown)
 
 
-def moment(milliseconds: int | None) -> str:
-    """A time of the record in local time."""
+def moment(milliseconds: int | None, *, zone: bool = False) -> str:
+    """A time of the record in local time, with the zone's name where that is wanted."""
     if milliseconds is None:
         return "-"
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds / 1000))
+    return time.strftime(f"%Y-%m-%d %H:%M:%S{' %Z' if zone else ''}", time.localtime(milliseconds / 1000))
+
+
+def age(milliseconds: int | None, now: float) -> str:
+    """How long ago that was, in the largest unit that fits: 3 minutes ago.
+
+    Args:
+        milliseconds: since the epoch.
+        now: seconds since the epoch.
+    """
+    if milliseconds is None:
+        return "never begun"
+    seconds = int(now - milliseconds / 1000)
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{count(seconds // size, word)} ago"
+    return "just now"
 
 
 def clock(milliseconds: int) -> str:

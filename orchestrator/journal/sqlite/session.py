@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 import anyio
 
+from orchestrator import __version__
 from orchestrator.errors import JournalError
 from orchestrator.journal.base import AttemptResult, Intent, Start, Verdict
 from orchestrator.journal.sqlite import owner, statements
@@ -79,7 +80,7 @@ class FileSession:
         run_id = connection.execute("SELECT value FROM meta WHERE key = 'run_id'").fetchone()[0]
         token = owner.take(connection, run_id, by_force=self._start.take_over)
         process = owner.Process.this()
-        who = f"{process.login} on {process.host}, pid {process.pid}"
+        who = f"{process.login} on {process.host}, pid {process.pid}, orchestrator {__version__}"
         self.doubtful = statements.begin(connection, self._start, who, alive=False)
         numbers = connection.execute("SELECT name, number FROM host").fetchall()
         self._hosts: Mapping[str, int] = dict(numbers)
