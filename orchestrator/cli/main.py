@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from orchestrator import __version__
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App
 from orchestrator.cli.output import OutputLostError, beside_the_point, close, emit_json, message
 from orchestrator.cli.suggest import NoVerbError, hint
 from orchestrator.errors import OrchestratorError
+from orchestrator.version import __version__
 
 # verb -> module; the order is that of `--help`
 VERBS = {

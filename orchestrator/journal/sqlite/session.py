@@ -12,7 +12,6 @@ from typing import Any, Self, TypeVar
 
 import anyio
 
-from orchestrator import __version__
 from orchestrator.errors import JournalError
 from orchestrator.journal.base import AttemptResult, Intent, Start, Verdict
 from orchestrator.journal.sqlite import owner, statements
@@ -20,6 +19,7 @@ from orchestrator.journal.sqlite.lock import RunLock
 from orchestrator.journal.sqlite.writer import Writer, into_file
 from orchestrator.plan.steps import Draft
 from orchestrator.status import Ending
+from orchestrator.version import __version__
 
 T = TypeVar("T")
 GATHER = 0.012  # seconds that a first record waits for others; a commit costs as much as ten requests
