@@ -84,13 +84,13 @@ class App:
         Raises:
             RunNotFoundError: neither.
         """
-        from pathlib import Path
+        import os.path
 
         from orchestrator.cli.suggest import operation_hint
         from orchestrator.errors import RunNotFoundError
         from orchestrator.journal.sqlite.store import open_file
 
-        if name and Path(name).is_file():
+        if name and os.path.isfile(name):  # noqa: PTH113 - a folder that may not be looked into is no error here
             return open_file(name)
         try:
             return self.store.find(name)

@@ -164,12 +164,15 @@ def _is_mine(report: Report) -> bool:
 
 def _about(report: Report) -> str:
     """A run in a line: what it is, how it stands, since when, whose it is, and what is left of it."""
+    from orchestrator.outcome import State
     from orchestrator.views.words import age, count, safe
 
     values = " ".join(f"{name}={safe(text, 60)}" for name, text in report.given.items())
     name = f"{report.playbook} ({values})" if values else report.playbook
     by = f", by {safe(report.sessions[-1].who)}" if report.sessions else ""
     left = f"{count(report.left, 'operation')} left, {report.changes_left} of them changes"
+    doubtful = report.counts.get(State.IN_DOUBT, 0)
+    left += f", {doubtful} in doubt" if doubtful else ""
     unknown = f", and {count(report.unexpanded, 'step')} not begun" if report.unexpanded else ""
     return f"{name}: {report.status.word} {age(report.finished, time.time())}{by}; {left}{unknown}"
 

@@ -84,12 +84,10 @@ def _first_of(found: list[tuple[str, str]], at: int) -> int:
 
 def _known(chain: str, scope: Scope) -> Any:
     """The value of a name and its attributes, if it is short; None otherwise."""
-    found = template("{{ " + chain + " }}")
-    if not found.names or not found.names <= set(scope):
-        return None
     try:
-        value = found(scope)
-    except ExpressionError:
+        found = template("{{ " + chain + " }}")
+        value = found(scope) if found.names and found.names <= set(scope) else None
+    except ExpressionError:  # a word of the language, or nothing that is there
         return None
     return value if isinstance(value, str | int | float) and len(str(value)) <= LONGEST else None
 

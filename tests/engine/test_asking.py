@@ -60,6 +60,8 @@ async def test_hosts_with_the_same_reason_are_named_together() -> None:
         ("2.4.5", "authCacheFlush", ["user"], "Dovecot 2.4.3 or later there does not know the parameter 'user' of authCacheFlush"),
         ("2.4.5", "authCacheFlush", ["userMask"], ""),
         ("2.3", "authCacheFlush", ["userMask"], "; use user there"),
+        ("2.3", "purge", ["userFile"], "purge with userFile does nothing on Dovecot 2.3: the text is lost there"),
+        ("2.4.5", "purge", ["userFile"], ""),
     ],
 )  # fmt: skip
 async def test_real_lists_are_understood(version: str, command: str, names: list[str], message: str) -> None:
