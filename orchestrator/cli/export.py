@@ -90,9 +90,13 @@ class _Rows:
 
 
 def _cell(value: Any) -> Any:
-    """A value for a cell; text that a spreadsheet would take for a formula gets a quote before it."""
+    """A value for a cell, harmless for terminals; text that a spreadsheet would take for a formula gets a quote before it."""
+    from orchestrator.views.words import harmless
+
     if isinstance(value, dict):
         value = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        value = harmless(value)
     if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
         return "'" + value
     return value

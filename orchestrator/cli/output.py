@@ -12,6 +12,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
+from orchestrator.views.words import harmless, json_text
+
 
 class OutputLostError(Exception):
     """Nothing can be printed on stdout any more; a verb that only prints ends of it.
@@ -33,12 +35,12 @@ def prepare() -> None:
 
 
 def emit(text: str = "") -> None:
-    """A line of the result, on stdout.
+    """A line of the result, on stdout; whatever it was made of does nothing to a terminal.
 
     Raises:
         OutputLostError: it cannot be written.
     """
-    write(text + "\n")
+    write(harmless(text) + "\n")
 
 
 _AS_IT_IS = re.compile(r"\s*(?:= |doveadm |next: |to undo: |run |\S+: \[\[|\[\[)")  # what is copied from the screen
@@ -105,17 +107,15 @@ def emit_json(value: Mapping[str, Any]) -> None:
     Raises:
         OutputLostError: it cannot be written.
     """
-    from orchestrator.views.words import json_text
-
     emit(json_text(value, getattr(sys.stdout, "encoding", None) or "utf-8"))
 
 
 def message(text: str, end: str = "\n") -> None:
-    """A line for the operator, on stderr; when that cannot be written there is nobody left to tell."""
+    """A line for the operator, on stderr, as harmless; when that cannot be written there is nobody left to tell."""
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(text + end)
+        sys.stderr.write(harmless(text) + end)
         sys.stderr.flush()
     except OSError:
         _forget(sys.stderr)

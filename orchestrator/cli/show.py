@@ -11,7 +11,7 @@ import click
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import FORMAT, App
-from orchestrator.cli.output import emit, emit_folded, emit_json
+from orchestrator.cli.output import emit, emit_folded, emit_json, message
 
 if TYPE_CHECKING:
     from orchestrator.journal.base import OperationRecord, Reader
@@ -116,12 +116,12 @@ def _how_to_decide(app: App, name: str, reader: Reader) -> None:
 
     first = next(reader.operations((State.IN_DOUBT,)), None)
     if first is None:
-        emit("nothing is in doubt")
+        message("nothing is in doubt")
         return
     words = f"{app.program} decide {shlex.quote(name)} {shlex.quote(first.id)}"
-    emit("look on the hosts what became of them, then say it: of some of them, or of all that are left")
-    emit(f"next: {words} --as done|retry|failed")
-    emit(f"next: {app.program} resume {shlex.quote(name)} --in-doubt done|retry|failed")
+    message("look on the hosts what became of them, then say it: of some of them, or of all that are left")
+    message(f"next: {words} --as done|retry|failed")
+    message(f"next: {app.program} resume {shlex.quote(name)} --in-doubt done|retry|failed")
 
 
 def _operation(reader: Reader, operation: str, form: str) -> int:

@@ -8,7 +8,7 @@ from typing import TextIO
 from orchestrator.events import AttemptEnded, Event, Note, Progress, Question, StepEnded, StepStarted
 from orchestrator.outcome import BAD_STATES, State
 from orchestrator.text.units import format_duration
-from orchestrator.views.words import count, safe, states
+from orchestrator.views.words import count, harmless, safe, states
 
 SHOWN_PER_STEP = 5  # failures of a step that are shown as they happen; all are in the report
 
@@ -48,7 +48,7 @@ class Lines:
         """Nothing is left behind."""
 
     def _line(self, text: str) -> None:
-        self._out.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
+        self._out.write(f"{time.strftime('%H:%M:%S')}  {harmless(text)}\n")
 
     def _step_started(self, event: StepStarted) -> None:
         self._shown = 0

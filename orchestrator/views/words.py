@@ -14,10 +14,14 @@ from orchestrator.outcome import State
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
+def harmless(text: str) -> str:
+    """Text in which nothing does anything to a terminal: control characters are written out in hexadecimal."""
+    return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def safe(text: str, limit: int = 400) -> str:
-    """Text from elsewhere for one line of a terminal: control characters written out in hexadecimal, line ends as blanks."""
-    text = text.replace("\n", " ").replace("\t", " ")
-    text = _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    """Text from elsewhere for one line of a terminal: harmless, line ends as blanks, and not too long."""
+    text = harmless(text.replace("\n", " ").replace("\t", " "))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

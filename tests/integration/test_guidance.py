@@ -124,8 +124,8 @@ def test_what_is_in_doubt_is_listed_with_what_decides_it(site: Callable[..., Sit
     stopped = here.cli("run", here.cli.playbook(f"name: Count\nsteps:\n  - {count}\n"), "--yes")
     assert stopped.code == 4
     listed = here.cli(*following(stopped.out)[0])
-    one, all_left = following(listed.out)
+    one, all_left = following(listed.err)
     decided = here.cli(*(word.replace("done|retry|failed", "done") for word in one))
     assert (decided.code, "1 decided as done; 0 left in doubt" in decided.err) == (0, True)
     assert here.cli(*(word.replace("done|retry|failed", "done") for word in all_left)).code == 0
-    assert here.cli("show", "--in-doubt").out == "nothing is in doubt\n"
+    assert here.cli("show", "--in-doubt").err == "nothing is in doubt\n"
