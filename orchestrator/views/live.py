@@ -86,7 +86,7 @@ class Live:
     def _step_started(self, event: StepStarted) -> None:
         where = f" on {event.hosts}" if event.hosts else ""
         self._step = (
-            event.step,
+            self._written(event.step),
             self._written(event.name),
             self._written(f"{event.command}{where}" if event.command else ""),
         )
@@ -99,13 +99,15 @@ class Live:
             return
         self._shown += 1
         if self._shown <= SHOWN_PER_STEP:
-            what = f"{event.id} {event.command} on {event.host} {self._written(event.parameters, 100)}"
-            self._console.print(Text(f"    {what}: {self._written(event.outcome.error)}", style="red"))
+            what = f"{event.id} {event.command} on {event.host} {safe(event.parameters, 100)}"
+            self._console.print(Text(f"    {self._written(f'{what}: {safe(event.outcome.error)}', 800)}", style="red"))
 
     def _step_ended(self, event: StepEnded) -> None:
         failed = any(event.counts.get(state) for state in BAD_STATES)
         mark, style = _MARKS.get("partly" if event.state == "done" and failed else event.state, ("·", ""))
-        line = Text.assemble((self._written(f"{mark} "), style), f"{event.step:<9} ", self._written(event.name))
+        line = Text.assemble(
+            (self._written(f"{mark} "), style), f"{self._written(event.step):<9} ", self._written(event.name)
+        )
         about = states(event.counts)
         if about:
             line.append(f"  {about}, {format_duration(event.seconds)}")

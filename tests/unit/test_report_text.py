@@ -45,7 +45,7 @@ BAD = {
     "reason": f"step 1: no {ESCAPE}",
     "steps": [step(state="failed", reason="no", counts={State.DONE: 1, State.FAILED: 2}), step(key="2.undo", role="undo", state="pending", counts={})],
     "counts": {State.DONE: 1, State.FAILED: 2},
-    "causes": [Cause("1", State.FAILED, "exit code 64", 1, "b2", "Panic: x")],
+    "causes": [Cause("1", State.FAILED, "exit code 64", 1, "b2", f"Panic: {ESCAPE}")],
     "attempts": 5,
     "retries": 2,
     "unexpanded": 1,
@@ -72,7 +72,7 @@ def test_a_bad_report_says_why_and_what_next() -> None:
     found = "\n".join(report_lines(report(**BAD), "orchestrator -c x"))
     for part in (
         "  stopped: step 1: no \\x1b[2J", "  1         failed   Kick them  (1 done, 2 failed, 1.5s from ", "  1 failed in step 1 (on b2): exit code 64",
-        "    b2 logged: Panic: x", "and 1 more, for other reasons", "step 1: 1 of 2 names had a session", "3 planned = 1 done + 2 failed",
+        "    b2 logged: Panic: \\x1b[2J\\x202e", "and 1 more, for other reasons", "step 1: 1 of 2 names had a session", "3 planned = 1 done + 2 failed",
         "1 step not ", "5 attempts", "next: orchestrator -c x retry r1",
     ):  # fmt: skip
         assert part in found

@@ -268,6 +268,31 @@ def test_what_a_host_says_does_nothing_to_the_terminal(view: Callable[[io.String
         assert "\\x1b[2J" in text
 
 
+ODD: list[Event] = [
+    StepStarted(f"2{ESCAPE}", ESCAPE, ESCAPE, ESCAPE, 4),
+    AttemptEnded(ESCAPE, "2", ESCAPE, ESCAPE, json.dumps({ESCAPE: ESCAPE}), 1, Outcome(Kind.FAILED, error=ESCAPE), State.FAILED, 0.0, 0.5),
+    Progress(2, 3, ESCAPE, 400, 100, 2, 0, 7, 3, 50.4, 6.0, 12.0, 8.0, ESCAPE),
+    Note(ESCAPE),
+    Question(ESCAPE),
+    StepEnded(f"2{ESCAPE}", ESCAPE, "failed", ESCAPE, {State.FAILED: 4}, 1.25),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("view", [as_lines, as_live, JsonLines])
+@pytest.mark.parametrize("event", ODD, ids=lambda event: type(event).__name__)
+def test_no_field_of_an_event_does_anything_to_a_terminal(
+    view: Callable[[io.StringIO], Observer], event: Event
+) -> None:
+    """Whichever field it comes in: names, hosts, commands, parameters, reasons and errors are written out."""
+    out = io.StringIO()
+    observer = view(out)
+    observer.tell(STARTED)
+    observer.tell(event)
+    observer.close()
+    assert "\x1b[2J" not in out.getvalue()
+    assert "\u202e" not in out.getvalue()
+
+
 # words
 
 
