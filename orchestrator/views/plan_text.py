@@ -18,10 +18,11 @@ from orchestrator.text.expression import names_in
 from orchestrator.text.filled import filled
 from orchestrator.text.units import format_duration
 from orchestrator.views.objects import Seen
-from orchestrator.views.words import count, safe
+from orchestrator.views.words import count, moment, safe
 
 FEW = 3  # requests of a step that are shown without -v
 ROWS = 6  # of what was answered
+HOSTS = 12  # whose requests are counted one by one
 
 _EFFECTS = {
     Effect.READ: "reads",
@@ -41,7 +42,8 @@ def plan_lines(plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None =
     """
     records = {record.number: record for record in reader.steps()}
     yield f"Plan: {plan.terms.name}   (digest {reader.digest})"
-    yield f"  playbook {plan.origin.source}   fleet {reader.header.config_path}"
+    planned = moment(reader.header.created, zone=True)
+    yield f"  playbook {plan.origin.source}   fleet {reader.header.config_path}   planned {planned}"
     if plan.values:
         yield "  " + "  ".join(f"{name}={_shown(value)}" for name, value in plan.values.items())
     for title, steps in (
@@ -59,6 +61,7 @@ def plan_lines(plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None =
                 yield from _seen_lines(step, seen, verbose=verbose)
     yield ""
     yield from (f"WARNING: {safe(warning, 1000)}" for warning in plan.warnings)
+    yield from _by_host(reader, records)
     yield from _summary(plan, records)
 
 
@@ -187,6 +190,18 @@ def _requests(reader: Reader, step: CommandStep, record: StepRecord, *, verbose:
         skipped = "   (skipped: its `when` does not hold)" if operation.state is State.SKIPPED else ""
         yield f"             {operation.host}: {safe(body, 1000)}{skipped}"
         yield f"               = {safe(command_line(step.command, entry, operation.parameters), 1000)}"
+
+
+def _by_host(reader: Reader, records: dict[int, StepRecord]) -> Iterator[str]:
+    """How many of the known requests go to each host; of many hosts, between which numbers that is."""
+    hosts: dict[str, int] = {}
+    for record in records.values():
+        for host, number in reader.open_counts(record.number).items() if record.operations else ():
+            hosts[host] = hosts.get(host, 0) + number
+    if len(hosts) > HOSTS:
+        yield f"Requests by host: from {min(hosts.values())} to {max(hosts.values())} on each of {len(hosts)} hosts."
+    elif len(hosts) > 1:
+        yield f"Requests by host: {', '.join(f'{host} {number}' for host, number in hosts.items())}."
 
 
 def _summary(plan: Plan, records: dict[int, StepRecord]) -> Iterator[str]:

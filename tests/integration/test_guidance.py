@@ -129,3 +129,18 @@ def test_what_is_in_doubt_is_listed_with_what_decides_it(site: Callable[..., Sit
     assert (decided.code, "1 decided as done; 0 left in doubt" in decided.err) == (0, True)
     assert here.cli(*(word.replace("done|retry|failed", "done") for word in all_left)).code == 0
     assert here.cli("show", "--in-doubt").err == "nothing is in doubt\n"
+
+
+def test_a_saved_plan_is_named_as_it_was_typed(site: Callable[..., Site]) -> None:
+    """`show`, `report` and `apply` take a plan's file with and without ./, and the command that they name works."""
+    here = site(users=0, directors=0, backends=1)
+    kick = here.cli.playbook("name: K\nsteps:\n  - {name: K, hosts: b1, command: kick, parameters: {mask: [a]}}\n")
+    for verb in ("show", "report"):
+        for prefix in ("", "./", f"{here.cli.folder}/"):
+            saved = f"{verb}{len(prefix)}.plan"
+            assert here.cli("plan", kick, "-o", saved).code == 0
+            shown = here.cli(verb, f"{prefix}{saved}")
+            assert shown.code == 0
+            [apply] = following(shown.out)
+            assert here.cli(*apply, "--yes").code == 0
+    assert here.commands().count("kick") == 6
