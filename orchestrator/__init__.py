@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.runs.store import open_store
     from orchestrator.runs.work import Choices, Control, resume, retry, start
     from orchestrator.status import Status
-
-__version__ = "0.1.0"
+    from orchestrator.version import __version__ as __version__
 
 __all__ = [
     "Choices",
@@ -55,6 +54,7 @@ _HOMES = {
     "runs.store": ["open_store"],
     "runs.work": ["Choices", "Control", "resume", "retry", "start"],
     "status": ["Status"],
+    "version": ["__version__"],
 }
 
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for something

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from orchestrator.errors import ExpressionError
 from orchestrator.outcome import BAD_STATES, State
@@ -20,6 +20,8 @@ Row = Mapping[str, Any]
 
 class _NoTruth:
     """Neither true nor false: `not before` would be taken for "nothing was answered"."""
+
+    readable: ClassVar = frozenset({"rows", "hosts", "ok", "failed", "answered", "exit_code", "error"})
 
     def __bool__(self) -> NoReturn:
         raise ExpressionError("an answer is neither true nor false; say what of it is meant: .rows, .ok, .failed")

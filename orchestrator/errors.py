@@ -17,6 +17,7 @@ where; `hint` says what to do next. The table from error to exit code is in `cli
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -117,7 +118,9 @@ class SecretError(OrchestratorError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that `word` most likely meant, or empty."""
+    """The known word that `word` most likely meant, or empty: one that is written much alike, or has it as a part."""
     pool = {candidate.lower(): candidate for candidate in known}
     found = difflib.get_close_matches(word.lower(), pool, n=1, cutoff=0.6)
+    if not found and len(word) > 2:
+        found = sorted((name for name in pool if word.lower() in re.split(r"[\W_]+", name)), key=len)
     return pool[found[0]] if found else ""

@@ -78,6 +78,7 @@ class Progress:
         rate: operations that ended in the last seconds, per second.
         left: seconds until the step is through, at this rate; None when that cannot be told.
         elapsed: seconds since the run (or its resumption) began.
+        of_step: seconds since the step began to send.
         reason: what is being waited for; empty when all is as it should be.
     """
 
@@ -93,6 +94,7 @@ class Progress:
     rate: float
     left: float | None
     elapsed: float
+    of_step: float
     reason: str
 
 

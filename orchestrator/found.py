@@ -40,7 +40,7 @@ def found_sentence(counted: Found, had: str) -> str:
         return ""
     unknown = f"; {counted.unknown} not known" if counted.unknown else ""
     names = "1 name" if counted.total == 1 else f"{counted.total} names"
-    if not counted.found and counted.absent:
-        return f"none of {names} {had}{unknown}: is the list right, and written as Dovecot has the names (with the domain)?"
+    if not counted.found and counted.absent and not counted.unknown:
+        return f"none of {names} {had}: is the list right, and written as Dovecot has the names (with the domain)?"
     absent = f" ({counted.absent} had none)" if counted.absent else ""
     return f"{counted.found} of {names} {had}{absent}{unknown}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from orchestrator.dovecot import catalog
 from orchestrator.errors import DamagedRunError
 from orchestrator.found import found_sentence
 from orchestrator.journal.base import Cause, Reader, SessionRecord, StepRecord
-from orchestrator.outcome import BAD_STATES, OPEN_STATES, State
+from orchestrator.outcome import BAD_STATES, OPEN_STATES, Effect, State
 from orchestrator.status import RESUMABLE, Status
 
 
@@ -29,7 +30,9 @@ class Report:
         started, finished: milliseconds since the epoch, or None.
         resumable: of this version; what an older one wrote can only be read.
         undoing: what was done is being undone; such a run is resumed, and not retried.
+        sessions: who worked on it, when, and how each time ended.
         next_words: what to type next, without the program's name; empty when there is nothing to do.
+        past_words: what to type to go on past failures such as those that stopped it; empty where that is no way.
     """
 
     run_id: str
@@ -53,7 +56,9 @@ class Report:
     holder: str
     resumable: bool
     undoing: bool
+    sessions: Sequence[SessionRecord]
     next_words: tuple[str, ...]
+    past_words: tuple[str, ...]
 
     def next_command(self, program: str) -> str:
         """What to type next, or empty.
@@ -61,7 +66,26 @@ class Report:
         Args:
             program: how this program was called, with its global options.
         """
-        return " ".join([program, *map(shlex.quote, self.next_words)]) if self.next_words else ""
+        return _typed(program, self.next_words)
+
+    def past_command(self, program: str) -> str:
+        """What to type to go on past failures, or empty; see `next_command`."""
+        return _typed(program, self.past_words)
+
+    @property
+    def left(self) -> int:
+        """Operations that are to be sent, as far as they are known."""
+        return sum(self.counts.get(state, 0) for state in OPEN_STATES)
+
+    @property
+    def changes_left(self) -> int:
+        """Operations that are to be sent and may change something; those of steps that are not known yet are not counted."""
+        return sum(
+            step.counts.get(state, 0)
+            for step in self.steps
+            if step.effect != Effect.READ.value
+            for state in OPEN_STATES
+        )
 
     @property
     def conservation(self) -> str:
@@ -69,6 +93,10 @@ class Report:
         shown = [(state, self.counts.get(state, 0)) for state in State]
         parts = [f"{count} {state.word.replace('_', ' ')}" for state, count in shown if count or state is State.DONE]
         return f"{self.planned} planned = {' + '.join(parts)}"
+
+
+def _typed(program: str, words: Sequence[str]) -> str:
+    return " ".join([program, *map(shlex.quote, words)]) if words else ""
 
 
 def make_report(reader: Reader, holder: str = "", *, name: str = "", brief: bool = False) -> Report:
@@ -85,7 +113,8 @@ def make_report(reader: Reader, holder: str = "", *, name: str = "", brief: bool
     """
     with reader.moment():
         report = _read(reader, holder, brief=brief)
-    return replace(report, next_words=_next(report, name or report.run_id))
+    words = _next(report, name or report.run_id)
+    return replace(report, next_words=words, past_words=_past(report, words))
 
 
 def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
@@ -123,7 +152,9 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         holder=holder,
         resumable=reader.resumable,
         undoing=reader.undoing() is not None,
+        sessions=sessions,
         next_words=(),
+        past_words=(),
     )
 
 
@@ -151,7 +182,6 @@ def _found(reader: Reader, steps: Iterable[StepRecord]) -> Iterator[tuple[str, s
 
 def _next(report: Report, run_id: str) -> tuple[str, ...]:
     bad = sum(report.counts.get(state, 0) for state in BAD_STATES)
-    left = sum(report.counts.get(state, 0) for state in OPEN_STATES)
     status = report.status
     if status in {Status.RUNNING, Status.APPLIED} or not report.resumable:
         return ()
@@ -161,6 +191,19 @@ def _next(report: Report, run_id: str) -> tuple[str, ...]:
         return "show", run_id, "--in-doubt"
     if status in {Status.STOPPED, Status.FAILED} and bad and not report.undoing:
         return "retry", run_id
-    if status in RESUMABLE or left:
+    if status in RESUMABLE or report.left:
         return "resume", run_id
     return ()
+
+
+def _past(report: Report, following: tuple[str, ...]) -> tuple[str, ...]:
+    """The retry that does not stop at the same failures again: as many may fail as would, if it went on as it began."""
+    if report.status is not Status.STOPPED or following[:1] != ("retry",):
+        return ()
+    stopped = next((step for step in report.steps if step.state == "failed" and step.role in {"step", "verify"}), None)
+    if stopped is None or not stopped.counts.get(State.FAILED):
+        return ()  # unreachable hosts are no reason to let more fail
+    bad = sum(stopped.counts.get(state, 0) for state in BAD_STATES)
+    total = sum(stopped.counts.values())
+    ended = total - sum(stopped.counts.get(state, 0) for state in OPEN_STATES)
+    return (*following, "--max-failed", str(math.ceil(total * bad / ended)))

@@ -84,19 +84,25 @@ class App:
         Raises:
             RunNotFoundError: neither.
         """
-        from pathlib import Path
+        import os.path
 
+        from orchestrator.cli.suggest import operation_hint
+        from orchestrator.errors import RunNotFoundError
         from orchestrator.journal.sqlite.store import open_file
 
-        return open_file(name) if name and Path(name).is_file() else self.store.find(name)
+        if name and os.path.isfile(name):  # noqa: PTH113 - a folder that may not be looked into is no error here
+            return open_file(name)
+        try:
+            return self.store.find(name)
+        except RunNotFoundError as error:
+            raise RunNotFoundError(error.message, hint=operation_hint(name or "") or error.hint) from None
 
 
 def load_source(name: str) -> Source:
     """A playbook by path or name."""
-    from orchestrator.playbook.shipped import find_playbook
     from orchestrator.playbook.source import load_playbook
 
-    return load_playbook(find_playbook(name))
+    return load_playbook(name)
 
 
 def parse_given(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -119,10 +125,12 @@ def parse_given(pairs: tuple[str, ...]) -> dict[str, str]:
 FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", help="json: JSON lines alone on stdout."
 )
-VERBOSE = click.option("-v", "--verbose", count=True, help="Show more; twice shows every attempt.")
+VERBOSE = click.option(
+    "-v", "--verbose", count=True, help="Show more: all requests of a plan, each retry of a run; -vv: each attempt."
+)
 GIVEN = click.option("-e", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the playbook.")
 LIMIT = click.option("--limit", metavar="SELECTION", help="Only these of the playbook's hosts.")
-YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+YES = click.option("-y", "--yes", is_flag=True, help="Do not ask; questions of the playbook are answered yes too.")
 
 
 def _duration(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.app import App, options_of, working
-from orchestrator.cli.output import message
+from orchestrator.cli.output import message_folded
 
 
 @click.command("apply", short_help="Run a saved plan, exactly.")
@@ -38,7 +38,7 @@ def apply(app: App, /, plan: str, **working: Any) -> int:
         planned, run_id, digest = plan_of(reader, app.fleet), reader.run_id, reader.digest
         if options.form == "text" and not options.yes:
             for line in plan_lines(planned, reader, verbose=False):
-                message(line)
+                message_folded(line)
         confirm(planned, reader, yes=options.yes)
     if elsewhere:
         work.refuse_replaced(saved, run_id, digest)

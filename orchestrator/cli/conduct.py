@@ -7,13 +7,12 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import anyio
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App
-from orchestrator.cli.output import beside_the_point, emit, emit_json, is_terminal, message
+from orchestrator.cli.output import beside_the_point, emit_folded, emit_json, is_terminal, message
 from orchestrator.cli.question import ask
 from orchestrator.cli.screen import Screen
 from orchestrator.errors import RefusedError
@@ -61,13 +60,20 @@ def conduct(app: App, options: Options, call: Call) -> tuple[Report, int]:
         the report, and the exit code: of what the run came to, or of the signal that stopped it.
     """
     allow_open_files()  # the event loop needs some before the work begins
-    report, caught = anyio.run(
-        _attended, options, call, backend_options={"use_uvloop": find_spec("uvloop") is not None}
-    )
+    report, caught = anyio.run(_attended, options, call, backend_options={"use_uvloop": _has_uvloop()})
     with beside_the_point():
         _show_end(app, report, options)
     code = exit_codes.of_status(report.status)
     return report, 128 + caught if caught and code == exit_codes.INTERRUPTED else code
+
+
+def _has_uvloop() -> bool:
+    """Whether the faster event loop can be had; one that is installed and cannot be imported is as good as none."""
+    try:
+        import uvloop  # noqa: F401
+    except Exception:  # noqa: BLE001 - what a broken installation raises is not known
+        return False
+    return True
 
 
 async def _attended(options: Options, call: Call) -> tuple[Report, int]:
@@ -145,4 +151,4 @@ def _show_end(app: App, report: Report, options: Options) -> None:
         emit_json({"event": "report", **report_object(report, app.program)})
     elif not (options.quiet or options.quiet_end):
         for text in summary_lines(report, app.program):
-            emit(text)
+            emit_folded(text)

@@ -15,7 +15,7 @@ from orchestrator.outcome import Effect
 
 if TYPE_CHECKING:
     from orchestrator.journal.base import OperationRecord, Reader
-    from orchestrator.playbook.source import Source
+    from orchestrator.runs.planning import Planned
 
 
 @click.command("exec", short_help="Send one command to hosts.")
@@ -69,7 +69,7 @@ def exec_(
     step |= {key: value for key, value in (("effect", effect), ("timeout", timeout)) if value is not None}
     if accept:
         step["accept"] = list(accept)
-    planned = app.fleet.plan(_source(f"exec {command}", step))
+    planned = _planned(app, command, step)
     with fresh(planned.create(app.store)) as made, made.read() as reader:
         if planned.changes_anything and not options.yes:
             _announce(reader)
@@ -86,12 +86,20 @@ def exec_(
     return code
 
 
-def _source(name: str, step: dict[str, Any]) -> Source:
-    """A playbook of one step."""
+def _planned(app: App, command: str, step: dict[str, Any]) -> Planned:
+    """The plan of a playbook of one step, which nobody has written: its errors have no line."""
+    from orchestrator.errors import InputError, Place, Problem
     from orchestrator.playbook.source import Source
     from orchestrator.text.document import dump, parse
 
-    return Source(parse(dump({"name": name, "steps": [step]}), source=name, folder=Path.cwd()))
+    name = f"exec {command}"
+    try:
+        return app.fleet.plan(Source(parse(dump({"name": name, "steps": [step]}), source=name, folder=Path.cwd())))
+    except InputError as error:
+        raise InputError(
+            [Problem(found.message, Place(found.place.source), found.suggestion) for found in error.problems],
+            hint=error.hint,
+        ) from None
 
 
 def _parameters(command: str, words: tuple[str, ...]) -> dict[str, Any]:

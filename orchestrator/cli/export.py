@@ -89,6 +89,7 @@ def _salvage(run: FileRun, write_all: Writer, damage: DamagedRunError) -> NoRetu
 
 def _write(operations: Iterable[OperationRecord], form: str) -> int:
     from orchestrator.views.objects import operation_record
+    from orchestrator.views.words import json_text
 
     count = 0
     write_utf8()
@@ -99,7 +100,7 @@ def _write(operations: Iterable[OperationRecord], form: str) -> int:
         if form == "csv":
             writer.writerow([_cell(record[field]) for field in FIELDS])
         else:
-            write(json.dumps(record, ensure_ascii=False) + "\n", flush=False)
+            write(json_text(record, "utf-8") + "\n", flush=False)
     return count
 
 
@@ -148,9 +149,13 @@ class _Rows:
 
 
 def _cell(value: Any) -> Any:
-    """A value for a cell; text that a spreadsheet would take for a formula gets a quote before it."""
+    """A value for a cell, harmless for terminals; text that a spreadsheet would take for a formula gets a quote before it."""
+    from orchestrator.views.words import harmless
+
     if isinstance(value, dict):
         value = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        value = harmless(value)
     if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
         return "'" + value
     return value

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from orchestrator import __version__
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App
 from orchestrator.cli.output import OutputLostError, beside_the_point, close, emit_json, message
+from orchestrator.cli.suggest import NoVerbError, hint
 from orchestrator.errors import OrchestratorError
+from orchestrator.version import __version__
 
 # verb -> module; the order is that of `--help`
 VERBS = {
@@ -77,6 +78,14 @@ class _Verbs(click.Group):
         command: click.Command = module.COMMANDS[cmd_name]
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that is called; a word that is none is an error of its own, for its hint."""
+        if args[0] not in VERBS and not args[0].startswith("-"):
+            raise NoVerbError(args[0], ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_SUMMARIES.items()))
@@ -115,7 +124,8 @@ def run(arguments: Sequence[str]) -> int:
         message(error.format_message())
         return exit_codes.BAD_INPUT
     except click.ClickException as error:
-        _say(error.format_message(), _usage_hint(error), exit_codes.BAD_INPUT, arguments)
+        words = _VERB.sub(lambda _: app.program, hint(error, arguments, list(VERBS)))
+        _say(error.format_message(), words, exit_codes.BAD_INPUT, arguments)
         return exit_codes.BAD_INPUT
     except (click.Abort, KeyboardInterrupt):
         message("stopped")
@@ -131,13 +141,6 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last resort: anything else is a bug of ours
         return _of_error(error, arguments, app.program)
     return result if isinstance(result, int) else exit_codes.DONE
-
-
-def _usage_hint(error: click.ClickException) -> str:
-    if isinstance(error, click.NoSuchOption) and error.option_name in {"-c", "--config", "--state-dir"}:
-        return f"{error.option_name} goes before the verb: orchestrator {error.option_name} ... run ..."
-    context = getattr(error, "ctx", None)
-    return f"`{context.command_path} --help` explains" if context else ""
 
 
 def _say(text: str, hint: str, code: int, arguments: Sequence[str]) -> None:

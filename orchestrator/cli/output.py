@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
+
+from orchestrator.views.words import harmless, json_text
 
 
 class OutputLostError(Exception):
@@ -30,12 +35,47 @@ def prepare() -> None:
 
 
 def emit(text: str = "") -> None:
-    """A line of the result, on stdout.
+    """A line of the result, on stdout; whatever it was made of does nothing to a terminal.
 
     Raises:
         OutputLostError: it cannot be written.
     """
-    write(text + "\n")
+    write(harmless(text) + "\n")
+
+
+_AS_IT_IS = re.compile(r"\s*(?:= |doveadm |next: |to undo: |run |\S+: \[\[|\[\[)")  # what is copied from the screen
+
+
+def folded(line: str, width: int) -> str:
+    """A line of prose in lines that fit a terminal, with words left whole; what is typed again stays one line."""
+    if len(line) <= width or _AS_IT_IS.match(line):
+        return line
+    indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
+    return "\n".join(
+        textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    )
+
+
+def emit_folded(line: str) -> None:
+    """A line of the result, which fits the terminal where there is one.
+
+    Raises:
+        OutputLostError: it cannot be written.
+    """
+    emit(folded(line, _width(sys.stdout)))
+
+
+def message_folded(line: str) -> None:
+    """A line for the operator, which fits the terminal where there is one."""
+    message(folded(line, _width(sys.stderr)))
+
+
+def _width(stream: TextIO | None) -> int:
+    """The columns of a terminal; without one lines are as long as they are."""
+    try:
+        return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else sys.maxsize
+    except ValueError:  # closed
+        return sys.maxsize
 
 
 def write_utf8() -> None:
@@ -67,17 +107,15 @@ def emit_json(value: Mapping[str, Any]) -> None:
     Raises:
         OutputLostError: it cannot be written.
     """
-    from orchestrator.views.words import json_text
-
     emit(json_text(value, getattr(sys.stdout, "encoding", None) or "utf-8"))
 
 
 def message(text: str, end: str = "\n") -> None:
-    """A line for the operator, on stderr; when that cannot be written there is nobody left to tell."""
+    """A line for the operator, on stderr, as harmless; when that cannot be written there is nobody left to tell."""
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(text + end)
+        sys.stderr.write(harmless(text) + end)
         sys.stderr.flush()
     except OSError:
         _forget(sys.stderr)

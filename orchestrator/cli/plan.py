@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,12 @@ import click
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import FORMAT, GIVEN, LIMIT, VERBOSE, App, load_source, parse_given, planned_so_far
-from orchestrator.cli.output import emit, emit_json, message
+from orchestrator.cli.output import emit, emit_folded, emit_json, message
 
 if TYPE_CHECKING:
     from orchestrator.engine.live_plan import LivePlan
     from orchestrator.plan.steps import Plan
+    from orchestrator.runs.planning import Fleet
 
 
 @click.command("plan", short_help="Show all that a playbook would do. Sends nothing.")
@@ -40,7 +42,8 @@ def plan(
 ) -> int:
     """Show all that PLAYBOOK would do: steps, hosts, requests, user impact. Sends nothing.
 
-    With --live, read-only commands alone are sent, and what follows from their answers is shown too.
+    With --live, read-only commands alone are sent, and what follows from their answers is shown too. The last line says
+    whether all conditions hold; exit code 5 if the run would stop at one.
     With -o the plan is saved; `orchestrator apply FILE` runs exactly it.
 
     \b
@@ -52,6 +55,7 @@ def plan(
     from orchestrator.errors import RefusedError
     from orchestrator.views.objects import live_objects, plan_objects
     from orchestrator.views.plan_text import plan_lines
+    from orchestrator.views.words import safe
 
     proposed = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit)
     planned = proposed.plan
@@ -63,7 +67,7 @@ def plan(
                 f"{output} exists", hint="a saved plan is never overwritten; give another name"
             ) from None
         with made.read() as reader:
-            seen = anyio.run(_look, planned) if live else None
+            seen = anyio.run(_look, planned, app.fleet) if live else None
             if form == "json":
                 for value in plan_objects(planned, reader):
                     emit_json(value)
@@ -71,21 +75,24 @@ def plan(
                     emit_json(value)
             else:
                 for line in plan_lines(planned, reader, verbose=bool(verbose), seen=seen):
-                    emit(line)
+                    emit_folded(line)
                 emit(f"{seen.sent} read-only requests were sent, and nothing else." if seen else "Nothing was sent.")
     if output is not None:
         output = output if not output.startswith("-") else f"./{output}"
         message(f"saved as {output}; `{app.program} apply {shlex.quote(output)}` runs exactly this")
-    return exit_codes.DONE
+    if seen and form == "text":
+        emit_folded(safe(f"{seen.verdict} ({time.strftime('%H:%M %Z')})", 1000))
+    return exit_codes.REFUSED if seen and seen.stop else exit_codes.DONE
 
 
-async def _look(planned: Plan) -> LivePlan:
+async def _look(planned: Plan, fleet: Fleet) -> LivePlan:
     from orchestrator.dovecot.ask import Asker
     from orchestrator.dovecot.client import Client
     from orchestrator.engine.live_plan import look
+    from orchestrator.runs.work import NOTHING_SAID
 
     async with Client(host.endpoint for host in planned.inventory.hosts.values()) as client:
-        return await look(planned, Asker(client))
+        return await look(planned, Asker(client), NOTHING_SAID.settings(fleet.config.file))
 
 
 COMMANDS = {"plan": plan}

@@ -50,10 +50,12 @@ def playbooks(app: App, playbook: str | None, form: str) -> int:
 
 
 def _record(name: str, source: Source) -> dict[str, Any]:
+    from orchestrator.playbook.shipped import find_playbook
+
     book = source.playbook
     parameters = {given: spec.model_dump() for given, spec in book.parameters.items()}
     about = {"playbook": name, "name": book.name, "description": book.description}
-    return {**about, "file": source.document.source, "parameters": parameters}
+    return {**about, "file": str(find_playbook(name)), "parameters": parameters}
 
 
 COMMANDS = {"playbooks": playbooks}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,10 +14,15 @@ from orchestrator.cli.decide import VERDICTS
 from orchestrator.cli.output import message
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.cli.conduct import Options
     from orchestrator.journal.base import Reader
     from orchestrator.journal.sqlite.store import FileRun
+    from orchestrator.report import Report
     from orchestrator.runs.work import Choices
 
+MOST_LISTED = 5
 TAKE_OVER = click.option(
     "--take-over", is_flag=True, help="From a process on another machine, which you know to be gone for good."
 )
@@ -29,7 +37,8 @@ TAKE_OVER = click.option(
 def resume(app: App, /, run: str | None, in_doubt: str | None, **working: Any) -> int:
     """Go on with RUN (default: the newest unfinished one) exactly where it stopped.
 
-    What was recorded as done is not repeated. The run keeps its --rate, --in-flight and --max-failed until others are given.
+    Without RUN it asks where several runs are unfinished, or where the newest is somebody else's. What was recorded as done
+    is not repeated. The run keeps its --rate, --in-flight and --max-failed until others are given.
 
     \b
     Examples:
@@ -40,10 +49,12 @@ def resume(app: App, /, run: str | None, in_doubt: str | None, **working: Any) -
     from orchestrator.cli.conduct import conduct
     from orchestrator.journal.base import Verdict
     from orchestrator.runs import work
+    from orchestrator.runs.follow import look
     from orchestrator.runs.settle import settle_all
+    from orchestrator.views.words import safe
 
     options = options_of(working)
-    found = app.find(run) if run else _unfinished(app)
+    found = app.find(run) if run else _unfinished(app, options)
     if in_doubt:
         message(f"{settle_all(found, Verdict(in_doubt))} operations in doubt decided as {in_doubt}")
     left = work.left(found, take_over=options.choices.take_over)
@@ -51,8 +62,9 @@ def resume(app: App, /, run: str | None, in_doubt: str | None, **working: Any) -
         work.refuse_resume(reader, left.status)
         app.use_config(reader.header.config_path)
         if options.form == "text":
-            why = f": {left.reason}" if left.reason else ""
+            why = f": {safe(left.reason)}" if left.reason else ""
             message(f"resuming {found.id} ({left.status.word}{why}){_limits(reader, options.choices)}")
+            message(f"  {_about(look(found, brief=True))}")
     _, code = conduct(app, options, lambda how: work.resume(found, app.store, app.fleet, **how))
     return code
 
@@ -95,9 +107,41 @@ def _limits(reader: Reader, choices: Choices) -> str:
     return f", with {' '.join(words)}" if words else ""
 
 
-def _unfinished(app: App) -> FileRun:
-    """The newest run that can be resumed."""
-    from orchestrator.errors import OrchestratorError, RunNotFoundError
+def _unfinished(app: App, options: Options) -> FileRun:
+    """The newest run that can be resumed; asked about where it may be another one than is meant.
+
+    Raises:
+        RunNotFoundError: there is none.
+        RefusedError: it may be another one, and nobody can be asked, or the answer is no.
+    """
+    from orchestrator.cli.output import is_terminal
+    from orchestrator.cli.question import ask
+    from orchestrator.errors import RefusedError, RunNotFoundError
+    from orchestrator.runs.follow import look
+
+    runs = list(_all_unfinished(app))
+    if not runs:
+        raise RunNotFoundError(f"no run in {app.store.folder} is unfinished", hint="`orchestrator runs` lists all")
+    newest = look(runs[0])
+    if newest.holder or options.yes or (len(runs) == 1 and _is_mine(newest)):
+        return runs[0]  # one that somebody works on is refused, with who it is
+    for report in (newest, *(look(run, brief=True) for run in runs[1:MOST_LISTED])):
+        message(f"unfinished: {report.run_id}, {_about(report)}")
+    if len(runs) > MOST_LISTED:
+        message(f"... and {len(runs) - MOST_LISTED} more; `{app.program} runs` lists all")
+    if not is_terminal() or options.form == "json":
+        why = "several runs are unfinished" if len(runs) > 1 else "the unfinished run is somebody else's"
+        raise RefusedError(why, hint=f"name the one that is meant: orchestrator resume {shlex.quote(runs[0].name)}")
+    if not ask(f"Resume {runs[0].name}?"):
+        raise RefusedError(
+            "not confirmed; nothing was sent", hint="name the one that is meant: orchestrator resume RUN"
+        )
+    return runs[0]
+
+
+def _all_unfinished(app: App) -> Iterator[FileRun]:
+    """The runs that can be resumed, the newest first."""
+    from orchestrator.errors import OrchestratorError
     from orchestrator.runs.follow import standing
     from orchestrator.status import RESUMABLE
 
@@ -110,8 +154,29 @@ def _unfinished(app: App) -> FileRun:
             message(f"warning: left out: {error.message}")
             continue
         if found.holder or (found.status in RESUMABLE and found.resumable):
-            return run  # one that somebody works on is refused, with who it is
-    raise RunNotFoundError(f"no run in {app.store.folder} is unfinished", hint="`orchestrator runs` lists all")
+            yield run
+
+
+def _is_mine(report: Report) -> bool:
+    """Whether this user, on this machine, worked on it last."""
+    from orchestrator.user import login
+
+    return not report.sessions or report.sessions[-1].who.startswith(f"{login()} on {socket.gethostname()},")
+
+
+def _about(report: Report) -> str:
+    """A run in a line: what it is, how it stands, since when, whose it is, and what is left of it."""
+    from orchestrator.outcome import State
+    from orchestrator.views.words import age, count, safe
+
+    values = " ".join(f"{name}={safe(text, 60)}" for name, text in report.given.items())
+    name = f"{report.playbook} ({values})" if values else report.playbook
+    by = f", by {safe(report.sessions[-1].who)}" if report.sessions else ""
+    left = f"{count(report.left, 'operation')} left, {report.changes_left} of them changes"
+    doubtful = report.counts.get(State.IN_DOUBT, 0)
+    left += f", {doubtful} in doubt" if doubtful else ""
+    unknown = f", and {count(report.unexpanded, 'step')} not begun" if report.unexpanded else ""
+    return f"{name}: {report.status.word} {age(report.finished, time.time())}{by}; {left}{unknown}"
 
 
 COMMANDS = {"resume": resume, "retry": retry}

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.app import GIVEN, LIMIT, App, load_source, options_of, parse_given, planned_so_far, working
-from orchestrator.cli.output import message
+from orchestrator.cli.output import message_folded
 
 
 @click.command("run", short_help="Plan a playbook, ask, and run it.")
@@ -35,7 +35,7 @@ def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, *
     with fresh(planned.create(app.store, planned_so_far)) as made, made.read() as reader:
         if options.form == "text" and not options.yes:
             for line in plan_lines(planned.plan, reader, verbose=False):
-                message(line)
+                message_folded(line)
         confirm(planned.plan, reader, yes=options.yes)
     _, code = conduct(app, options, lambda how: begin(made, app.store, app.fleet, **how))
     return code

@@ -42,7 +42,7 @@ class Screen:
 
             from orchestrator.views.live import Live
 
-            return Live(Console(file=out, highlight=False))
+            return Live(Console(file=out, highlight=False, force_terminal=True, force_interactive=True))
         from orchestrator.views.lines import Lines
 
         return Lines(out, verbose=self._verbose)

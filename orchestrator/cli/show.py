@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import click
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import FORMAT, App
-from orchestrator.cli.output import emit, emit_json
+from orchestrator.cli.output import emit, emit_folded, emit_json, message
 
 if TYPE_CHECKING:
     from orchestrator.journal.base import OperationRecord, Reader
@@ -61,13 +62,15 @@ def show(
         chosen += (State.IN_DOUBT,) if in_doubt else ()
         if chosen:
             _list(reader, chosen, form)
+            if in_doubt and form == "text":
+                _how_to_decide(app, found.name, reader)
             return exit_codes.DONE
     report = look(found)
     if form == "json":
         emit_json(report_object(report, app.program))
         return exit_codes.DONE
     for line in report_lines(report, app.program):
-        emit(line)
+        emit_folded(line)
     if report.holder:
         emit(f"being worked on by {report.holder}")
     return exit_codes.DONE
@@ -105,6 +108,20 @@ def _list(reader: Reader, states: tuple[State, ...], form: str) -> None:
         error = f": {safe(record.error)}" if record.error else ""
         parameters = safe(json.dumps(dict(record.parameters), ensure_ascii=False), 160)
         emit(f"{record.id:<10} {record.state.word:<11} {record.command} on {record.host} {parameters}{error}")
+
+
+def _how_to_decide(app: App, name: str, reader: Reader) -> None:
+    """What to type once it is known what became of them."""
+    from orchestrator.outcome import State
+
+    first = next(reader.operations((State.IN_DOUBT,)), None)
+    if first is None:
+        message("nothing is in doubt")
+        return
+    words = f"{app.program} decide {shlex.quote(name)} {shlex.quote(first.id)}"
+    message("look on the hosts what became of them, then say it: of some of them, or of all that are left")
+    message(f"next: {words} --as done|retry|failed")
+    message(f"next: {app.program} resume {shlex.quote(name)} --in-doubt done|retry|failed")
 
 
 def _operation(reader: Reader, operation: str, form: str) -> int:

@@ -40,6 +40,7 @@ class Parameter(Strict):
     argument: int | None = None
     word: str = ""
     fatal: dict[str, str] = Field({})
+    void: dict[str, str] = Field({})
     long: bool | Literal["pattern"] = False
 
     def lengthens(self, value: Any) -> bool:

@@ -146,12 +146,17 @@ def _string(name: str, value: Any) -> str:
     return value
 
 
+_NAMES = {"userFile", "usersFile"}
+
+
 def _stream(name: str, value: Any) -> str:
     """A parameter that carries a file's content: line ends and tabs belong to it."""
     if not isinstance(value, str):
         raise ParameterError(name, f"{name} must be text, not {_kind(value)}")
     if "\x00" in value or _SURROGATE.search(value):
         raise ParameterError(name, f"{name} contains a null character or half a character")
+    if name in _NAMES and value.startswith("/") and "\n" not in value.rstrip("\n"):
+        raise ParameterError(name, f"{name} is the user names themselves, one a line, and not the path of a file")
     return value
 
 
@@ -195,7 +200,11 @@ def _ip(name: str, value: Any) -> str:
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        raise ParameterError(name, f"{name} must be an IP address, not {text!r}") from None
+        raise ParameterError(
+            name,
+            f"{name} must be an IP address, not {text!r}; where that is a host's address in the configuration, "
+            "write there the address that directors know it by",
+        ) from None
     return text
 
 

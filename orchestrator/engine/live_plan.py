@@ -1,6 +1,7 @@
 """A look at the fleet for a plan: sends the plan's read-only commands once, and says what follows from the answers.
 
-What a step after a change would answer cannot be known; its answer of now is used, and is called so.
+What a step after a change would answer cannot be known; its answer of now is used, and is called so. So the verdict is of
+what comes before the first change: whether the run would get that far.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from orchestrator.answers import Answer, Recorded, collect
+from orchestrator.answers import Answer, HostAnswer, Recorded, collect
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.ask import Asker, each
+from orchestrator.engine.rules import Settings, may_fail
 from orchestrator.errors import ExpressionError, InputError
+from orchestrator.fleet.inventory import fold
 from orchestrator.outcome import Effect, Kind, Outcome, State
 from orchestrator.plan.expand import expand, known_now
 from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, RequireStep, Scope
 from orchestrator.text.expression import compile_value, names_in, truth
+from orchestrator.text.filled import filled
+from orchestrator.text.watched import seen as watched
 
 MOST = 1000  # requests of a step; this is a look, not a run
 
@@ -27,98 +32,182 @@ class LivePlan:
 
     Attributes:
         notes: step index -> sentences for the plan.
-        drafts: step index -> requests that are known thanks to the answers.
+        drafts: step index -> requests that are known thanks to the answers; of undo steps too.
+        answers: step index -> what was answered.
         sent: how many read-only requests were sent.
+        holding: conditions of `require` that hold.
+        later: conditions that depend on what the run does.
+        stop: the step at which the run would stop now, and why; None when it would get to its first change.
     """
 
     notes: dict[int, list[str]] = field(default_factory=dict)
     drafts: dict[int, list[Draft]] = field(default_factory=dict)
+    answers: dict[int, Answer] = field(default_factory=dict)
     sent: int = 0
+    holding: int = 0
+    later: int = 0
+    stop: tuple[PlannedStep, str] | None = None
 
     def note(self, step: PlannedStep, text: str) -> None:
         """Add a sentence about a step."""
         self.notes.setdefault(step.index, []).append(text)
 
+    @property
+    def verdict(self) -> str:
+        """Whether the run would get to its first change, in a sentence."""
+        if self.stop:
+            step, why = self.stop
+            about = f"step {step.key} ({step.name}): "
+            return f"would stop at {why if about in why else about + why}"  # some errors name their step
+        late = f"; {self.later} more depend{'s' if self.later == 1 else ''} on what the run does" if self.later else ""
+        if not self.holding:
+            return f"no condition to look at before the run{late}" if self.later else "every question was answered"
+        return f"{'the condition holds' if self.holding == 1 else f'all {self.holding} conditions hold'}{late}"
 
-async def look(plan: Plan, asker: Asker) -> LivePlan:
-    """Send the plan's read-only commands, each once, and follow their answers as far as they lead."""
-    seen = LivePlan()
-    answers: dict[str, Answer] = {}
-    changed = ""
+
+async def look(plan: Plan, asker: Asker, settings: Settings | None = None) -> LivePlan:
+    """Send the plan's read-only commands, each once, and follow their answers as far as they lead.
+
+    Args:
+        plan: the plan.
+        asker: sends.
+        settings: of configuration and command line: how many hosts may fail.
+    """
+    seen = _Look(plan, asker, settings or Settings())
     for step in plan.of("step", "verify", "finally"):
-        scope = plan.scope(step) | {name: answers[key] for name, key in step.registered.items() if key in answers}
-        if _decide(step, scope, seen) and isinstance(step, CommandStep) and known_now(step, scope):
-            drafts = _drafts(step, plan, scope, seen)
+        await seen.step(step)
+    for step in plan.of("undo"):  # never asked; what it would send is worth knowing
+        scope = seen.scope(step)
+        if isinstance(step, CommandStep) and known_now(step, scope):
+            seen.drafted(step, scope)
+    return seen.found
+
+
+class _Look:
+    """One look, step after step."""
+
+    def __init__(self, plan: Plan, asker: Asker, settings: Settings) -> None:
+        self.found = LivePlan()
+        self._plan = plan
+        self._asker = asker
+        self._settings = settings
+        self._answers: dict[str, Answer] = {}
+        self._sure: set[str] = set()  # steps whose answer is what the run will see too
+        self._changed = ""
+
+    def scope(self, step: PlannedStep) -> Scope:
+        """What is known for a step."""
+        known = {name: self._answers[key] for name, key in step.registered.items() if key in self._answers}
+        return self._plan.scope(step) | known
+
+    async def step(self, step: PlannedStep) -> None:
+        """Look at a step."""
+        scope = self.scope(step)
+        if self._decide(step, scope) and isinstance(step, CommandStep) and known_now(step, scope):
+            drafts = self.drafted(step, scope)
             if step.effect is Effect.READ:
-                answer = await _ask(step, plan, asker, drafts, seen)
-                answers[step.key] = answer
-                if any(host.ok for host in answer.hosts.values()):
-                    rows = len(answer.answered.rows)  # of those that did answer; the others were noted
-                    when = f" (before step {changed})" if changed else ""
-                    seen.note(step, f"answers {rows} row{'' if rows == 1 else 's'} now{when}")
-        if step.effect is not Effect.READ and not changed:
-            changed = step.key
-    return seen
+                await self._ask(step, drafts, scope)
+        if step.effect is not Effect.READ and not self._changed:
+            self._changed = step.key
 
+    def _stop(self, step: PlannedStep, why: str) -> None:
+        """The run would stop here."""
+        if self.found.stop is None:
+            self.found.stop = step, why
 
-def _decide(step: PlannedStep, scope: Scope, seen: LivePlan) -> bool:
-    """Note what conditions say; returns whether the step would be run."""
-    for requirement in step.require if isinstance(step, RequireStep) else ():
-        if names_in(requirement.that) <= set(scope):
-            holds = _holds(requirement.that, scope)
-            message = compile_value(requirement.message)(scope) if holds is False else ""
-            seen.note(step, f"{_WORDS[holds]}: {requirement.that}" + (f" - {message}" if message else ""))
-    when = step.when
-    if when is None or step.per_item_condition or not names_in(when) <= set(scope):
-        return True
-    holds = _holds(when, scope)
-    seen.note(step, f"{_WORDS[holds]}: {when}")
-    return holds is not False
+    def _decide(self, step: PlannedStep, scope: Scope) -> bool:
+        """Note what conditions say; returns whether the step would be run."""
+        for requirement in step.require if isinstance(step, RequireStep) else ():
+            if not names_in(requirement.that) <= set(scope):
+                self.found.later += 1
+                continue
+            holds, why = _holds(requirement.that, scope)
+            message = str(compile_value(requirement.message)(scope)) if holds is False else ""
+            shown = filled(requirement.that, self._plan.scope(step))
+            self.found.note(step, f"{_WORDS[holds]}: {shown}" + (f" - {message}" if message else ""))
+            if not {step.registered[name] for name in names_in(requirement.that) & set(step.registered)} <= self._sure:
+                self.found.later += 1  # it reads what a step after a change answers
+            elif holds:
+                self.found.holding += 1
+            else:
+                self._stop(step, message or why)
+        when = step.when
+        if when is None or step.per_item_condition or not names_in(when) <= set(scope):
+            return True
+        holds, _ = _holds(when, scope)
+        self.found.note(step, f"{_WORDS[holds]}: {filled(when, self._plan.scope(step))}")
+        return holds is not False
+
+    def drafted(self, step: CommandStep, scope: Scope) -> list[Draft]:
+        """The requests of a step, as of now."""
+        try:
+            drafts = list(islice(expand(step, self._plan, scope), MOST + 1))
+        except (ExpressionError, InputError) as error:
+            self.found.note(step, f"cannot be laid out now: {error.message}")
+            if not self._changed:
+                self._stop(step, error.message)
+            return []
+        if len(drafts) > MOST:
+            self.found.note(step, f"more than {MOST} requests; not asked")
+            return []
+        if step.depends_on:
+            self.found.drafts[step.index] = drafts
+        return drafts
+
+    async def _ask(self, step: CommandStep, drafts: list[Draft], scope: Scope) -> None:
+        records = await self._sent(step, drafts)
+        answer = self._answers[step.key] = self.found.answers[step.index] = collect(records)
+        failed = [record for record in records if record.error]
+        for record in failed:
+            self.found.note(step, f"{record.host}: {record.error}")
+        if not self._changed:
+            self._sure.add(step.key)
+            if len(failed) > may_fail(step, self._plan.terms, self._settings).of(len(records)):
+                self._stop(step, f"{failed[0].host}: {failed[0].error}")
+        if any(host.ok for host in answer.hosts.values()):
+            rows = len(answer.answered.rows)  # of those that did answer; the others were noted
+            when = f" (before step {self._changed})" if self._changed else ""
+            self.found.note(
+                step, f"answers {rows} row{'' if rows == 1 else 's'} now{when}{self._watched(step, answer, scope)}"
+            )
+
+    def _watched(self, step: CommandStep, answer: Answer, scope: Scope) -> str:
+        """What the step's `until` looks at now."""
+        hosts: dict[str, list[str]] = {}
+        for name, found in answer.hosts.items() if step.until is not None else ():
+            if isinstance(found, HostAnswer):
+                local = {"rows": found.rows, "answer": found, "host": self._plan.inventory.hosts[name]}
+                hosts.setdefault(watched(step.until, {**scope, **local}), []).append(name)
+        return "".join(f"; {text} on {fold(names)}" for text, names in hosts.items() if text)
+
+    async def _sent(self, step: CommandStep, drafts: list[Draft]) -> list[Recorded]:
+        """Send the questions; what became of each, in their order."""
+        records: dict[int, Recorded] = {}
+        entry = catalog.find(step.command)
+
+        async def one(question: tuple[int, Draft]) -> None:
+            number, draft = question
+            timeout = self._plan.inventory.hosts[draft.host].endpoint.request_timeout
+            tag = f"{step.key}.{number}"
+            _, outcome = await self._asker.ask(
+                draft.host, step.command, draft.parameters, tag=tag, timeout=timeout, entry=entry, accept=step.accept
+            )
+            records[number] = _record(draft, outcome)
+            self.found.sent += 1
+
+        await each([(number, draft) for number, draft in enumerate(drafts) if not draft.skipped], one)
+        return [records[number] for number in sorted(records)]
 
 
 _WORDS = {True: "holds now", False: "does NOT hold now", None: "cannot be said now"}
 
 
-def _holds(condition: Any, scope: Scope) -> bool | None:
+def _holds(condition: Any, scope: Scope) -> tuple[bool | None, str]:
+    """Whether a condition holds, and why that cannot be said."""
     try:
-        return truth(compile_value(condition)(scope))
-    except ExpressionError:
-        return None
-
-
-def _drafts(step: CommandStep, plan: Plan, scope: Scope, seen: LivePlan) -> list[Draft]:
-    try:
-        drafts = list(islice(expand(step, plan, scope), MOST + 1))
-    except (ExpressionError, InputError) as error:
-        seen.note(step, f"cannot be laid out now: {error.message}")
-        return []
-    if len(drafts) > MOST:
-        seen.note(step, f"more than {MOST} requests; not asked")
-        return []
-    if step.depends_on:
-        seen.drafts[step.index] = drafts
-    return drafts
-
-
-async def _ask(step: CommandStep, plan: Plan, asker: Asker, drafts: list[Draft], seen: LivePlan) -> Answer:
-    records: dict[int, Recorded] = {}
-    entry = catalog.find(step.command)
-
-    async def one(question: tuple[int, Draft]) -> None:
-        number, draft = question
-        timeout = plan.inventory.hosts[draft.host].endpoint.request_timeout
-        tag = f"{step.key}.{number}"
-        _, outcome = await asker.ask(
-            draft.host, step.command, draft.parameters, tag=tag, timeout=timeout, entry=entry, accept=step.accept
-        )
-        records[number] = _record(draft, outcome)
-        seen.sent += 1
-
-    await each([(number, draft) for number, draft in enumerate(drafts) if not draft.skipped], one)
-    for record in records.values():
-        if record.error:
-            seen.note(step, f"{record.host}: {record.error}")
-    return collect(records[number] for number in sorted(records))
+        return truth(compile_value(condition)(scope)), ""
+    except ExpressionError as error:
+        return None, error.message
 
 
 def _record(draft: Draft, outcome: Outcome) -> Recorded:

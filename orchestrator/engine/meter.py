@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
+from orchestrator.engine.awaited import Awaited
 from orchestrator.engine.scheduler import Scheduler
 from orchestrator.events import Progress
 from orchestrator.outcome import State
@@ -26,9 +27,10 @@ class Meter:
         self._step: PlannedStep | None = None
         self._marks: deque[tuple[float, int]] = deque()
 
-    def begin(self, step: PlannedStep, scheduler: Scheduler) -> None:
+    def begin(self, step: PlannedStep, scheduler: Scheduler, awaited: Awaited) -> None:
         """A step begins to send."""
-        self._step, self._scheduler = step, scheduler
+        self._step, self._scheduler, self._awaited = step, scheduler, awaited
+        self._step_begun = time.monotonic()
         self._marks = deque([(time.monotonic(), scheduler.ended.total())])
 
     def end(self) -> None:
@@ -63,5 +65,6 @@ class Meter:
             rate=rate,
             left=scheduler.left / rate if rate > 0 and scheduler.left else None,
             elapsed=now - self._begun,
-            reason=scheduler.reason(now),
+            of_step=now - self._step_begun,
+            reason="; ".join(filter(None, [scheduler.reason(now), self._awaited.words(now)])),
         )

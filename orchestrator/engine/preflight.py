@@ -85,6 +85,8 @@ class Preflight:
             spec = entry.parameters.get(name)
             if spec and name in listed and listing.version in spec.fatal:
                 return f"{where} dies of {command} with {name}; {spec.fatal[listing.version]}"
+            if spec and name in listed and listing.version in spec.void:
+                return f"{command} with {name} does nothing on Dovecot {listing.release}: {spec.void[listing.version]}"
         if unknown:
             known = ", ".join(listed) or "none"
             use = f"; use {' or '.join(others)} there" if others else ""

@@ -319,7 +319,7 @@ class Runner:
         begun = time.monotonic()
         if self._end_of_waiting(step).is_set():
             scheduler.stop(self._stop().ending.reason)
-        self._meter.begin(step, scheduler)
+        self._meter.begin(step, scheduler, sending.awaited)
         self._sending = sending
         await sending.run()
         self._sending = None

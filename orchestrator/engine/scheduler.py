@@ -238,9 +238,9 @@ class Scheduler:
         held = [lane for lane in self._lanes.values() if lane.held_until > now and not lane.unreachable]
         if held:
             return f"{held[0].name} asked to wait (Retry-After): nothing is sent to it for {held[0].held_until - now:.0f} s"
-        if self._timers and not self.in_flight:
-            what = "the next poll" if self.rules.polling else "the next retry"
-            return f"{what} in {max(0.0, self._timers[0][0] - now):.0f} s"
+        if self._timers and not self.in_flight and not self.rules.polling:
+            at, _, lane, _ = self._timers[0]
+            return f"the next retry on {lane.name} in {max(0.0, at - now):.0f} s"
         return ""
 
     # what came of it

@@ -22,6 +22,7 @@ from orchestrator.dovecot.command import request_body
 from orchestrator.dovecot.exchange import Exchange, NoAnswer, NotSent
 from orchestrator.dovecot.jsontext import dumps
 from orchestrator.dovecot.underway import ASLEEP
+from orchestrator.engine.awaited import Awaited
 from orchestrator.engine.preflight import Preflight
 from orchestrator.engine.probing import ask
 from orchestrator.engine.scheduler import Scheduler, Wait
@@ -33,6 +34,7 @@ from orchestrator.operation import Operation, operation_id
 from orchestrator.outcome import Effect, Kind, Outcome
 from orchestrator.plan.steps import CommandStep, Scope
 from orchestrator.text.expression import compile_value, truth
+from orchestrator.text.watched import seen
 
 GRACE = 30.0  # seconds that answers may still take after a stop was asked for
 KEPT = 64 * 1024  # characters kept of an answer that nobody registered
@@ -43,6 +45,7 @@ _STILL_RUNNING = (
     "the host may still be executing it, so it is not retried at once; retry the run when it has ended, "
     "and give the step a longer timeout"
 )
+_STILL_FALSE = "condition still false"
 _NOT_WAITED_FOR = Outcome(Kind.CANCELLED, error="not waited for: the run was stopped")
 
 
@@ -75,6 +78,9 @@ class Sending:
         scope: names for the step's `until`.
         timeout: seconds for each answer, or None for each host's own.
         since: when the change began that this step looks at, milliseconds since the epoch; None where it is this step.
+
+    Attributes:
+        awaited: what is being waited for.
     """
 
     def __init__(
@@ -107,6 +113,7 @@ class Sending:
         self._cancel = anyio.CancelScope()
         self._patient_until: float | None = None
         self._patience: asyncio.TimerHandle | None = None
+        self.awaited = Awaited(scheduler.rules)
 
     # asked from outside
 
@@ -245,6 +252,7 @@ class Sending:
         if reason := self._edge.preflight.too_large(host, operation.parameters):
             self._heard(operation, tag, Outcome(Kind.FAILED, error=reason), started, moment)
             return
+        self.awaited.sent(operation, started)
         outcome = _NOT_WAITED_FOR
         try:
             exchange = await self._edge.wire.post(host, body, timeout)
@@ -363,11 +371,16 @@ class Sending:
             return replace(outcome, kind=Kind.FAILED, error=error.message)
         if holds:
             return outcome
-        return replace(outcome, kind=Kind.NOT_YET, error="the host answers, but the condition does not hold")
+        last = seen(self._step.until, {**self._scope, **local})
+        self.awaited.looked(operation.host, last)
+        return replace(
+            outcome, kind=Kind.NOT_YET, error=f"{_STILL_FALSE}; last answer: {last}" if last else _STILL_FALSE
+        )
 
     def _heard(self, operation: Operation, tag: str, outcome: Outcome, started: float, moment: int) -> bool:
         """Tell scheduler, journal and views; returns whether the host's other operations become unreachable."""
         now = self._edge.clock()
+        self.awaited.heard(operation, outcome.kind)
         decision = self._scheduler.heard(operation, outcome, started, now)
         attempt = operation.attempts + 1
         answer, left_out = "", 0

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, islice
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from orchestrator.dovecot.endpoint import Endpoint, Tls
 from orchestrator.errors import InputError, Problem, nearest
@@ -20,6 +20,7 @@ ALL = "all"
 _RANGE = re.compile(r"\[([^\]]*)\]")
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?\Z")
 MAX_RANGE = 100_000
+MOST_SHOWN = 200  # characters of what there is instead, in a message
 
 _DEFAULTS: dict[str, Any] = {"scheme": "https", "port": 8080}
 
@@ -35,7 +36,10 @@ class Host:
         per_host: requests at a time on it, "auto", or None for the run's limit.
         protected: nothing may be changed here.
         endpoint: how its API is reached.
+        readable: what of it expressions may read.
     """
+
+    readable: ClassVar[frozenset[str]] = frozenset({"name", "address", "port", "groups", "tags", "protected"})
 
     name: str
     address: str
@@ -103,14 +107,23 @@ class Inventory:
             tagged = {h for h, host in self.hosts.items() if name == term and name in host.tags}  # a range names hosts
             matches = tagged | {h for h in self.hosts if pattern.match(h)}
             if not matches:
-                known = [*self.groups, *self.hosts, *(t for h in self.hosts.values() for t in h.tags)]
-                raise InputError.at(
-                    f"no host, group or tag is called {name!r} in the inventory",
-                    f"selection {selection!r}",
-                    suggestion=nearest(name, known),
-                )
+                raise self._not_there(name, selection)
             found |= matches
         return found
+
+    def _not_there(self, name: str, selection: str) -> InputError:
+        """What there is instead: a host by its address, the nearest name, or all names in short."""
+        tags = dict.fromkeys(tag for host in self.hosts.values() for tag in host.tags)
+        addressed = self.by_address(name)
+        near = addressed.name if addressed else nearest(name, [*self.groups, *self.hosts, *tags])
+        there = f"hosts: {_short(fold(self.hosts))}; groups: {_short(', '.join(self.groups))}"
+        if tags:
+            there += f"; tags: {_short(', '.join(tags))}"
+        return InputError.at(
+            f"no host, group or tag is called {name!r} in the inventory ({there})",
+            f"selection {selection!r}",
+            suggestion=near,
+        )
 
     def by_address(self, address: str) -> Host | None:
         """The host with an address, or None; the first of several."""
@@ -119,6 +132,10 @@ class Inventory:
     @cached_property
     def _by_address(self) -> Mapping[str, Host]:
         return {host.address: host for host in reversed(list(self.hosts.values()))}
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
 
 
 def build_inventory(config: Config) -> Inventory:

@@ -8,7 +8,7 @@ from orchestrator.dovecot import catalog
 from orchestrator.errors import ExpressionError, InputError, nearest
 from orchestrator.plan.expand import for_each, of_step, skipped_now
 from orchestrator.plan.steps import CommandStep, Plan, names_of_items
-from orchestrator.playbook.doubtful_items import wide_masks
+from orchestrator.playbook.doubtful_items import no_names, wide_masks
 from orchestrator.playbook.items import ItemList
 from orchestrator.text.expression import names_in
 from orchestrator.text.reads import members_in
@@ -71,3 +71,5 @@ def _patterns(step: CommandStep, found: ItemList) -> Iterator[str]:
             for column in columns or {""}:
                 values = ((line, item[column] if column else item) for line, item in found.numbered())
                 yield from wide_masks(found.source, values, addresses=spec.format == "mask")
+                lines = ((line, item[column] if column else item) for line, item in found.numbered())
+                yield from no_names(found.source, lines)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any
 
-from orchestrator.text.names import mask_meaning, shown
+from orchestrator.text.names import NoNameError, is_plain, mask_meaning, shown, user_name
 
 Numbered = Iterator[tuple[int, Any]]  # items, each with its line
 
@@ -19,6 +19,19 @@ def wide_masks(source: str, masks: Iterable[tuple[int, Any]], *, addresses: bool
     few = Few(source, WIDE)
     for line, mask in masks:
         few.add(line, mask, mask_meaning(str(mask), addresses=addresses) or None)
+    return few.warning()
+
+
+def no_names(source: str, masks: Iterable[tuple[int, Any]]) -> Iterator[str]:
+    """A warning of masks, given with their lines, that are headers, columns or output rather than names."""
+    few = Few(source, "that look like a header, columns or output, and not like names")
+    for number, (line, mask) in enumerate(masks):
+        if number and is_plain(str(mask)):
+            continue
+        try:
+            user_name(str(mask), first=not number, masks=True)
+        except NoNameError:
+            few.add(line, str(mask), "")
     return few.warning()
 
 

@@ -19,6 +19,7 @@ from pydantic import (
 from orchestrator.dovecot import catalog
 from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import Effect
+from orchestrator.playbook.habits import OF_PLAYBOOKS, OF_STEPS
 from orchestrator.text.document import Strict, Suggested
 from orchestrator.text.expression import is_template
 from orchestrator.text.scalar import text_of
@@ -165,6 +166,8 @@ Selection = Annotated[
 
 class Action(Strict):
     """A command to hosts."""
+
+    elsewhere = OF_STEPS
 
     hosts: Selection | None = Field(
         None, description='Which hosts: a group, a host, "backends:!b3", "backend[01-20]", or an expression.'
@@ -341,6 +344,8 @@ class Step(Polled):
 
 class Playbook(Strict):
     """A procedure: parameters and steps."""
+
+    elsewhere = OF_PLAYBOOKS
 
     name: str = Field(min_length=1, description="What the procedure does, in a few words.")
     description: str = Field("", description="What it is for, what users notice, how to take it back.")

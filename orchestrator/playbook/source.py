@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import problems_of_names
 from orchestrator.errors import ExpressionError, InputError, Problem, nearest
+from orchestrator.fleet.inventory import Host
 from orchestrator.outcome import Effect
+from orchestrator.playbook.habits import why_unknown
 from orchestrator.playbook.model import (
     BATCH,
     BUILTIN,
@@ -29,9 +31,10 @@ from orchestrator.playbook.model import (
     fault_of_name,
     steps_of,
 )
+from orchestrator.playbook.shipped import find_playbook
 from orchestrator.text.document import Document, M, build, load
 from orchestrator.text.expression import is_template, names_in
-from orchestrator.text.reads import ColumnUse, column_uses, row_origins
+from orchestrator.text.reads import ColumnUse, column_uses, members_in, row_origins
 
 Known = Mapping[str, frozenset[str] | None]
 """The names that an expression may read; with the columns of their rows, where they have rows and the columns are known."""
@@ -92,13 +95,16 @@ def _registered(value: Any) -> Iterator[str]:
         yield from _registered(part)
 
 
-def load_playbook(path: Path) -> Source:
+def load_playbook(name: str | Path) -> Source:
     """Read a playbook.
+
+    Args:
+        name: its path, or the name of a shipped one; errors call it so.
 
     Raises:
         InputError: every problem with its place: keys, types, names in expressions, commands, parameters.
     """
-    return Source(load(path, what="playbook"))
+    return Source(load(find_playbook(str(name)), what="playbook", source=str(name)))
 
 
 def _names(value: Any) -> frozenset[str]:
@@ -109,7 +115,7 @@ def _names(value: Any) -> frozenset[str]:
         return frozenset()
 
 
-HOST_COLUMNS = frozenset({"name", "address", "port", "groups", "tags", "protected"})  # what a host of the fleet has
+HOST_COLUMNS = Host.readable  # what a host of the fleet has
 
 
 def _plain(names: Iterable[str]) -> dict[str, frozenset[str] | None]:
@@ -165,6 +171,8 @@ class _Checker:
         self.parameters = parameters
         self.steps = steps
         self.names = set(names)
+        self.registered = set(_registered(document.value)) if isinstance(document.value, dict) else set()
+        self.hosts = {"host", *(name for name, spec in parameters.items() if spec.type == "host")}
 
     def problems(self) -> Iterator[Problem]:
         yield from self._parameters()
@@ -304,9 +312,17 @@ class _Checker:
             yield self.document.problem(path, error.message)
             return
         for name in sorted(unknown):
-            meant = nearest(name, known)
-            defined = "" if meant or not known else f"; defined: {', '.join(sorted(known))}"
-            yield self.document.problem(path, f"{name!r} is not defined here{defined}", suggestion=meant)
+            why = why_unknown(name, in_verify="verify" in path, registered=name in self.registered)
+            meant = "" if why else nearest(name, known)
+            defined = "" if why or meant or not known else f"; defined: {', '.join(sorted(known))}"
+            yield self.document.problem(path, f"{name!r} is not defined here{why}{defined}", suggestion=meant)
+        for name in sorted((names_in(value) - unknown) & self.hosts):
+            for member in sorted(members_in(value, name) - HOST_COLUMNS):
+                yield self.document.problem(
+                    path,
+                    f"a host has no {member!r}; it has {', '.join(sorted(HOST_COLUMNS))}",
+                    suggestion=nearest(member, HOST_COLUMNS),
+                )
         for use in uses:
             yield from self._column(path, use, known)
 

@@ -47,15 +47,13 @@ def given_values(
             if spec.type == "users":
                 values[name] = _users(name, spec, values[name], lists)
         except _MissingError:
-            problems.append(
-                Problem(f"-e {name}=... is missing: {spec.help or spec.type}", Place(source.document.source))
-            )
+            problems.append(Problem(f"-e {name}=... is missing: {spec.help or spec.type}", Place(source.playbook.name)))
         except _ListError as error:
             bad_lists.append(error)
         except (ValueError, InputError) as error:
             words = error.problems[0].message if isinstance(error, InputError) else str(error)
             suggestion = error.problems[0].suggestion if isinstance(error, InputError) else ""
-            problems.append(Problem(f"-e {name}: {words}", Place(source.document.source), suggestion))
+            problems.append(Problem(f"-e {name}: {words}", Place(source.playbook.name), suggestion))
     of_lists = [problem for error in bad_lists for problem in error.problems]
     if problems:
         raise InputError([*problems, *of_lists], hint=usage(source))

@@ -21,7 +21,6 @@ from orchestrator.plan.kept import recall
 from orchestrator.plan.layout import build_plan
 from orchestrator.plan.steps import Plan, Planning
 from orchestrator.playbook.items import Lists
-from orchestrator.playbook.shipped import find_playbook
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.playbook.values import given_values
 from orchestrator.user import expand
@@ -73,7 +72,7 @@ class Fleet:
             InputError: playbook, values or selections have mistakes, each with its place.
             RefusedError: a step would change a protected host.
         """
-        source = playbook if isinstance(playbook, Source) else load_playbook(find_playbook(os.fspath(playbook)))
+        source = playbook if isinstance(playbook, Source) else load_playbook(os.fspath(playbook))
         lists, given = Lists(), given or {}
         values = given_values(source, given, self.inventory, lists)
         plan = build_plan(source, self.inventory, values, limit=limit, lists=lists)

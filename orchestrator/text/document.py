@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -29,7 +29,6 @@ except ImportError:  # PyYAML built without libyaml: slower, same result
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]
 
 Path_ = tuple[str | int, ...]
-M = TypeVar("M", bound=BaseModel)
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 60
@@ -50,6 +49,8 @@ _TRUE = {"true", "yes", "on"}
 class Strict(BaseModel):
     """Base of all that is written in YAML: unknown keys are errors, values never change, `yes` is not `true`."""
 
+    elsewhere: ClassVar[Mapping[str, str]] = {}  # keys of other tools, and how it is said here
+
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
@@ -57,6 +58,9 @@ class Strict(BaseModel):
         populate_by_name=True,
         defer_build=True,  # most commands need few of the models
     )
+
+
+M = TypeVar("M", bound=Strict)
 
 
 @dataclass(frozen=True)
@@ -115,25 +119,27 @@ class Document:
         return _split(self.text)
 
 
-def load(path: Path, *, what: str = "file") -> Document:
+def load(path: Path, *, what: str = "file", source: str = "") -> Document:
     """Read and parse a YAML file.
 
     Args:
         path: the file.
         what: what it is in error messages ("playbook", "configuration").
+        source: what error messages call it; its path, when nothing is said.
 
     Raises:
         InputError: unreadable, too large, not UTF-8, or not the YAML that is accepted here.
     """
+    source = source or str(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError.at(f"this {what} is larger than {MAX_BYTES // 2**20} MiB", str(path))
+            raise InputError.at(f"this {what} is larger than {MAX_BYTES // 2**20} MiB", source)
         content = path.read_bytes()
     except IsADirectoryError:
-        raise InputError.at(f"is a directory; a {what} is a YAML file", str(path)) from None
+        raise InputError.at(f"is a directory; a {what} is a YAML file", source) from None
     except OSError as error:
-        raise InputError.at(f"cannot read this {what}: {error.strerror}", str(path)) from None
-    return parse(_decoded(content, str(path)), source=str(path), folder=path.resolve().parent)
+        raise InputError.at(f"cannot read this {what}: {error.strerror}", source) from None
+    return parse(_decoded(content, source), source=source, folder=path.resolve().parent)
 
 
 def _decoded(content: bytes, source: str) -> str:
@@ -342,30 +348,37 @@ def build(model: type[M], document: Document, value: Any = None, at: Path_ = ())
     return built
 
 
-def _problems_of(error: ValidationError, document: Document, at: Path_, model: type[BaseModel]) -> Iterator[Problem]:
+def _problems_of(error: ValidationError, document: Document, at: Path_, model: type[Strict]) -> Iterator[Problem]:
     """Pydantic's findings as problems with places and suggestions."""
     seen: set[tuple[Path_, str]] = set()
     for found in error.errors(include_url=False, include_input=False):
         path = _real_path((*at, *found["loc"]), document)
         message, suggestion, on_key = _words(found)
         if found["type"] == "extra_forbidden":
-            suggestion = nearest(str(found["loc"][-1]), _known_keys(model, found["loc"][:-1]))
+            key, models = str(found["loc"][-1]), _models_at(model, found["loc"][:-1])
+            words = next((m.elsewhere[key] for m in models if key in m.elsewhere), "")
+            message = f"{message}: {words}" if words else message
+            suggestion = "" if words else nearest(key, _keys_of(models))
         if (path, message) not in seen:
             seen.add((path, message))
             yield document.problem(path, message, suggestion=suggestion, key=on_key)
 
 
-def _known_keys(model: type[BaseModel], loc: Iterable[str | int]) -> set[str]:
-    """The keys that are valid where pydantic's location points."""
+def _models_at(model: type[Strict], loc: Iterable[str | int]) -> set[type[Strict]]:
+    """The models whose keys may stand where pydantic's location points."""
     models = {model}
     for part in loc:
         fields = [field for m in models for name, field in m.model_fields.items() if (field.alias or name) == part]
         models = {m for field in fields for m in _models_in(field.annotation)} or models
+    return models
+
+
+def _keys_of(models: Iterable[type[Strict]]) -> set[str]:
     return {field.alias or name for m in models for name, field in m.model_fields.items()}
 
 
-def _models_in(annotation: Any) -> set[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _models_in(annotation: Any) -> set[type[Strict]]:
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
         return {annotation}
     return {m for part in get_args(annotation) for m in _models_in(part)}
 

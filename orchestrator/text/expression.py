@@ -12,7 +12,7 @@ turn it into a condition that holds. Only `x | default(y)` and `x is defined` as
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache, wraps
 from typing import Any
@@ -26,7 +26,7 @@ from jinja2.visitor import NodeTransformer
 
 from orchestrator.errors import ExpressionError, nearest
 from orchestrator.text import direct
-from orchestrator.text.filters import FILTERS, NoColumnError, NothingThereError, listed
+from orchestrator.text.filters import FILTERS, NOT_NEEDED, OTHER_FILTERS, NoColumnError, NothingThereError, listed
 from orchestrator.text.scalar import text_of
 
 Scope = Mapping[str, Any]
@@ -54,24 +54,25 @@ class _Environment(ImmutableSandboxedEnvironment):
         """Of a row a column, never a method of its dict: `item.values` is the column."""
         if isinstance(obj, Mapping):
             return self._of_mapping(obj, attribute)
-        return self._no_method(obj, attribute, super().getattr(obj, attribute))
+        return self._of_object(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """An item; never a method under an item's name."""
         if isinstance(obj, Mapping):
             return self._of_mapping(obj, argument)
-        return self._no_method(obj, str(argument), super().getitem(obj, argument))
+        if isinstance(argument, str):
+            return self._of_object(obj, argument)
+        return super().getitem(obj, argument)
 
     def _of_mapping(self, obj: Mapping[Any, Any], key: Any) -> Any:
         return obj[key] if key in obj else self.undefined(hint=_missing(key, obj))
 
-    def _no_method(self, obj: Any, name: str, value: Any) -> Any:
-        return (
-            self.unsafe_undefined(obj, name) if callable(value) and not isinstance(value, jinja2.Undefined) else value
-        )
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ARG002 - Jinja's signature
-        return not attr.startswith("_") and not callable(value)
+    def _of_object(self, obj: Any, name: str) -> Any:
+        """What the object's type says that expressions may read, and nothing else: no method, no secret, no inner part."""
+        readable: frozenset[str] = getattr(type(_there(obj)), "readable", frozenset())
+        if name in readable:
+            return getattr(obj, name)
+        return self.undefined(hint=_missing(name, sorted(readable)))
 
 
 _OF_SOMETHING = ("first", "last", "min", "max")
@@ -177,6 +178,11 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def tokens(text: str) -> Iterator[tuple[str, str]]:
+    """The words of a text with expressions, blanks included, each with its kind."""
+    yield from ((kind, written) for _line, kind, written in _ENV.lex(text))
+
+
 def is_template(value: Any) -> bool:
     """Whether a value is text with an expression in it."""
     return isinstance(value, str) and "{{" in value
@@ -248,7 +254,7 @@ def _check(node: nodes.Node, depth: int) -> None:
 
 def _check_numbers(text: str) -> None:
     """A number that an expression would write otherwise may be meant as a name."""
-    for _line, kind, written in _ENV.lex(text):
+    for kind, written in tokens(text):
         if kind in {"integer", "float"} and written != (plain := str(_number_of(written))):
             raise SecurityError(f"{written} is the number {plain} here: write that, or '{written}' if a name is meant")
 
@@ -265,10 +271,18 @@ def _check_name(node: nodes.Filter | nodes.Test) -> None:
     """What Jinja finds when it compiles, which is left until the value is asked for."""
     kind, known = ("filter", _ENV.filters) if isinstance(node, nodes.Filter) else ("test", _ENV.tests)
     if node.name not in known or node.name == _THERE:
-        raise SecurityError(f"No {kind} named {node.name!r}.")
+        raise SecurityError(_no_such(kind, node.name, [name for name in known if name.isidentifier()]))
     keywords = [pair.key for pair in node.kwargs]
     if len(keywords) != len(set(keywords)):
         raise SecurityError(f"the {kind} {node.name} is given an argument twice")
+
+
+def _no_such(kind: str, name: str, known: list[str]) -> str:
+    if kind == "filter" and name in NOT_NEEDED:
+        return f"there is no filter {name!r}, and none is needed: leave it out"
+    meant = (OTHER_FILTERS.get(name, "") if kind == "filter" else "") or nearest(name, known)
+    found = f"(did you mean {meant!r}?)" if meant else f"({kind}s: {', '.join(sorted(known))})"
+    return f"there is no {kind} {name!r} {found}"
 
 
 def _evaluator(tree: nodes.Template, names: frozenset[str]) -> Callable[[Scope], Any]:
@@ -286,7 +300,7 @@ def _evaluator(tree: nodes.Template, names: frozenset[str]) -> Callable[[Scope],
     @cache
     def compiled() -> Callable[[Scope], Any]:
         """On first use: a playbook that is only looked at evaluates nothing."""
-        return _compile_text(tree) if whole is None else _compile_expression(whole)
+        return _compile_text(tree) if whole is None else compile_node(whole)
 
     def evaluate(scope: Scope) -> Any:
         return compiled()(scope)
@@ -344,7 +358,12 @@ def _demanded(node: nodes.Node) -> nodes.Expr:
     return nodes.Filter(node, _THERE, [], [], None, None, lineno=node.lineno)
 
 
-def _compile_expression(expression: nodes.Node) -> Callable[[Scope], Any]:
+def compile_part(expression: nodes.Expr) -> Callable[[Scope], Any]:
+    """A part of a valid expression; what it reads must be there."""
+    return compile_node(_Demanding().visit(expression))
+
+
+def compile_node(expression: nodes.Node) -> Callable[[Scope], Any]:
     """As Jinja's own `compile_expression` does, from the parsed expression: its text may begin with a minus sign."""
     target = nodes.Name("result", "store", lineno=1)
     body = nodes.Template([nodes.Assign(target, expression, lineno=1)], lineno=1)

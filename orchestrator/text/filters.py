@@ -268,3 +268,34 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "minus": minus,
     "unique": unique,
 }
+
+OTHER_FILTERS = {  # of Jinja and Ansible -> what does that here
+    "count": "length",
+    "size": "length",
+    "len": "length",
+    "sum": "total",
+    "map": "column",
+    "selectattr": "where",
+    "select": "where",
+    "rejectattr": "where_not",
+    "reject": "where_not",
+    "match": "matching",
+    "search": "matching",
+    "regex_search": "matching",
+    "difference": "minus",
+    "split": "words",
+    "float": "number",
+    "ceil": "round_up",
+    "strip": "trim",
+    "lowercase": "lower",
+    "uppercase": "upper",
+    "d": "default",
+}
+NOT_NEEDED = {
+    "list",
+    "string",
+    "items",
+    "tojson",
+    "to_json",
+    "bool",
+}  # Jinja's filters to a type: values have the right one

@@ -8,7 +8,7 @@ from typing import TextIO
 from orchestrator.events import AttemptEnded, Event, Note, Progress, Question, StepEnded, StepStarted
 from orchestrator.outcome import BAD_STATES, State
 from orchestrator.text.units import format_duration
-from orchestrator.views.words import count, safe, states
+from orchestrator.views.words import count, harmless, safe, states
 
 SHOWN_PER_STEP = 5  # failures of a step that are shown as they happen; all are in the report
 
@@ -48,13 +48,13 @@ class Lines:
         """Nothing is left behind."""
 
     def _line(self, text: str) -> None:
-        self._out.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
+        self._out.write(f"{time.strftime('%H:%M:%S')}  {harmless(text)}\n")
 
     def _step_started(self, event: StepStarted) -> None:
         self._shown = 0
         where = f" on {event.hosts}, {count(event.total, 'request')}" if event.hosts else ""
         what = f"  {event.command}{where}" if event.command else ""
-        self._line(f"step {event.step:<9} {event.name}{what}")
+        self._line(f"step {event.step:<9} {safe(event.name)}{what}")
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
         bad = event.state in BAD_STATES
@@ -81,7 +81,6 @@ class Lines:
         left = f", {format_duration(event.left)} left" if event.left else ""
         failed = f", {event.failed} failed" if event.failed else ""
         waiting = f", {event.waiting} waiting to retry" if event.waiting else ""
+        rate = f", {event.rate:.0f}/s" if event.rate >= 1 else ""
         why = f"; {safe(event.reason)}" if event.reason else ""
-        self._line(
-            f"  {event.done}/{event.total} done{failed}, {event.in_flight} in flight{waiting}, {event.rate:.0f}/s{left}{why}"
-        )
+        self._line(f"  {event.done}/{event.total} done{failed}, {event.in_flight} in flight{waiting}{rate}{left}{why}")

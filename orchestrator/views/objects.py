@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from orchestrator.answers import Answer
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line
 from orchestrator.journal.base import OperationRecord, Reader
-from orchestrator.plan.steps import CommandStep, Draft, Plan, RequireStep
+from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, RequireStep
 from orchestrator.report import Report
 
 
@@ -50,6 +51,14 @@ class Seen(Protocol):
 
     notes: dict[int, list[str]]
     drafts: dict[int, list[Draft]]
+    answers: dict[int, Answer]
+    holding: int
+    later: int
+    stop: tuple[PlannedStep, str] | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether the run would get to its first change, in a sentence."""
 
 
 def live_objects(plan: Plan, seen: Seen) -> Iterator[dict[str, Any]]:
@@ -64,6 +73,15 @@ def live_objects(plan: Plan, seen: Seen) -> Iterator[dict[str, Any]]:
                 "host": draft.host,
                 "parameters": draft.parameters,
             }
+    yield {
+        "event": "verdict",
+        "would_stop": seen.stop is not None,
+        "step": seen.stop[0].key if seen.stop else None,
+        "reason": seen.stop[1] if seen.stop else "",
+        "conditions_hold": seen.holding,
+        "conditions_later": seen.later,
+        "text": seen.verdict,
+    }
 
 
 def operation_object(operation: OperationRecord) -> dict[str, Any]:
@@ -125,6 +143,8 @@ def report_object(report: Report, program: str) -> dict[str, Any]:
                 "command": step.command,
                 "state": step.state,
                 "reason": step.reason,
+                "started_at": step.started,
+                "finished_at": step.finished,
                 "counts": {state.word: number for state, number in step.counts.items()},
             }
             for step in report.steps
@@ -134,5 +154,16 @@ def report_object(report: Report, program: str) -> dict[str, Any]:
             for c in report.causes
         ],
         "found": [{"step": step, "text": text} for step, text in report.found],
+        "sessions": [
+            {
+                "began_at": session.began,
+                "ended_at": session.ended,
+                "status": session.status.value,
+                "reason": session.reason,
+                "who": session.who,
+            }
+            for session in report.sessions
+        ],
         "next": report.next_command(program),
+        "next_past_failures": report.past_command(program),
     }

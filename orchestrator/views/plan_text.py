@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from orchestrator.answers import Answer
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line, encode_parameters, request_body
 from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader, StepRecord
 from orchestrator.outcome import Effect, State
 from orchestrator.plan.expand import hosts_of
-from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep
+from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep, Scope
 from orchestrator.playbook.items import ItemList
 from orchestrator.text.expression import names_in
+from orchestrator.text.filled import filled
 from orchestrator.text.units import format_duration
 from orchestrator.views.objects import Seen
-from orchestrator.views.words import count, safe
+from orchestrator.views.words import count, moment, safe
 
 FEW = 3  # requests of a step that are shown without -v
+ROWS = 6  # of what was answered
+HOSTS = 12  # whose requests are counted one by one
 
 _EFFECTS = {
     Effect.READ: "reads",
@@ -38,7 +42,8 @@ def plan_lines(plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None =
     """
     records = {record.number: record for record in reader.steps()}
     yield f"Plan: {plan.terms.name}   (digest {reader.digest})"
-    yield f"  playbook {plan.origin.source}   fleet {reader.header.config_path}"
+    planned = moment(reader.header.created, zone=True)
+    yield f"  playbook {plan.origin.source}   fleet {reader.header.config_path}   planned {planned}"
     if plan.values:
         yield "  " + "  ".join(f"{name}={_shown(value)}" for name, value in plan.values.items())
     for title, steps in (
@@ -56,6 +61,7 @@ def plan_lines(plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None =
                 yield from _seen_lines(step, seen, verbose=verbose)
     yield ""
     yield from (f"WARNING: {safe(warning, 1000)}" for warning in plan.warnings)
+    yield from _by_host(reader, records)
     yield from _summary(plan, records)
 
 
@@ -72,20 +78,21 @@ def _step_lines(plan: Plan, reader: Reader, step: PlannedStep, record: StepRecor
     if record.state == "skipped":
         yield "           skipped: its `when` does not hold"
         return
+    scope = plan.scope(step)
     if step.when is not None and step.condition_depends_on:
-        yield f"           only when {_known_later(step.when, step.condition_depends_on)}"
+        yield f"           only when {_known_later(filled(step.when, scope), step.condition_depends_on)}"
     if isinstance(step, CommandStep):
         yield from _command_lines(plan, reader, step, record, verbose=verbose)
     else:
-        yield from _asking_lines(step)
+        yield from _asking_lines(step, scope)
 
 
-def _asking_lines(step: PauseStep | RequireStep) -> Iterator[str]:
+def _asking_lines(step: PauseStep | RequireStep, scope: Scope) -> Iterator[str]:
     if isinstance(step, RequireStep):
         for requirement in step.require:
-            yield f"           stops unless {requirement.that}"
+            yield f"           stops unless {filled(requirement.that, scope)}"
     elif step.pause.confirm:
-        yield f"           asks: {step.pause.confirm}"
+        yield f"           asks: {filled(step.pause.confirm, scope)}"
     else:
         yield f"           waits {format_duration(step.pause.for_ or 0)}"
 
@@ -93,16 +100,18 @@ def _asking_lines(step: PauseStep | RequireStep) -> Iterator[str]:
 def _command_lines(
     plan: Plan, reader: Reader, step: CommandStep, record: StepRecord, *, verbose: bool
 ) -> Iterator[str]:
+    scope = plan.scope(step)
     yield f"           {step.command} {_where(plan, step, record)}   {_EFFECTS[step.effect]}"
     if step.user_impact:
         yield f"           ! user impact: {step.user_impact}"
     if step.until is not None:
-        yield f"           polled until {step.until}"
+        yield f"           polled until {filled(step.until, scope)}"
     if step.probe:
-        yield f"           if an answer is lost, {step.probe.command} is asked whether it was executed: {step.probe.done}"
+        done = filled(step.probe.done, scope)
+        yield f"           if an answer is lost, {step.probe.command} is asked whether it was executed: {done}"
     if record.operations is None:
         yield f"           requests known at run time, from {_givers(step)}"
-        yield f"             {_as_written(step)}"
+        yield f"             {_as_written(step, scope)}"
         return
     yield from _requests(reader, step, record, verbose=verbose)
 
@@ -110,11 +119,26 @@ def _command_lines(
 def _seen_lines(step: PlannedStep, seen: Seen, *, verbose: bool) -> Iterator[str]:
     for text in seen.notes.get(step.index, ()):
         yield f"           » {safe(text)}"
+    if step.index in seen.answers and isinstance(step, CommandStep) and step.until is None:
+        yield from _answered(seen.answers[step.index], verbose=verbose)
     drafts = seen.drafts.get(step.index, [])
     for draft in drafts if verbose else drafts[:FEW]:
         yield f"           » as of now: {draft.host}: {safe(draft.parameters, 500)}"
     if len(drafts) > FEW and not verbose:
         yield f"           » … and {count(len(drafts) - FEW, 'more request')} (-v shows all)"
+
+
+def _answered(answer: Answer, *, verbose: bool) -> Iterator[str]:
+    """The rows that hosts answered, each once with those who answered it."""
+    hosts: dict[str, list[str]] = {}
+    for host, found in answer.answered.hosts.items():
+        for columns in found.rows:
+            hosts.setdefault("  ".join(f"{key}={value}" for key, value in columns.items()), []).append(host)
+    for number, (row, names) in enumerate(hosts.items()):
+        if number >= ROWS and not verbose:
+            yield f"           »   … and {count(len(hosts) - ROWS, 'more row')} (-v shows all)"
+            return
+        yield f"           »   {fold(dict.fromkeys(names))}: {safe(row, 200)}"
 
 
 def _known_later(expression: Any, needs: Any) -> str:
@@ -140,11 +164,19 @@ def _where(plan: Plan, step: CommandStep, record: StepRecord) -> str:
     return f"{shown}, {count(record.operations, 'request')}"
 
 
-def _as_written(step: CommandStep) -> str:
-    shown = command_line(step.command, catalog.find(step.command), step.parameters)
+def _as_written(step: CommandStep, scope: Scope) -> str:
+    """A command whose requests are known later, with what is known of it."""
+    parameters = {name: _filled(value, scope) for name, value in step.parameters.items()}
+    shown = command_line(step.command, catalog.find(step.command), parameters)
     source = step.for_each
     each = f"   for each of {source if isinstance(source, str) else 'the items'}" if source is not None else ""
     return safe(f"{shown}{each}")
+
+
+def _filled(value: Any, scope: Scope) -> Any:
+    if isinstance(value, list | tuple):
+        return [_filled(part, scope) for part in value]
+    return filled(value, scope) if isinstance(value, str) else value
 
 
 def _requests(reader: Reader, step: CommandStep, record: StepRecord, *, verbose: bool) -> Iterator[str]:
@@ -158,6 +190,18 @@ def _requests(reader: Reader, step: CommandStep, record: StepRecord, *, verbose:
         skipped = "   (skipped: its `when` does not hold)" if operation.state is State.SKIPPED else ""
         yield f"             {operation.host}: {safe(body, 1000)}{skipped}"
         yield f"               = {safe(command_line(step.command, entry, operation.parameters), 1000)}"
+
+
+def _by_host(reader: Reader, records: dict[int, StepRecord]) -> Iterator[str]:
+    """How many of the known requests go to each host; of many hosts, between which numbers that is."""
+    hosts: dict[str, int] = {}
+    for record in records.values():
+        for host, number in reader.open_counts(record.number).items() if record.operations else ():
+            hosts[host] = hosts.get(host, 0) + number
+    if len(hosts) > HOSTS:
+        yield f"Requests by host: from {min(hosts.values())} to {max(hosts.values())} on each of {len(hosts)} hosts."
+    elif len(hosts) > 1:
+        yield f"Requests by host: {', '.join(f'{host} {number}' for host, number in hosts.items())}."
 
 
 def _summary(plan: Plan, records: dict[int, StepRecord]) -> Iterator[str]:

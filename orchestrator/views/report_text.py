@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.journal.base import StepRecord
 from orchestrator.outcome import BAD_STATES
 from orchestrator.report import Report
 from orchestrator.text.units import format_duration
-from orchestrator.views.words import count, moment, safe, states
+from orchestrator.views.words import clock, count, moment, safe, states
 
 
 def report_lines(report: Report, program: str) -> Iterator[str]:
@@ -23,17 +24,13 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
     if report.given:
         yield "  " + "  ".join(f"{name}={safe(value, 100)}" for name, value in report.given.items())
     yield f"  {_times(report)}"
+    yield from _sessions(report)
     yield ""
     for step in report.steps:
         if step.state == "pending" and step.role == "undo":
             continue
-        about = states(dict(step.counts))
-        took = ""
-        if (
-            step.started and step.finished and step.finished >= step.started and step.counts
-        ):  # else the clock was set back
-            took = f", {format_duration((step.finished - step.started) / 1000)}"
-        shown = f"  ({about}{took})" if about else ""
+        about = ", ".join(filter(None, [states(dict(step.counts)), _when(step)])) if step.counts else ""
+        shown = f"  ({about})" if about else ""
         reason = f": {safe(step.reason)}" if step.reason else ""
         yield f"  {step.key:<9} {step.state:<8} {safe(step.name, 80)}{shown}{reason}"
     yield ""
@@ -68,6 +65,9 @@ def _emergencies(report: Report) -> Iterator[str]:
 def _next_lines(report: Report, program: str) -> Iterator[str]:
     if command := report.next_command(program):
         yield f"next: {command}"
+    if command := report.past_command(program):
+        yield "or, to go on past failures such as these:"
+        yield f"next: {command}"
 
 
 def _causes(report: Report) -> Iterator[str]:
@@ -94,7 +94,28 @@ def _retries(report: Report) -> str:
 def _times(report: Report) -> str:
     if report.started is None:
         return f"planned; digest {report.digest}; nothing was sent"
-    return f"started {moment(report.started)}, {_duration(report)}; digest {report.digest}"
+    return f"started {moment(report.started, zone=True)}, {_duration(report)}; digest {report.digest}"
+
+
+def _when(step: StepRecord) -> str:
+    """When a step began, and how long it took once it has ended; unless the clock was set back."""
+    if not step.started:
+        return ""
+    since = f"from {clock(step.started)[:8]}"
+    if not step.finished or step.finished < step.started:
+        return since
+    return f"{format_duration((step.finished - step.started) / 1000)} {since}"
+
+
+def _sessions(report: Report) -> Iterator[str]:
+    """Who worked on it; where it was interrupted, when each session began and how it ended."""
+    if len(report.sessions) == 1:
+        yield f"  by {safe(report.sessions[0].who)}"
+        return
+    for number, session in enumerate(report.sessions, 1):
+        ended = clock(session.ended)[:8] if session.ended else "?"
+        how = session.status.word + (f": {safe(session.reason)}" if session.reason else "")
+        yield f"  session {number} from {moment(session.began)} to {ended}, by {safe(session.who)}: {how}"
 
 
 def _duration(report: Report) -> str:

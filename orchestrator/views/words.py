@@ -10,19 +10,28 @@ from typing import Any
 
 from orchestrator.outcome import State
 
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# What moves the cursor, colours, or changes the direction of text; and what some terminals take for a line's end.
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def harmless(text: str) -> str:
+    """Text in which nothing does anything to a terminal: control characters are written out in hexadecimal."""
+    return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def safe(text: str, limit: int = 400) -> str:
-    """Text from elsewhere for one line of a terminal: control characters written out in hexadecimal, line ends as blanks."""
-    text = text.replace("\n", " ").replace("\t", " ")
-    text = _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    """Text from elsewhere for one line of a terminal: harmless, line ends as blanks, and not too long."""
+    text = harmless(text.replace("\n", " ").replace("\t", " "))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def json_text(value: Mapping[str, Any], encoding: str | None) -> str:
-    """A value as one line of JSON: as it is for UTF-8, with escapes where a locale has another encoding."""
-    return json.dumps(value, ensure_ascii=(encoding or "utf8").lower().replace("-", "") != "utf8")
+    """A value as one line of JSON: as it is for UTF-8, with escapes where a locale has another encoding.
+
+    What would do something to a terminal is escaped too, since JSON itself escapes only what is below U+0020.
+    """
+    text = json.dumps(value, ensure_ascii=(encoding or "utf8").lower().replace("-", "") != "utf8")
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def count(number: int, word: str) -> str:
@@ -36,11 +45,27 @@ def states(counts: Mapping[State, int] | None) -> str:
     return ", ".join(shown)
 
 
-def moment(milliseconds: int | None) -> str:
-    """A time of the record in local time."""
+def moment(milliseconds: int | None, *, zone: bool = False) -> str:
+    """A time of the record in local time, with the zone's name where that is wanted."""
     if milliseconds is None:
         return "-"
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(milliseconds / 1000))
+    return time.strftime(f"%Y-%m-%d %H:%M:%S{' %Z' if zone else ''}", time.localtime(milliseconds / 1000))
+
+
+def age(milliseconds: int | None, now: float) -> str:
+    """How long ago that was, in the largest unit that fits: 3 minutes ago.
+
+    Args:
+        milliseconds: since the epoch.
+        now: seconds since the epoch.
+    """
+    if milliseconds is None:
+        return "never begun"
+    seconds = int(now - milliseconds / 1000)
+    for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{count(seconds // size, word)} ago"
+    return "just now"
 
 
 def clock(milliseconds: int) -> str:

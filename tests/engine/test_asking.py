@@ -60,6 +60,8 @@ async def test_hosts_with_the_same_reason_are_named_together() -> None:
         ("2.4.5", "authCacheFlush", ["user"], "Dovecot 2.4.3 or later there does not know the parameter 'user' of authCacheFlush"),
         ("2.4.5", "authCacheFlush", ["userMask"], ""),
         ("2.3", "authCacheFlush", ["userMask"], "; use user there"),
+        ("2.3", "purge", ["userFile"], "purge with userFile does nothing on Dovecot 2.3: the text is lost there"),
+        ("2.4.5", "purge", ["userFile"], ""),
     ],
 )  # fmt: skip
 async def test_real_lists_are_understood(version: str, command: str, names: list[str], message: str) -> None:
@@ -217,6 +219,80 @@ async def test_a_step_that_would_be_skipped_is_not_asked() -> None:
         hosts, "hosts: b1, command: who, register: s", "hosts: b2, command: who, when: '{{ s.rows | length > 0 }}'"
     )
     assert [request.host for request in hosts.sent] == ["b1"]
+
+
+STATUS = "hosts: b1, command: who, register: seen"
+
+
+@pytest.mark.parametrize(
+    ("lines", "verdict"),
+    [
+        ([STATUS], "every question was answered"),
+        ([STATUS, "require: [{that: '{{ seen.ok }}', message: m}]"], "the condition holds"),
+        (
+            [STATUS, "require: [{that: '{{ seen.ok }}', message: m}, {that: '{{ seen.rows | length == 1 }}', message: m}]"],
+            "all 2 conditions hold",
+        ),
+        (
+            [STATUS, "require: [{that: '{{ seen.rows | length > 4 }}', message: 'only {{ seen.rows | length }}'}]", "hosts: b2, command: stop"],
+            "would stop at step 2 (S2): only 1",
+        ),
+        (
+            [STATUS, "require: [{that: '{{ (seen.rows | first).service == 1 }}', message: m}]"],
+            "would stop at step 2 (S2): cannot evaluate {{ (seen.rows | first).service == 1 }}: there is no 'service'; there are: username",
+        ),
+        (
+            ["hosts: b1, command: reload", STATUS, "require: [{that: '{{ seen.rows | length > 4 }}', message: m}]"],
+            "no condition to look at before the run; 1 more depends on what the run does",
+        ),
+        (
+            [STATUS, "hosts: b1, command: reload", "require: [{that: '{{ seen.rows | length > 4 }}', message: few}]"],
+            "would stop at step 3 (S3): few",
+        ),
+        (
+            [STATUS, "hosts: b1, for_each: \"{{ seen.rows | column('service') }}\", command: kick, parameters: {mask: '{{ item }}'}"],
+            "would stop at step 2 (S2): cannot evaluate",
+        ),
+        (["hosts: 'b[1-2]', command: whoo, effect: read"], "every question was answered"),
+    ],
+)  # fmt: skip
+async def test_a_look_ends_with_a_verdict(lines: list[str], verdict: str) -> None:
+    """Whether the run would get to its first change: all that must hold holds, or the first step that stops it, and why."""
+    assert (await live(Hosts(who=rows({"username": "u"})), *lines)).verdict.startswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [
+        ("", "would stop at step 1 (S1): b2: the connection was closed"),
+        (", on_failure: continue", "every question was answered"),
+        (", limits: {max_failed: 1}", "every question was answered"),
+        (", limits: {max_failed: 40%}", "would stop at step 1"),
+    ],
+)
+async def test_a_host_that_is_not_there_stops_a_run_as_its_limits_say(more: str, verdict: str) -> None:
+    """Conditions that hold of the other hosts' answers are no comfort; what may fail may fail in the look too."""
+    hosts = Hosts(who=on({"b2": lost}, rows({"username": "u"})))
+    assert (await live(hosts, f"hosts: 'b[1-2]', command: who{more}")).verdict.startswith(verdict)
+
+
+async def test_what_undo_would_send_is_shown_and_not_asked() -> None:
+    """An undo is laid out with the answers of now: the value that would be put back is known before anything is changed."""
+    hosts = Hosts(who=rows({"username": "u9"}))
+    seen = await live(
+        hosts,
+        STATUS,
+        "hosts: b2, command: reload, undo: {command: kick, parameters: {mask: ['{{ (seen.rows | first).username }}']}}",
+    )
+    assert [drafts[0].parameters for drafts in seen.drafts.values()] == ['{"mask":["u9"]}']
+    assert [request.command for request in hosts.sent] == ["who"]
+
+
+async def test_a_polled_condition_says_what_it_sees_now() -> None:
+    """The value that a step will wait for is told as it is now, by host."""
+    hosts = Hosts(who=on({"b2": rows({"username": "u"})}, rows()))
+    seen = await live(hosts, "hosts: 'b[1-2]', command: who, until: '{{ rows | length == 0 }}'")
+    assert seen.notes[0] == ["answers 1 row now; 0 rows on b1; 1 row on b2"]
 
 
 async def test_a_look_that_fails_says_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def test_who_decides_without_a_name(site: Callable[..., Site]) -> None:
     """`decide` and `resume --in-doubt` record a bare uid where there is no name."""
     here = site(users=0, directors=0, backends=1, faults=("command=dictInc,first=2,empty",))
     playbook = here.cli.playbook(COUNT)
-    for verb in (["decide", "last", "1.1", "--as", "done"], ["resume", "--in-doubt", "done"]):
+    for verb in (["decide", "last", "1.1", "--as", "done"], ["resume", "last", "--in-doubt", "done"]):
         run = as_stranger(here, "--state-dir", "runs", "run", playbook, "--yes")
         assert run.returncode == 4, run.stderr
         decided = as_stranger(here, "--state-dir", "runs", *verb)
@@ -94,3 +95,37 @@ def test_a_run_file_where_one_cannot_write(site: Callable[..., Site]) -> None:
         for path in public.iterdir():
             path.unlink()
         public.rmdir()
+
+
+def test_a_broken_event_loop_library_is_as_good_as_none(site: Callable[..., Site], tmp_path: Path) -> None:
+    """What makes the program faster, and is installed badly, does not keep it from working."""
+    here = site(users=0, directors=0, backends=1)
+    for name in ("uvloop", "orjson"):
+        broken = tmp_path / "broken" / name
+        broken.mkdir(parents=True)
+        (broken / "__init__.py").write_text("raise ImportError('libuv.so.1: cannot open shared object file')\n")
+    path = os.pathsep.join([str(tmp_path / "broken"), here.cli.environment["PYTHONPATH"]])
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "exec", "b1", "who"],
+        env={**here.cli.environment, "PYTHONPATH": path},
+        cwd=here.cli.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "b1: done\n"), done.stderr
+
+
+def test_a_folder_that_may_not_be_looked_into(site: Callable[..., Site], tmp_path: Path) -> None:
+    """A playbook, a run or a configuration behind a closed folder is an error that says so, and no bug."""
+    here = site(users=0, directors=0, backends=1)
+    closed = here.cli.folder / "closed"
+    closed.mkdir()
+    (closed / "p.yaml").write_text("name: P\nsteps:\n  - {name: A, hosts: b1, command: who}\n")
+    give(here.cli.folder)
+    os.chown(closed, 0, 0)
+    closed.chmod(0o700)
+    for words in (("run", "closed/p.yaml"), ("report", "closed/x.run"), ("-c", "closed/c.yaml", "check")):
+        refused = stranger(here.cli.folder, "--state-dir", "runs", *words, XDG_CONFIG_HOME=str(closed))
+        assert refused.returncode in {2, 3}, refused.stderr
+        assert "a bug" not in refused.stderr

@@ -162,7 +162,7 @@ def test_usage(site: Callable) -> None:
     """Bad usage is exit code 2 with a pointer to --help."""
     here = site()
     clear(here.cli("plan"), 2, "Missing argument", "--help")
-    clear(here.cli("plna"), 2, "No such command")
+    clear(here.cli("plna"), 2, "there is no verb")
     clear(here.cli("plan", "drain-backend", "-e", "backend"), 2, "is not name=value")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -90,8 +91,29 @@ def test_live_drain_plan_changes_nothing(site: Callable) -> None:
     plan = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live", "--format", "json")
     assert plan.code == 0, plan.said
     assert any("holds now" in line.get("text", "") for line in plan.json())
+    verdict = plan.json()[-1]
+    assert (verdict["event"], verdict["would_stop"], verdict["conditions_hold"]) == ("verdict", False, 5)
     assert {catalog.find(command).effect for command in here.commands()} == {"read"}
     assert here.fleet.fleet.counters.dropped == 0
+
+
+def test_a_live_plan_that_would_stop_says_so_last(site: Callable) -> None:
+    """The last line is the verdict with the time it was true at, the exit code is that of a refusal; in JSON it is the last object."""
+    here = site(users=12)
+    held = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live")
+    assert re.fullmatch(r"all 5 conditions hold \(\d\d:\d\d \S+\)", held.out.splitlines()[-1])
+    config = here.cli.config.read_text()
+    here.cli.config.write_text(re.sub(r"d2: 127\.\d+\.1\.2", "d2: 127.0.0.99", config))
+    for saved in ((), ("-o", "saved.plan")):
+        stopped = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live", *saved)
+        assert stopped.code == 5
+        assert stopped.out.splitlines()[-1].startswith(
+            "would stop at step 1 (See whether the ring is whole): d2: connection refused ("
+        )
+    verdict = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live", "--format", "json")
+    assert verdict.code == 5
+    assert verdict.json()[-1]["would_stop"]
+    assert (verdict.json()[-1]["step"], verdict.json()[-1]["reason"]) == ("1", "d2: connection refused")
 
 
 def test_apply_sends_what_the_plan_listed(site: Callable) -> None:

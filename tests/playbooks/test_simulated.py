@@ -109,6 +109,17 @@ def test_move_users(site: Start) -> None:
     wait_until(lambda: {"user001", "user002", "user003", "user004"} <= users_on(here, "b3"))
 
 
+def test_move_users_in_either_case(site: Start) -> None:
+    """A name that the file has in capitals is the user whom Dovecot has in lower case."""
+    here = site(users=12)
+    target = next(address for address in here.fleet.backends.values() if address != here.fleet.backends["b1"])
+    moves = write(here, ["user,backend", f"USER001,{target}"])
+    done(here, "move-users", f"moves={moves}")
+    moves = here.commands().count("directorMove")
+    done(here, "move-users", f"moves={write(here, ['user,backend', f'USER001,{target}'])}")
+    assert here.commands().count("directorMove") == moves
+
+
 def test_kick_users(site: Start) -> None:
     """Each backend gets a kick for each user; exactly those who had sessions are counted as changed."""
     here = site(users=30)
@@ -188,6 +199,8 @@ def test_services(site: Start) -> None:
     done(here, "stop-service", "hosts=b1,b2", "services=imap,imap-login")
     assert here.fleet.fleet.backends["b1"].stopped == {"imap", "imap-login"}
     assert run(here, "start-service", "hosts=b1,d1").code == 5
+    proxied = here.cli("plan", "start-service", "-e", "hosts=d1", "--live").out
+    assert "sessions are proxied through these hosts, and a reload cuts them all" in proxied
     done(here, "start-service", "hosts=backends")
     assert [len(host.reloads) for host in here.fleet.fleet.backends.values()] == [1, 1, 0]
     assert here.fleet.fleet.backends["b1"].stopped == set()

@@ -46,7 +46,7 @@ COMMAND_KEYS = {
     "verify", "inverse", "doveadm", "notes", "changed", "one_of", "needs", "columns", "long", "found",
 }  # fmt: skip
 PARAMETER_KEYS = {
-    "type", "required", "format", "minimum", "maximum", "versions", "option", "argument", "word", "help", "fatal", "long",
+    "type", "required", "format", "minimum", "maximum", "versions", "option", "argument", "word", "help", "fatal", "void", "long",
 }  # fmt: skip
 
 COLUMN_KEYS = {"names", "asked", "open", "versions", "with", "without", "when"}
@@ -395,8 +395,9 @@ def test_parameters(name: str) -> None:
             assert types in {"string", "array"}, word
         assert is_sentence(spec["help"]), word
         assert not ("option" in spec and "argument" in spec), word
-        for version, remedy in spec.get("fatal", {}).items():
-            assert version in spec.get("versions", entry["versions"]), word
+        assert set(spec.get("fatal", {})) <= set(spec.get("versions", entry["versions"])), word
+        assert set(spec.get("void", {})) <= {"2.2", "2.3", "2.4"}, word  # families share it
+        for remedy in (*spec.get("fatal", {}).values(), *spec.get("void", {}).values()):
             assert not is_sentence(remedy), word  # the middle of one
 
 

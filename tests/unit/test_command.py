@@ -35,6 +35,13 @@ def checked(command: str, **values: Any) -> dict[str, Any]:
     return checker(catalog.find(command), values)(values)
 
 
+def test_names_are_given_and_no_path() -> None:
+    """A list of users is its text; a path there would be one user of an odd name, and ok."""
+    assert "and not the path of a file" in refused("purge", userFile="/tmp/users.txt")
+    checked("purge", userFile="u1\nu2\n")
+    checked("purge", userFile="/not/a/path\nu2")
+
+
 def refused(command: str, **values: Any) -> str:
     """Why values are not sent."""
     with pytest.raises(ParameterError) as caught:

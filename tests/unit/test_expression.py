@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import example, given
@@ -28,6 +28,8 @@ from tests.strategies import fleet
 
 @dataclass(frozen=True)
 class Thing:
+    readable: ClassVar = frozenset({"name"})
+
     name: str
     _hidden: str = "hidden"
 

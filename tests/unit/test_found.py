@@ -52,6 +52,7 @@ def test_an_item_is_found_where_any_host_has_it(
         (Found(5, 1, 2), "5 of 8 names had a session (1 had none); 2 not known"),
         (Found(0, 0, 2), "0 of 2 names had a session; 2 not known"),
         (Found(0, 1, 0), "none of 1 name had a session: is the list right, and written as Dovecot has the names (with the domain)?"),
+        (Found(0, 6, 294), "0 of 300 names had a session (6 had none); 294 not known"),
         (Found(0, 0, 0), ""),
     ],
 )  # fmt: skip

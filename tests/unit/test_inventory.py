@@ -108,6 +108,8 @@ def test_selections_are_read(selection: str, expected: str) -> None:
         ("B1", "did you mean 'b1'?"),
         ("!", "no host, group or tag is called ''"),
         ("10.0.1.1", "no host, group or tag"),
+        ("10.0.1.1", "did you mean 'b1'?"),
+        ("x9", "(hosts: d[1-2],b[1-3,9]; groups: directors, backends; tags: new)"),
     ],
 )
 def test_a_term_that_means_nothing_is_an_error(selection: str, message: str) -> None:
@@ -121,13 +123,13 @@ def test_a_range_names_hosts_and_not_tags() -> None:
     """A range means the hosts of those names, even where a tag looks like one of them, and no host of that tag."""
     inventory = fleet("""
         defaults: {auth: {api_key: {env: KEY}}}
-        groups: {g: {hosts: {b1: b1, b2: b2, c1: {address: c1, tags: [b1, rack7]}}}}
+        groups: {g: {hosts: {b1: b1, b2: b2, c1: {address: c1, tags: [b1, t5]}}}}
     """)
     assert names(inventory, "b1") == "b1"
     assert names(inventory, "b[1-2]") == "b1 b2"
-    assert names(inventory, "rack7") == "c1"
-    with pytest.raises(InputError, match="'rack7'"):
-        inventory.select("rack[7]")
+    assert names(inventory, "t5") == "c1"
+    with pytest.raises(InputError, match="no host, group or tag is called 't5'"):
+        inventory.select("t[5-5]")
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,7 @@ def test_lists_come_from_what_was_kept(tmp_path: Path) -> None:
 class _Failed:
     """An answer of which one host failed."""
 
+    readable = frozenset({"failed"})
     failed = ("b3",)
 
 

@@ -459,6 +459,7 @@ def test_a_file_is_read_once_for_a_plan(tmp_path: Path) -> None:
     ("line", "content", "expected"),
     [
         (f"for_each: {{file: it}}, {KICK}", "u1\n*\n10.1.2.3\nj?n\nu*\n", "it: 4 lines for more than one user: line 2: '*' is a pattern: every user; line 3: '10.1.2.3' is an address"),
+        (f"for_each: {{file: it}}, {KICK}", "username\nu1\nu2,b1\nuser\n", "it: 2 lines that look like a header, columns or output, and not like names: line 1: 'username'; line 3: 'u2,b1'"),
         ("for_each: {csv: it}, command: kick, parameters: {mask: ['{{ item.user }}']}", "user,n\n*,1\n", "it: 1 line for more than one user: line 2: '*' is a pattern: every user"),
         ("for_each: {csv: it}, command: kick, parameters: {mask: ['{{ item.user }}']}", "user,n\nu,*\n", ""),
         ("for_each: {file: it}, command: user, parameters: {userMask: ['{{ item }}']}", "u?\n10.1.2.3\n", "it: 1 line for more than one user: line 1: 'u?' is a pattern: every user that matches it"),

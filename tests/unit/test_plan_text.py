@@ -10,11 +10,13 @@ import pytest
 
 from orchestrator.dovecot.ask import Asker
 from orchestrator.engine.live_plan import look
+from orchestrator.journal.sqlite.create import create
+from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.views.objects import live_objects, plan_objects
 from orchestrator.views.plan_text import plan_lines
 from tests.engine.hosts import Hosts, rows
 from tests.journal.journals import HEADER, Sqlite
-from tests.strategies import plan, steps
+from tests.strategies import fleet, plan, steps
 
 PLAN = steps(
     "hosts: 'b[1-2]', command: who, register: seen",
@@ -66,6 +68,37 @@ def test_a_verbose_plan_shows_every_request(tmp_path: Path) -> None:
 def test_a_plan_ends_with_its_sum(tmp_path: Path, text: str, summary: str) -> None:
     """How many requests, how many changes, and their user impact, is the last line."""
     assert planned(tmp_path, text)[-1] == summary
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["hosts: 'b[1-2],d1', command: who", "hosts: 'd1,b1', command: who"], ["Requests by host: d1 2, b1 2, b2 1."]),
+        (["hosts: b1, command: who"], []),
+        (
+            ["hosts: 'h[1-20]', command: who", "hosts: h7, command: who"],
+            ["Requests by host: from 1 to 2 on each of 20 hosts."],
+        ),
+    ],
+)
+def test_a_plan_counts_the_requests_of_each_host(tmp_path: Path, lines: list[str], told: list[str]) -> None:
+    """Of a few hosts each, of many the least and the most; of one alone nothing is to be said."""
+    assert [line for line in planned_of(tmp_path, steps(*lines)) if line.startswith("Requests by host")] == told
+
+
+def planned_of(folder: Path, text: str) -> list[str]:
+    """A plan as text, for a fleet with many hosts more."""
+    many = fleet("""
+        defaults: {auth: {api_key: {env: KEY}}}
+        groups:
+          d: {hosts: {d1: 10.0.0.1}}
+          b: {hosts: {"b[1-2]": "10.0.1.[1-2]"}}
+          h: {hosts: {"h[1-20]": "10.0.2.[1-20]"}}
+    """)
+    made = plan(text, inventory=many)
+    path = create([("r1", folder / "r1.run")], made, HEADER)
+    with FileReader(path) as reader:
+        return list(plan_lines(made, reader, verbose=False))
 
 
 def test_warnings_stand_at_the_end_of_a_plan(tmp_path: Path) -> None:

@@ -228,6 +228,55 @@ def test_a_mistake_in_a_step_is_told_with_its_place(line: str, column: int, mess
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"{WHO}, with_items: [a]", "unknown key 'with_items': for_each does that here"),
+        (f"{WHO}, ignore_errors: true", "on_failure: continue does that here"),
+        (f"{WHO}, retries: 3", "retry: {attempts: N} does that here"),
+        (f"{WHO}, become: true", "leave it out"),
+        (f"{WHO}, verify: {{command: who, until: true, failed_when: x}}", "accept names exit codes"),
+        (
+            f"{WHO}, for_each: [a], verify: {{command: who, until: '{{{{ item }}}}'}}",
+            "'item' is not defined here: a verify looks once at each host, after all items",
+        ),
+        (f"{WHO}, when: '{{{{ item }}}}'", "in the hosts, parameters and when of a step with for_each"),
+        (f"{WHO}, when: '{{{{ rows }}}}'", "known in until and in a probe's done"),
+        ("require: {that: '{{ batch }}', message: m}", "it is known in the steps of batches"),
+        (f"{WHO}, for_each: [a], when: '{{{{ it }}}}'", "what for_each takes is called item"),
+        (f"{WHO}, parameters: {{mask: ['{{{{ host.version }}}}']}}", "a host has no 'version'; it has address, groups"),
+        (f"{WHO}, parameters: {{mask: ['{{{{ host.endpoint.secret }}}}']}}", "a host has no 'endpoint'"),
+        (f"{WHO}, until: '{{{{ host.per_host }}}}'", "a host has no 'per_host'"),
+        (f"{WHO}, when: '{{{{ groups.backends | count }}}}'", "no filter 'count' (did you mean 'length'?)"),
+        (f"{WHO}, when: '{{{{ groups.backends | list }}}}'", "no filter 'list', and none is needed"),
+        (f"{WHO}, when: '{{{{ groups.backends | lenght }}}}'", "no filter 'lenght' (did you mean 'length'?)"),
+        (f"{WHO}, when: '{{{{ groups.backends | frobnicate }}}}'", "(filters: abs, agree, column"),
+        (f"{WHO}, when: '{{{{ groups is callable }}}}'", "there is no test 'callable' (tests: defined"),
+    ],
+)
+def test_what_other_tools_say_is_told_in_the_words_of_this_one(line: str, words: str) -> None:
+    """Habits of Ansible and Jinja, and names at the wrong place, are told with what to write instead, or why it is unknown."""
+    found = problems(steps(line))
+    assert len(found) == 1, found
+    assert words in found[0]
+
+
+def test_a_play_is_told_how_a_playbook_is_written() -> None:
+    """The keys of a play are told with what does the same here."""
+    found = problems("name: X\ntasks: []\nvars: {a: b}\nhosts: b1\nsteps: [{name: A, hosts: b1, command: who}]\n")
+    assert [line.split(": ", 2)[2].splitlines()[0] for line in (problem.split("\n")[0] for problem in found)] == [
+        "the procedure stands in steps",
+        "what is given with -e stands in parameters",
+        "each step has its hosts",
+    ]
+
+
+def test_a_name_that_is_registered_later_is_told_so() -> None:
+    """A name of a later step is not merely unknown."""
+    found = problems(steps("require: {that: '{{ late.ok }}', message: m}", f"{WHO}, register: late"))
+    assert "'late' is not defined here: the step that registers it comes later" in found[0]
+
+
+@pytest.mark.parametrize(
     ("text", "place", "message"),
     [
         ("name: P", "1:1", "the key 'steps' is missing"),

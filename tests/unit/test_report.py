@@ -13,7 +13,7 @@ from orchestrator.errors import DamagedRunError
 from orchestrator.journal.base import AttemptResult, Header
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
-from orchestrator.journal.sqlite.statements import finish
+from orchestrator.journal.sqlite.statements import finish, mark
 from orchestrator.outcome import Kind, Outcome, State
 from orchestrator.report import Report, make_report
 from orchestrator.status import Ending, Status
@@ -88,6 +88,24 @@ def test_a_run_has_a_status_and_a_next_command(
     """From what is in the run follows how it stands, and what to type next."""
     found = report(tmp_path, ended, *sessions)
     assert (found.status, found.next_command("orchestrator")) == (status, command)
+
+
+@pytest.mark.parametrize(
+    ("ended", "status", "command"),
+    [
+        ({1: State.DONE, 2: State.FAILED}, Status.STOPPED, "orchestrator retry r1 --max-failed 2"),
+        ({1: State.FAILED}, Status.STOPPED, "orchestrator retry r1 --max-failed 3"),
+        ({1: State.UNREACHABLE}, Status.STOPPED, ""),
+        ({1: State.DONE}, Status.STOPPED, ""),
+        ({1: State.FAILED}, Status.UNDONE, ""),
+    ],
+)
+def test_a_retry_that_would_stop_again_has_another_beside_it(
+    tmp_path: Path, ended: dict[int, State], status: Status, command: str
+) -> None:
+    """As many may fail as would, if the step went on as it began; what is unreachable is no reason to let more fail."""
+    found = report(tmp_path, ended, Ending(status, "step 1"), job=lambda c: mark(c, 0, "failed", "x", ended=True))
+    assert found.past_command("orchestrator") == command
 
 
 @pytest.mark.parametrize(

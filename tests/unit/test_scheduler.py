@@ -328,7 +328,7 @@ def test_a_waiting_retry_is_announced() -> None:
     talk.sent()
     pause = talk.hear(1, TEMPORARY, now=1.0).pause
     assert talk.due(1.0) == 1.0 + pause
-    assert talk.scheduler.reason(1.0) == f"the next retry in {pause:.0f} s"
+    assert talk.scheduler.reason(1.0) == f"the next retry on a in {pause:.0f} s"
 
 
 def test_a_host_that_asks_to_wait_is_left_alone() -> None:

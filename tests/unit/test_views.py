@@ -17,11 +17,11 @@ from orchestrator.views.lines import SHOWN_PER_STEP, Lines
 from orchestrator.views.live import Live
 from orchestrator.views.words import count, json_text, safe, states
 
+ESCAPE = "\x1b[2J\u202e"
 STARTED = StepStarted("2", "Kick them", "kick", "b[1-2]", 4)
 ENDED = StepEnded("2", "Kick them", "done", "", {State.DONE: 4}, 1.25)
 STOPPED = StepEnded("2", "Kick them", "running", "Ctrl-C", {State.DONE: 1, State.PENDING: 3}, 0.0)
-PROGRESS = Progress(2, 3, "Kick them", 400, 100, 2, 0, 7, 3, 50.4, 6.0, 12.0, "b1 does not answer")
-ESCAPE = "\x1b[2J\u202e"
+PROGRESS = Progress(2, 3, "Kick them", 400, 100, 2, 0, 7, 3, 50.4, 6.0, 12.0, 8.0, f"b1 does not answer {ESCAPE}")
 
 
 def attempt(
@@ -69,7 +69,7 @@ def lines(*events: Event, verbose: int = 0) -> list[str]:
         (StepStarted("3", "Wait", "", "", 0), "step 3         Wait"),
         (ENDED, "     2         done  (4 done in 1.2s)"),
         (STOPPED, "     2         stopped: Ctrl-C  (3 pending, 1 done)"),
-        (PROGRESS, "  100/400 done, 2 failed, 7 in flight, 3 waiting to retry, 50/s, 6s left; b1 does not answer"),
+        (PROGRESS, "  100/400 done, 2 failed, 7 in flight, 3 waiting to retry, 50/s, 6s left; b1 does not answer \\x1b[2J\\x202e"),
         (Note("two\nlines"), "two lines"),
     ],
 )  # fmt: skip
@@ -126,7 +126,8 @@ def test_the_bar_shows_how_the_step_stands() -> None:
         "50/s",
         "3 waiting to retry",
         "6s left",
-        "step 2 of 3",
+        "8s",
+        "1 of 3 steps and checks done",
         "b1 does not answer",
     ):
         assert part in found
@@ -141,6 +142,63 @@ def test_what_is_over_stays_above_the_bar() -> None:
     assert "✗ 3         Next  1 failed, 2s  1 operation failed" in found
     assert "2.1 kick on b1" in found
     assert "exit code 75" not in found
+
+
+def frames(*events: Event, width: int, encoding: str = "utf-8", color: str | None = None) -> str:
+    """What a terminal of a width and an encoding was sent."""
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", newline="")
+    console = Console(file=out, force_terminal=True, width=width, height=24, color_system=color, highlight=False)  # type: ignore[arg-type]
+    view = Live(console)
+    for event in events:
+        view.tell(event)
+    view.close()
+    out.flush()
+    return raw.getvalue().decode(encoding)
+
+
+LONG = StepStarted(
+    "3[1].3.verify",
+    "batch 1 of 3 (b1): a step whose name is longer – ü – than " + "most terminals " * 9,
+    "who",
+    "b1",
+    4,
+)
+WIDE = Progress(13, 20, "x", 400_000, 100_000, 2_000, 0, 100, 300, 1050.4, 6000.0, 12.0, 8.0, "waiting for b3 " * 30)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "iso-8859-1"])
+@pytest.mark.parametrize("width", [40, 60, 80, 132])
+def test_no_line_of_the_display_goes_on_in_the_next(width: int, encoding: str) -> None:
+    """The bar and all about it fit into the terminal, in every locale: else what was wrapped stays when the bar moves on."""
+    shown = frames(LONG, WIDE, StepStarted("4", "Next", "who", "b1", 1), WIDE, width=width, encoding=encoding)
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))
+    assert max(map(len, lines)) <= width
+    assert any("12 of 20 steps" in line for line in lines)
+    assert ("▶" in shown) == (encoding == "utf-8")
+
+
+def test_the_bar_can_be_read_without_colours_and_on_every_background() -> None:
+    """What is done differs by its shape from what is not; colours are those that each terminal chooses for itself."""
+    assert re.search(r" ━{8}╌{24} ", frames(STARTED, PROGRESS, width=150))
+    coloured = frames(STARTED, FAILED, PROGRESS, Note("n"), ENDED, STOPPED, width=150, color="truecolor")
+    codes = {code for found in re.findall(r"\x1b\[([0-9;]*)m", coloured) for code in found.split(";")}
+    assert codes <= {"", "0", "1", "31", "32", "33", "36"}, codes
+
+
+@pytest.mark.parametrize(
+    ("event", "mark"),
+    [
+        (ENDED, "✓ 2 "),
+        (StepEnded("2", "Kick", "done", "", {State.DONE: 3, State.FAILED: 1}, 1.0), "! 2 "),
+        (StepEnded("2", "Kick", "done", "", {State.UNREACHABLE: 1}, 1.0), "! 2 "),
+        (StepEnded("2", "Kick", "failed", "no", {State.FAILED: 1}, 1.0), "✗ 2 "),
+        (StepEnded("3[1].3.verify", "batch", "done", "", {}, 1.0), "✓ 3[1].3.verify batch"),
+    ],
+)
+def test_the_mark_of_a_step_says_how_it_ended(event: StepEnded, mark: str) -> None:
+    """A step is marked as good only if nothing failed in it; number and name stand apart."""
+    assert mark in live(STARTED, event)
 
 
 def test_the_bar_is_away_while_the_operator_is_asked() -> None:
@@ -177,7 +235,7 @@ def test_each_event_is_an_object() -> None:
     }  # fmt: skip
     assert found[4] == {
         "event": "progress", "step": "Kick them", "done": 100, "total": 400, "failed": 2, "in_flight": 7, "rate": 50.4, "left": 6.0,
-        "waiting_for": "b1 does not answer",
+        "waiting_for": f"b1 does not answer {ESCAPE}",
     }  # fmt: skip
     assert found[7]["counts"] == {"done": 1, "pending": 3}
 
@@ -208,6 +266,31 @@ def test_what_a_host_says_does_nothing_to_the_terminal(view: Callable[[io.String
     if view is not JsonLines:
         assert "\u202e" not in text
         assert "\\x1b[2J" in text
+
+
+ODD: list[Event] = [
+    StepStarted(f"2{ESCAPE}", ESCAPE, ESCAPE, ESCAPE, 4),
+    AttemptEnded(ESCAPE, "2", ESCAPE, ESCAPE, json.dumps({ESCAPE: ESCAPE}), 1, Outcome(Kind.FAILED, error=ESCAPE), State.FAILED, 0.0, 0.5),
+    Progress(2, 3, ESCAPE, 400, 100, 2, 0, 7, 3, 50.4, 6.0, 12.0, 8.0, ESCAPE),
+    Note(ESCAPE),
+    Question(ESCAPE),
+    StepEnded(f"2{ESCAPE}", ESCAPE, "failed", ESCAPE, {State.FAILED: 4}, 1.25),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("view", [as_lines, as_live, JsonLines])
+@pytest.mark.parametrize("event", ODD, ids=lambda event: type(event).__name__)
+def test_no_field_of_an_event_does_anything_to_a_terminal(
+    view: Callable[[io.StringIO], Observer], event: Event
+) -> None:
+    """Whichever field it comes in: names, hosts, commands, parameters, reasons and errors are written out."""
+    out = io.StringIO()
+    observer = view(out)
+    observer.tell(STARTED)
+    observer.tell(event)
+    observer.close()
+    assert "\x1b[2J" not in out.getvalue()
+    assert "\u202e" not in out.getvalue()
 
 
 # words

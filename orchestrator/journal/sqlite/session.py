@@ -19,6 +19,7 @@ from orchestrator.journal.sqlite.lock import RunLock
 from orchestrator.journal.sqlite.writer import Writer, into_file
 from orchestrator.plan.steps import Draft
 from orchestrator.status import Ending
+from orchestrator.version import __version__
 
 T = TypeVar("T")
 GATHER = 0.012  # seconds that a first record waits for others; a commit costs as much as ten requests
@@ -79,7 +80,7 @@ class FileSession:
         run_id = connection.execute("SELECT value FROM meta WHERE key = 'run_id'").fetchone()[0]
         token = owner.take(connection, run_id, by_force=self._start.take_over)
         process = owner.Process.this()
-        who = f"{process.login} on {process.host}, pid {process.pid}"
+        who = f"{process.login} on {process.host}, pid {process.pid}, orchestrator {__version__}"
         self._time = statements.Timeline()
         self.doubtful = statements.begin(connection, self._start, who, self._time.now_ms(), alive=False)
         numbers = connection.execute("SELECT name, number FROM host").fetchall()
