@@ -14,15 +14,16 @@ from anyio import get_cancelled_exc_class
 from anyio.abc import TaskGroup
 
 from orchestrator.answers import HostAnswer
-from orchestrator.dovecot import catalog, evidence
+from orchestrator.dovecot import catalog
 from orchestrator.dovecot.ask import Asker, Wire
 from orchestrator.dovecot.catalog import LONG_TIMEOUT
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.command import request_body
-from orchestrator.dovecot.exchange import Exchange, NoAnswer, NotSent
+from orchestrator.dovecot.exchange import Exchange, NotSent
 from orchestrator.dovecot.jsontext import dumps
 from orchestrator.dovecot.underway import ASLEEP
 from orchestrator.engine.awaited import Awaited
+from orchestrator.engine.host_log import HostLog
 from orchestrator.engine.preflight import Preflight
 from orchestrator.engine.probing import ask
 from orchestrator.engine.scheduler import Scheduler, Wait
@@ -39,8 +40,6 @@ from orchestrator.text.watched import seen
 GRACE = 30.0  # seconds that answers may still take after a stop was asked for
 KEPT = 64 * 1024  # characters kept of an answer that nobody registered
 KEPT_REGISTERED = 64 * 1024 * 1024
-EVIDENCE = 3  # times that a host's log is read for one step
-EVIDENCE_TIMEOUT = 5.0  # seconds
 _STILL_RUNNING = (
     "the host may still be executing it, so it is not retried at once; retry the run when it has ended, "
     "and give the step a longer timeout"
@@ -106,8 +105,8 @@ class Sending:
         self._accept = frozenset(step.accept)
         self._until = compile_value(step.until) if step.until is not None else None
         self._unrepeatable = scheduler.rules.effect is Effect.UNREPEATABLE
-        self._evidence_left: dict[str, int] = {}
-        self._readings: dict[str, evidence.Readings] = {}
+        doveadm = self._entry.doveadm if self._entry else ""
+        self._log = HostLog(edge.asker, edge.wire, edge.clock, self._command, doveadm)
         self._parked: list[asyncio.Future[Operation | None]] = []
         self._wake = anyio.Event()
         self._cancel = anyio.CancelScope()
@@ -262,9 +261,9 @@ class Sending:
             if outcome.kind is Kind.NOT_YET and self._scheduler.ends_poll(
                 operation, outcome, started, self._edge.clock()
             ):
-                outcome = await self._with_log_since(outcome, operation, self._since or moment)
+                outcome = await self._log.since(outcome, operation.host, self._since or moment)
             elif self._worth_asking(outcome.kind, operation):
-                outcome = await self._with_evidence(outcome, operation, started, moment)
+                outcome = await self._log.about(outcome, operation, started, moment)
             if self._unrepeatable and outcome.kind in {Kind.UNKNOWN, Kind.LATE, Kind.TEMPORARY}:
                 outcome = await self._probed(outcome, operation)
             elif outcome.kind is Kind.LATE and self._may_run_long(operation):
@@ -300,44 +299,6 @@ class Sending:
             return self._timeout
         usual = self._edge.hosts[operation.host].endpoint.request_timeout
         return max(usual, LONG_TIMEOUT) if self._may_run_long(operation) else usual
-
-    async def _with_evidence(self, outcome: Outcome, operation: Operation, started: float, moment: int) -> Outcome:
-        """The outcome with what the host logged about it; a few times for each host and step, not for all of a storm."""
-        host = operation.host
-        left = self._evidence_left.setdefault(host, EVIDENCE)
-        if not left or self._command == evidence.COMMAND:
-            return outcome
-        self._evidence_left[host] = left - 1
-        found = await self._ask_log(host, moment)
-        readings = self._readings.setdefault(host, evidence.Readings())
-        rows = readings.new(found.rows, started, self._edge.clock())
-        text = evidence.lines(rows, operation.parameters, self._entry.doveadm if self._entry else "")
-        return replace(outcome, evidence=self._edge.wire.redact(host, text))
-
-    async def _with_log_since(self, outcome: Outcome, operation: Operation, since: int) -> Outcome:
-        """The outcome of a condition that stayed false, with what went wrong on the host since the change that it is to see."""
-        left = self._evidence_left.setdefault(operation.host, EVIDENCE)
-        if not left or self._command == evidence.COMMAND:
-            return outcome
-        self._evidence_left[operation.host] = left - 1
-        found = await self._ask_log(operation.host, since)
-        return replace(outcome, evidence=self._edge.wire.redact(operation.host, evidence.of_host(found.rows)))
-
-    async def _ask_log(self, host: str, moment: int) -> Outcome:
-        """The host's log since just before a moment; asked a second time when no answer comes.
-
-        A reused process of 2.3 that has worked on a user's mail cannot read the log, and dies of the request.
-        """
-        until = self._edge.clock() + EVIDENCE_TIMEOUT
-        question = evidence.question(moment)
-        left = EVIDENCE_TIMEOUT
-        while True:  # the catalogue is not read from the disk while requests are under way: no entry
-            exchange, found = await self._edge.asker.ask(
-                host, evidence.COMMAND, question, tag=evidence.TAG, timeout=left
-            )
-            first, left = left == EVIDENCE_TIMEOUT, until - self._edge.clock()
-            if not (first and isinstance(exchange, NoAnswer) and left > 0):
-                return found
 
     async def _probed(self, outcome: Outcome, operation: Operation) -> Outcome:
         """What the step's probe says of an operation whose answer was lost."""

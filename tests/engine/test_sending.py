@@ -15,9 +15,10 @@ import pytest
 from orchestrator.dovecot.catalog import LONG_TIMEOUT
 from orchestrator.dovecot.exchange import NotSent
 from orchestrator.engine import sending
+from orchestrator.engine.host_log import READINGS
 from orchestrator.engine.rules import Settings
 from orchestrator.engine.runner import Runner
-from orchestrator.engine.sending import EVIDENCE, as_kept
+from orchestrator.engine.sending import as_kept
 from orchestrator.journal.base import Session, Start
 from orchestrator.limits import Limits, Retry
 from orchestrator.status import Ending, Status
@@ -260,7 +261,7 @@ async def test_a_log_is_not_read_for_each_of_a_storm(tmp_path: Path) -> None:
     rig = Rig(tmp_path, steps(line), Hosts(kick=code(64)))
     await rig.session()
     asked = [request.host for request in rig.hosts.of("logErrors")]
-    assert (asked.count("b1"), asked.count("b2")) == (EVIDENCE, EVIDENCE)
+    assert (asked.count("b1"), asked.count("b2")) == (READINGS, READINGS)
 
 
 @pytest.mark.parametrize(
