@@ -28,7 +28,7 @@ class Draft:
 
     def __enter__(self) -> Self:
         while True:
-            descriptor = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is_still_there(self.path, descriptor):
                 self._descriptor = descriptor
@@ -46,7 +46,7 @@ def sweep(folder: Path) -> None:
     """Remove the drafts of processes that were killed while they planned."""
     for path in folder.glob(f".*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
