@@ -37,6 +37,7 @@ BY_HAND = {"stopped": "Ctrl-C", "interrupted": "Ctrl-C"}
     [
         (sent(), "done", "", None),
         (sent(failed=2, allowed=2), "done", "", None),
+        (sent(stopped="retry budget exhausted"), "done", "", None),  # with the last answer
         (sent(failed=1, stopped=TOO_MANY), "failed", TOO_MANY, Ending(STOPPED, f"step 1 (S1): {TOO_MANY}")),
         (sent(failed=1, left=5, stopped=TOO_MANY), "failed", TOO_MANY, Ending(STOPPED, f"step 1 (S1): {TOO_MANY}")),
         (sent(left=5, stopped="retry budget exhausted"), "running", "retry budget exhausted", Ending(STOPPED, "retry budget exhausted")),
