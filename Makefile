@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-2.4 roots check bench clean
+.PHONY: demo test test-2.4 roots check mutants bench clean
 
 demo: $(VENV)/.run
 	$(BIN)/orchestrator demo
@@ -27,6 +27,13 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Small mistakes, one at a time: do the nearest tests notice? Hours the first time, on one core; what was tried is kept in .mutants.
+# MUTANTS='--most 60' tries a sample of each module; MUTANTS=orchestrator/outcome.py one module.
+MUTANTS ?=
+
+mutants: $(VENV)/.mutants
+	$(BIN)/python -m tests.mutants $(MUTANTS)
+
 # Some fifteen minutes. What is not installed is left out, by name; BENCH='--install' brings it (root).
 BENCH ?=
 
@@ -45,5 +52,9 @@ $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python scripts/dependency_group.py test check | xargs -d '\n' $(BIN)/python -m pip install --quiet --disable-pip-version-check
 	@touch $@
 
+$(VENV)/.mutants: $(VENV)/.dev
+	$(BIN)/python scripts/dependency_group.py mutants | xargs -d '\n' $(BIN)/python -m pip install --quiet --disable-pip-version-check
+	@touch $@
+
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mutants dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -147,9 +147,9 @@ def _object_rows(content: Row) -> list[Row]:
     """`user` answers an object: one user's fields by name, or a list of names."""
     if set(content) == {"userList"} and isinstance(content["userList"], list):
         return [{"user": name} for name in content["userList"]]
-    if content and all(isinstance(value, dict) for value in content.values()):
+    if all(isinstance(value, dict) for value in content.values()):  # also of nobody
         return [{"user": name, **fields} for name, fields in content.items()]
-    return [content] if content else []
+    return [content]
 
 
 def _is_header(row: Row) -> bool:

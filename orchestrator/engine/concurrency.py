@@ -42,9 +42,8 @@ class Tuner:
         """Take an attempt's end."""
         if kind in _BACK_OFF:
             self.limit = max(1, self.limit // 2)
-            self._rates.clear()
             self._begin(now)
-            self._rest = SETTLED
+            self._rest = SETTLED  # after it, what was found before is forgotten
             return
         if self._since < 0:
             self._begin(now)

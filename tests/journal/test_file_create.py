@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from orchestrator.errors import ExpressionError, InputError, JournalError, RefusedError
 from orchestrator.journal.sqlite.create import adopt, create
+from orchestrator.journal.sqlite.draft import drafted, sweep
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.plan.steps import Plan
 from tests.journal.journals import HEADER, KICKS
@@ -139,6 +141,93 @@ def test_a_long_planning_tells_how_far_it_is(tmp_path: Path, monkeypatch: pytest
     text = KICKS + KICKS.partition("steps:\n")[2].replace("kicked", "again")
     create([(RUN_ID, tmp_path / "a.run")], plan(text), HEADER, told.append)
     assert told == [4, 8, 12]
+
+
+def test_the_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power failure leaves is a complete file, or none: the content is forced to the disk, then the name."""
+    path, really, forced = tmp_path / "a.run", os.fsync, []
+
+    def fsync(descriptor: int) -> None:
+        forced.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, path.exists()))
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    make(path)
+    assert forced == [(f".a.run.{os.getpid()}.planning", False), (tmp_path.name, True)]
+
+
+def failing_with(code: int) -> Callable[..., None]:
+    """What the kernel would answer to any call."""
+
+    def fail(*_args: object, **_options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK])
+def test_a_file_system_without_hard_links_will_do(tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system has no hard links the file appears all the same, and overwrites none."""
+    monkeypatch.setattr(os, "link", failing_with(code))
+    path = make(tmp_path / "a.run")
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError):
+        make(path)
+    assert (names_in(tmp_path), path.read_bytes()) == (["a.run"], before)
+    with FileReader(path) as reader:
+        assert reader.run_id == RUN_ID
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(errno.ENOSPC, r"the disk with .*/a\.run is full"), (errno.EIO, r"a\.run cannot be written: Input/output error")],
+)
+def test_a_disk_that_fails_is_named(tmp_path: Path, code: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is told from one that is broken, and neither leaves anything behind."""
+    monkeypatch.setattr(os, "link", failing_with(code))
+    with pytest.raises(JournalError, match=words):
+        make(tmp_path / "a.run")
+    assert names_in(tmp_path) == []
+
+
+def test_drafts_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    """What a process that was killed while it planned has left goes with the next planning; a living one's draft stays."""
+    (tmp_path / ".dead.run.4711.planning").touch()
+    with drafted(tmp_path / "b.run") as draft:
+        make(tmp_path / "a.run")
+        assert names_in(tmp_path) == [draft.name, "a.run"]
+    assert names_in(tmp_path) == ["a.run"]
+
+
+def test_looking_for_drafts_leaves_no_file_open(tmp_path: Path) -> None:
+    """However many drafts are beside it, a planning keeps none of them open."""
+    with drafted(tmp_path / "b.run"):
+        (tmp_path / ".dead.run.4711.planning").touch()
+        before = len(names_in(Path("/proc/self/fd")))
+        sweep(tmp_path)
+        assert len(names_in(Path("/proc/self/fd"))) == before
+
+
+def test_a_draft_that_was_swept_before_it_was_locked_is_made_anew(tmp_path: Path) -> None:
+    """A process that takes a draft for abandoned, just before it is locked, costs its planning nothing."""
+    path = tmp_path / f".a.run.{os.getpid()}.planning"
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    waiter = f":{os.fstat(descriptor).st_ino} "
+    there: list[bool] = []
+
+    def plan_it() -> None:
+        with drafted(tmp_path / "a.run") as draft:
+            there.append(draft.exists())
+
+    planning = threading.Thread(target=plan_it)
+    planning.start()
+    while not any("->" in line and waiter in line for line in Path("/proc/locks").read_text().splitlines()):
+        planning.join(0.01)
+    path.unlink()
+    os.close(descriptor)
+    planning.join()
+    assert there == [True]
 
 
 def test_a_folder_that_is_not_there_is_a_journal_error(tmp_path: Path) -> None:

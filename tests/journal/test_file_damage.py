@@ -12,6 +12,7 @@ import pytest
 from orchestrator.errors import DamagedRunError, JournalError
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
+from orchestrator.journal.sqlite.salvage import mended_copy
 from orchestrator.journal.sqlite.schema import APPLICATION_ID, FORMAT
 from orchestrator.journal.sqlite.store import open_file
 from orchestrator.journal.sqlite.writer import Writer
@@ -105,3 +106,15 @@ def test_of_what_is_no_run_file_nothing_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.run").write_bytes(b"SQLite")
     with pytest.raises(DamagedRunError, match="nothing of it can be read"):
         open_file(str(tmp_path / "a.run")).salvage(list)
+
+
+def test_a_mended_copy_says_how_many_pages_it_has(tmp_path: Path) -> None:
+    """The first page of a file that ends too early is corrected, in a copy, and nothing else of it is changed."""
+    path = create([("a", tmp_path / "a.run")], plan(MANY), HEADER)
+    cut = path.read_bytes()[: 4096 * 5 + 77]
+    path.write_bytes(cut)
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    mended = mended_copy(path, folder).read_bytes()
+    assert mended == cut[:28] + (5).to_bytes(4, "big") + cut[32:]
+    assert path.read_bytes() == cut

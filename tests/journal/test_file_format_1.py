@@ -60,6 +60,7 @@ def test_its_sessions_are_told(run: FileRun) -> None:
         ("finished with failures", Status.FAILED, ""),
         ("failed, and undone: step 2", Status.UNDONE, "step 2"),
         ("stopped with operations in doubt: step 1", Status.IN_DOUBT, "step 1"),
+        ("stopped with work left: not confirmed", Status.STOPPED, "not confirmed"),
         ("refused: step 1: b1: not so", Status.REFUSED, "step 1: b1: not so"),
         ("interrupted: SIGINT", Status.INTERRUPTED, "SIGINT"),
     ],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import socket
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -14,10 +17,13 @@ import pytest
 
 from orchestrator.errors import JournalError, LockedError
 from orchestrator.journal.base import Intent, Start, Verdict
+from orchestrator.journal.sqlite import owner, schema
 from orchestrator.journal.sqlite.lock import RunLock, is_locked, lock_path
 from orchestrator.journal.sqlite.owner import Process
 from orchestrator.journal.sqlite.store import FileRun, open_file
 from orchestrator.outcome import State
+from orchestrator.user import login
+from orchestrator.version import __version__
 from tests.command_line import ROOT
 from tests.journal.journals import DEAD, ELSEWHERE, Sqlite, counts
 
@@ -92,8 +98,10 @@ def copy_alone(path: Path) -> Path:
 async def test_a_run_has_one_owner_however_it_is_reached(owned: Path, reach: Callable[[Path], Path]) -> None:
     """A link, a missing lock file, or a copy made meanwhile opens no way around the owner, who is named."""
     other = reach(owned)
-    with pytest.raises(LockedError, match=rf"is being worked on by pid {os.getpid()} on "):
+    with pytest.raises(LockedError, match=rf"is being worked on by pid {os.getpid()} on ") as caught:
         await work(other)
+    assert "wait for it, or stop it" in caught.value.hint
+    assert "take-over" not in caught.value.hint
     assert open_file(str(other)).holder().startswith(f"pid {os.getpid()} on ")
     assert counts(open_file(str(owned))) == {State.PENDING: 6}
 
@@ -129,6 +137,25 @@ async def test_a_name_that_a_killed_planning_left_is_in_nobodys_way(path: Path) 
 
 
 # processes
+
+
+def test_a_process_is_recognised_whatever_it_is_called(tmp_path: Path) -> None:
+    """A name with brackets and blanks, which the kernel does not quote, hides no process."""
+    odd = tmp_path / "a) S (1 2"
+    odd.symlink_to("/bin/sleep")
+    with subprocess.Popen([odd, "60"]) as process:
+        began = owner._started(process.pid)
+        process.kill()
+    assert int(began) >= int(THIS.started) > 0
+
+
+async def test_a_session_says_who_began_it(path: Path) -> None:
+    """The person, the machine and the process stand in the run."""
+    await work(path)
+    with open_file(str(path)).read() as reader:
+        assert [session.who for session in reader.sessions()] == [
+            f"{login()} on {socket.gethostname()}, pid {os.getpid()}, orchestrator {__version__}"
+        ]
 
 
 def test_the_owner_that_was_killed_owns_nothing(path: Path) -> None:
@@ -212,6 +239,48 @@ def test_a_damaged_run_that_is_locked_is_somebodys(path: Path) -> None:
         path.write_bytes(b"\0" * 4096)
         assert open_file(str(path)).holder() == "another process"
     assert open_file(str(path)).holder() == ""
+
+
+def test_who_works_on_a_file_without_an_owner_is_not_known(path: Path) -> None:
+    """Also what SQLite says of a damaged file is no reason to fail where only a name is asked for."""
+    connection = schema.connect(path, write=True)
+    connection.execute("DROP TABLE owner")
+    connection.close()
+    assert open_file(str(path)).holder() == ""
+    with RunLock(path):
+        assert open_file(str(path)).holder() == "another process"
+
+
+def test_a_lock_is_for_its_owner_alone(path: Path) -> None:
+    """Nobody else can hold it, and keep the run from being worked on."""
+    with RunLock(path):
+        assert stat.S_IMODE(lock_path(path).stat().st_mode) == 0o600
+
+
+def test_a_lock_that_was_tidied_up_is_taken_anew(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock file that is removed just before it is locked locks nothing: the one that others will find is."""
+    really, calls = fcntl.flock, []
+
+    def flock(descriptor: int, how: int) -> None:
+        calls.append(how)
+        if len(calls) == 1:
+            lock_path(path).unlink()
+        really(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with RunLock(path), pytest.raises(LockedError), RunLock(path):
+        pass
+
+
+def test_asking_for_a_lock_leaves_no_file_open(path: Path) -> None:
+    """However often somebody is refused, nothing stays open."""
+    open_files = Path("/proc/self/fd")
+    with RunLock(path):
+        before = len(list(open_files.iterdir()))
+        with pytest.raises(LockedError), RunLock(path):
+            pass
+        assert is_locked(path)
+        assert len(list(open_files.iterdir())) == before
 
 
 def test_a_lock_that_cannot_be_written_is_a_journal_error(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.errors import DamagedRunError, JournalError, RunNotFoundError
 from orchestrator.journal.sqlite.store import FileStore, open_file, state_dir
-from tests.journal.journals import Sqlite
+from tests.journal.journals import HEADER, KICKS, Sqlite
+from tests.strategies import plan
 
 
 @pytest.fixture
@@ -62,6 +63,13 @@ def test_unknown_runs_are_told(store: FileStore, name: str, message: str) -> Non
     with pytest.raises(RunNotFoundError) as caught:
         store.find(name)
     assert message in caught.value.message
+
+
+def test_a_whole_id_is_no_part_of_another(store: FileStore) -> None:
+    """A run whose id is also a part of another's is found by its id."""
+    longer = store.folder / "20261121-020000-drain-b1-2.run"
+    longer.touch()
+    assert store.find("20261121-020000-drain-b1").id == "20261121-020000-drain-b1"
 
 
 def test_a_misspelt_run_is_suggested(store: FileStore) -> None:
@@ -142,3 +150,29 @@ def test_the_state_directory_has_an_order(
 ) -> None:
     """--state-dir overrides the environment, that the configuration, and that the user's state directory."""
     assert state_dir(explicit, configured, environ) == Path(expected)
+
+
+def test_a_run_of_a_saved_plan_is_being_applied_by_nobody(tmp_path: Path) -> None:
+    """That a plan is about to be applied is noted in the plan, and not in the run that is made of it."""
+    store = FileStore(tmp_path / "state")
+    run = store.adopt(store.save(str(tmp_path / "a.plan"), plan(KICKS), HEADER))
+    assert run.claim(store.create(plan(KICKS), HEADER)) == ""
+
+
+def test_a_plan_is_being_applied_once(tmp_path: Path) -> None:
+    """Whoever claims a plan after another is told who that was, and adds no claim of his own."""
+    store = FileStore(tmp_path / "state")
+    saved, first, second = (
+        store.save(str(tmp_path / "a.plan"), plan(KICKS), HEADER),
+        *(store.create(plan(KICKS), HEADER) for _ in range(2)),
+    )
+    assert [saved.claim(run) for run in (first, first, second)] == ["", "", first.place]
+    count = "SELECT count(*) FROM event WHERE kind = 'applying'"
+    assert saved._change(lambda connection: connection.execute(count).fetchone()[0]) == 1
+
+
+def test_a_run_that_is_discarded_leaves_nothing(tmp_path: Path) -> None:
+    """Neither its logs nor its lock stay behind."""
+    store = FileStore(tmp_path / "state")
+    assert store.create(plan(KICKS), HEADER).discard()
+    assert list(store.folder.iterdir()) == []

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import anyio
 import pytest
 
 from orchestrator.errors import DamagedRunError, JournalError
-from orchestrator.journal.base import AttemptResult
+from orchestrator.journal.base import AttemptResult, Start
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
+from orchestrator.journal.sqlite.statements import now_ms
 from orchestrator.journal.sqlite.writer import Writer
 from orchestrator.outcome import State
-from tests.journal.journals import HEADER, KICKS, ended, failed
+from tests.journal.journals import HEADER, KICKS, Sqlite, ended, failed
 from tests.strategies import plan
 
 
@@ -194,3 +198,74 @@ def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
         writing.write(ended(1))
     assert counts(path) == {State.PENDING: 5, State.DONE: 1}
     assert path.is_file()
+
+
+def test_while_a_job_is_at_work_nobody_else_writes(path: Path) -> None:
+    """A job that reads and then writes is not overtaken between the two."""
+
+    def job(connection: sqlite3.Connection) -> None:
+        other = sqlite3.connect(path, timeout=0)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("UPDATE operation SET state = 3")
+        other.close()
+        connection.execute("UPDATE operation SET state = 2")
+
+    with Writing(path) as writing:
+        writing.call(job)
+    assert counts(path) == {State.DONE: 6}
+
+
+def test_whoever_waits_no_more_stops_nothing(path: Path) -> None:
+    """A job that nobody waits for any more, as when the process is being ended, does not end the writer."""
+    free = threading.Event()
+    with Writing(path) as writing:
+        first = writing.writer.call(lambda _connection: free.wait(30))
+        given_up = writing.writer.call(lambda _connection: None)
+        assert given_up.cancel()
+        free.set()
+        assert first.result(timeout=30)
+        writing.write(ended(1))
+        assert writing.failures == []
+    assert counts(path) == {State.PENDING: 5, State.DONE: 1}
+
+
+def test_a_closed_file_says_all_by_itself(path: Path) -> None:
+    """Once the writer is closed a copy of the file alone has everything, though somebody still reads the original."""
+    with FileReader(path) as reader:
+        with Writing(path) as writing:
+            writing.write(ended(1))
+        copied = Path(shutil.copyfile(path, path.with_name("b.run")))
+        assert counts(copied) == dict(reader.steps()[0].counts) == {State.PENDING: 5, State.DONE: 1}
+
+
+def test_a_closed_writer_leaves_no_file_open(path: Path) -> None:
+    """Neither the file nor its log stays open."""
+    with Writing(path) as writing:
+        writing.write(ended(1))
+    opened = {link.readlink().name for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+    assert not {name for name in opened if name.startswith("a.run")}
+
+
+def test_a_process_that_dies_does_not_wait_for_its_journal(path: Path) -> None:
+    """The thread that writes keeps no process alive which nobody ended properly."""
+    with Writing(path):
+        [thread] = [thread for thread in threading.enumerate() if thread.name == "journal"]
+        assert thread.daemon
+
+
+@pytest.mark.anyio
+async def test_a_flush_waits_for_no_further_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was recorded is committed at once when nothing more is to come, however long records are gathered otherwise."""
+    monkeypatch.setattr("orchestrator.journal.sqlite.session.GATHER", 3600.0)
+    run, durable = Sqlite(tmp_path).run(), anyio.Event()
+    async with run.work(Start({})) as session:
+        session.recorded = lambda _count: durable.set()
+        session.record(ended(1))
+        session.flush()
+        with anyio.fail_after(30):
+            await durable.wait()
+
+
+def test_the_times_of_the_record_are_milliseconds() -> None:
+    """They are of the wall clock, since the epoch."""
+    assert abs(now_ms() / 1000 - time.time()) < 60

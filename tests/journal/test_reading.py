@@ -100,6 +100,14 @@ def test_ids_lead_to_operations(journal: Journal) -> None:
         assert [reader.operation(name) for name in ("2.0", "2.4", "3.1", "2", "", "2.x", "2.1.1")] == [None] * 7
 
 
+def test_ids_of_batches_lead_to_operations(journal: Journal) -> None:
+    """An id of which the step's part has points of its own is taken apart at the last one."""
+    with journal.run(steps("batches: {hosts: 'b[1-2]', size: 1, steps: [{name: R, command: who}]}")).read() as reader:
+        assert [operation.id for operation in reader.operations()] == ["1[1].1.1", "1[2].1.1"]
+        for seq, operation in enumerate(reader.operations(), 1):
+            assert reader.operation(operation.id) == (seq, operation)
+
+
 def test_the_plan_is_kept(journal: Journal, tmp_path: Path) -> None:
     """All that a plan is recalled from stands in the run, with the files of its lists."""
     (tmp_path / "users.txt").write_text("u1\n*\n")
@@ -286,6 +294,40 @@ async def test_a_decision_is_not_retried(run: Run) -> None:
     run.settle([3], Verdict.FAILED, "it was not")
     with run.read() as reader:
         assert reader.retryable() == 2
+
+
+TWO = steps(*["hosts: 'b[1-2]', for_each: [u1, u2, u3], command: kick, parameters: {mask: '{{ item }}'}"] * 2)
+
+
+async def test_one_step_is_not_another(journal: Journal) -> None:
+    """What is asked of a step, or of a host, is told of that one alone, whatever became of the operations of others."""
+    run = journal.run(TWO)
+    busy = ended(5, Kind.TEMPORARY, State.PENDING, error="busy")
+    silent = ended(11, Kind.UNREACHABLE, State.UNREACHABLE, error="refused")
+    await write(run, ended(1, changed=True, rows=[{"n": "1"}]), failed(2, "one"), lost(3), busy)
+    await write(run, ended(7, changed=False), failed(8, "two"), lost(9)._replace(finished=9999), lost(10), silent)
+    with run.read() as reader:
+        assert reader.open_counts(0) == {"b1": 1, "b2": 2}
+        assert reader.open_counts(1) == {"b2": 1}
+        assert reader.ended(0) == {State.DONE: 1, State.FAILED: 1, State.IN_DOUBT: 1}
+        assert reader.ended(1) == {State.DONE: 1, State.FAILED: 1, State.IN_DOUBT: 2, State.UNREACHABLE: 1}
+        assert [op.seq for op in reader.pending(0, "b2", 0, 9)] == [4, 6]
+        assert [(op.seq, op.attempts) for op in reader.pending(0, "b1", 0, 9)] == [(5, 1)]
+        assert [op.seq for op in reader.pending(1, "b2", 0, 9)] == [12]
+        assert [seq for seq, _, _ in reader.doubtful(0)] == [3]
+        assert [seq for seq, _, _ in reader.doubtful(1)] == [9, 10]
+        assert (reader.last_doubt_ms(0), reader.last_doubt_ms(1)) == (1005, 9999)
+        assert [op.id for op in reader.operations((State.FAILED,), step=1)] == ["2.2"]
+        assert [op.id for op in reader.operations((State.IN_DOUBT,), between=(3, 9))] == ["1.3", "2.3"]
+        assert (reader.found(0), reader.found(1)) == (Found(1, 0, 2), Found(0, 0, 3))
+        assert [entry.error for entry in reader.answer(0).hosts.values()] == ["closed", "one"]
+        assert [row["n"] for row in reader.answer(0).answered.rows] == ["1"]
+        assert list(reader.answer(1).answered.rows) == []
+        assert [(cause.step, cause.error, cause.count) for cause in reader.causes()][:1] == [("2", "closed", 2)]
+        assert reader.retryable() == 3
+        assert reader.last_operation() == 12
+        assert reader.totals().attempts == 9
+        assert reader.evidence(2) == ""
 
 
 def test_a_good_run_passes_its_check(reader: Reader) -> None:

@@ -47,6 +47,22 @@ def test_rows_of_a_host_that_did_not_answer_are_missed(text: str, state: State) 
     assert ".answered.rows" in caught.value.message
 
 
+def test_the_last_word_of_a_host_counts() -> None:
+    """Of several operations of one host, exit code and error are those of the last one that has any."""
+    decided = (
+        record("d1", code=64, error="decided done: a"),
+        record("d1", code=65, error="decided done: b"),
+        record("d1"),
+    )
+    assert evaluated("[a.hosts['d1'].exit_code, a.hosts['d1'].error]", *decided) == [65, "decided done: b"]
+    failed = (
+        record("d1", State.FAILED, code=64, error="a"),
+        record("d1", State.FAILED, code=65, error="b"),
+        record("d1"),
+    )
+    assert evaluated("[a.hosts['d1'].exit_code, a.hosts['d1'].error]", *failed) == [65, "b"]
+
+
 def test_a_failed_hosts_own_rows_are_missed() -> None:
     """The rows of one host are an error when that host failed, whatever other hosts did, and only then."""
     records = (record("d1", n="1"), record("d2", State.FAILED, n="2", code=75))

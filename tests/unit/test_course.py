@@ -38,6 +38,7 @@ CLOSED = {"stopped": "the window closed", "halted": Ending(STOPPED, "the window 
     [
         (sent(), "done", "", None),
         (sent(failed=2, allowed=2), "done", "", None),
+        (sent(stopped="retry budget exhausted"), "done", "", None),  # with the last answer
         (sent(failed=1, stopped=TOO_MANY), "failed", TOO_MANY, Ending(STOPPED, f"step 1 (S1): {TOO_MANY}")),
         (sent(failed=1, left=5, stopped=TOO_MANY), "failed", TOO_MANY, Ending(STOPPED, f"step 1 (S1): {TOO_MANY}")),
         (sent(left=5, stopped="retry budget exhausted"), "running", "retry budget exhausted", Ending(STOPPED, "retry budget exhausted")),

@@ -696,3 +696,43 @@ def test_any_expression_is_a_value_or_refused(text: str) -> None:
         template("{{ " + text + " }}")(SCOPE)
     except ExpressionError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    "text", ["'x'.upper()", "'{}'.format(1)", "[1].append(2)", "{'a': 1}.keys()", "range(9)", "'x' | join()()"]
+)
+def test_nothing_is_called(text: str) -> None:
+    """No method and no function can be called, however harmless; the error says what there is instead."""
+    with pytest.raises(ExpressionError, match="function calls are not available"):
+        template("{{ " + text + " }}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("nothing is none", True),
+        ("1 is number", True),
+        ("'1' is number", False),
+        ("'1' is string", True),
+        ("1 is in [1, 2]", True),
+        ("3 is in [1, 2]", False),
+        ("missing is undefined", True),
+    ],
+)
+def test_what_can_be_asked_of_a_value(text: str, expected: bool) -> None:
+    """Each test that the manual names."""
+    assert template("{{ " + text + " }}")({"nothing": None}) is expected
+
+
+@pytest.mark.parametrize("name", ["self", "loop", "caller", "varargs", "kwargs"])
+def test_names_of_the_library_are_not_defined(name: str) -> None:
+    """What the template library gives a meaning of its own is as unknown as any other name."""
+    with pytest.raises(ExpressionError, match=f"'{name}' is"):
+        template("{{ " + name + " }}")({name: 1})
+
+
+def test_expressions_within_parameters_are_found() -> None:
+    """However deep a parameter is nested, in mappings or lists, its expressions are evaluated, and what has none stays."""
+    deep = {"a": {"b": ["x", {"c": "{{ n }}"}]}, "d": {"e": 5}}
+    assert compile_value(deep)({"n": 7}) == {"a": {"b": ["x", {"c": 7}]}, "d": {"e": 5}}
+    assert compile_value([{"a": "{{ n }}"}])({"n": 7}) == [{"a": 7}]

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.text.filters import FILTERS, NoColumnError, NothingThereError
+from tests.strategies import fleet
 
 ROWS = [
     {"host": "b1", "state": "up", "users": "3"},
@@ -209,3 +210,12 @@ def test_where_and_where_not_part_all_rows(rows: list[dict[str, str]], wanted: s
             sum(r["k"] == wanted for r in rows),
             sum(r["k"] != wanted for r in rows),
         ]
+
+
+@pytest.mark.parametrize(("key", "expected"), [("name", "b1"), ("address", "10.0.1.1"), ("port", 8080)])
+def test_hosts_have_columns(key: str, expected: Any) -> None:
+    """Of hosts, name, address and port can be had as those of rows, and nothing else."""
+    host = fleet().hosts["b1"]
+    assert FILTERS["column"]([host], key) == [expected]
+    with pytest.raises(TypeError):
+        FILTERS["column"]([host], "tags")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.text.names import NoNameError, is_network, is_plain, mask_meaning, user_name
@@ -27,6 +27,11 @@ def test_a_mask_is_read_as_dovecot_reads_it(mask: str, network: bool) -> None:
 
 
 @given(st.from_regex(r"(0x)?[0-9a-f]{1,4}(\.(0x)?[0-9a-f]{1,10}){1,3}", fullmatch=True))
+@example("1.2.3.4.0")
+@example("1..2")
+@example("1.")
+@example("1.16777215")
+@example("1.16777216")
 def test_every_notation_of_an_address_is_known(text: str) -> None:
     """What the system reads as an IPv4 address, in whatever notation, is an address here."""
     try:
@@ -35,6 +40,20 @@ def test_every_notation_of_an_address_is_known(text: str) -> None:
         assert not is_network(text)
     else:
         assert is_network(text)
+
+
+@pytest.mark.parametrize("text", ["\u0661\u0662\u0667.1", "\uff11\uff12\uff17.1", "1.\u00b2"])
+def test_digits_of_other_scripts_make_no_address(text: str) -> None:
+    """Only digits that C knows are an address's."""
+    assert not is_network(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "network"), [("::/128", True), ("::/129", False), ("0.0.0.0/32", True), ("0.0.0.0/33", False)]
+)
+def test_a_network_has_no_more_bits_than_an_address(text: str, network: bool) -> None:
+    """128 bits of an IPv6 address and 32 of an IPv4 one are all there are."""
+    assert is_network(text) is network
 
 
 @given(st.from_regex(r"[a-z0-9._@+%~/-]{1,20}", fullmatch=True))
@@ -54,3 +73,19 @@ def test_a_line_is_a_name_or_is_refused(text: str) -> None:
         return
     quote = "'" if '"' in name else '"'
     assert user_name(f"{quote}{name}{quote}") == name or quote in name
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["user", "users", "username", "usernames", "user_name", "userid", "user id", "login", "email", "e-mail", "User"],
+)
+def test_a_header_is_told_from_a_name(word: str) -> None:
+    """What tables call a column of users is no name in the first line, but for one in quotes."""
+    with pytest.raises(NoNameError):
+        user_name(word, first=True)
+    assert user_name(f'"{word}"', first=True) == word
+
+
+def test_a_header_further_down_is_a_name() -> None:
+    """Somebody may be called so."""
+    assert user_name("login") == "login"

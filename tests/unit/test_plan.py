@@ -99,6 +99,62 @@ def test_what_the_operator_types_may_be_a_selection() -> None:
     assert hosts(plan(text, {"where": "backends:!b3"})) == "b1 b2 b9"
 
 
+ASKED = steps(
+    "hosts: d1, command: directorStatus, register: s", "hosts: '{{ s.rows | column(\"tag\") }}', command: who"
+)
+
+
+@pytest.mark.parametrize("answered", ["all", "backends", "b1,b2", "b[1-2]", "new", "!b1", ""])
+def test_an_answer_is_no_selection(answered: str) -> None:
+    """What a host answers names hosts one by one: a text that would select others, or several, is refused."""
+    with pytest.raises(InputError, match="no host is called .* or has that address"):
+        hosts(plan(ASKED), "2", s=answer({"tag": "b1"}, {"tag": answered}))
+
+
+def test_an_answer_names_hosts() -> None:
+    """By name or by address, with a line end or without; each once, in the order of the inventory."""
+    answered = answer({"tag": "b3"}, {"tag": "10.0.1.1\n"}, {"tag": " b3 "}, {"tag": "b2"})
+    assert hosts(plan(ASKED), "2", s=answered) == "b1 b2 b3"
+
+
+CONDITIONS = ["true", "false", "'{{ x }}'", "'{{ not x }}'", ""]
+
+
+@pytest.mark.parametrize("outer", CONDITIONS)
+@pytest.mark.parametrize("inner", CONDITIONS)
+def test_conditions_of_batches_and_of_their_steps_both_hold(outer: str, inner: str) -> None:
+    """A step within batches is sent where the condition of the batches holds and its own too; a soak, where the former does."""
+    made = plan(f"""
+name: P
+parameters: {{x: {{type: boolean, default: true}}}}
+steps:
+  - name: B
+    batches: {{hosts: 'b[1-2]', size: 1, soak: 1s, steps: [{{name: S, command: who{inner and f", when: {inner}"}}}]}}
+    {outer and f"when: {outer}"}
+""")
+    false = {"false", "'{{ not x }}'"}
+    skipped = [skipped_now(step, made.scope(step)) for step in made.of("step")]
+    assert skipped == [bool({outer, inner} & false), outer in false, bool({outer, inner} & false)]
+
+
+@pytest.mark.parametrize(("number", "column"), [(1, 29), (2, 66)])
+def test_a_mistake_of_a_final_step_is_told_where_it_stands(number: int, column: int) -> None:
+    """What is wrong with the hosts of the second step of `finally` is told at the second."""
+    final = ", ".join(f"{{name: F{n}, hosts: {'nosuch' if n == number else 'd1'}, command: who}}" for n in (1, 2, 3))
+    with pytest.raises(InputError) as caught:
+        drafts(plan(steps("hosts: b1, command: who") + f"finally: [{final}]"), f"finally.{number}")
+    [problem] = caught.value.problems
+    assert (problem.place.line, problem.place.column) == (4, column)
+
+
+def test_a_polled_step_keeps_how_it_is_polled() -> None:
+    """What is asked, how often, how long, and when to give up stand in the step that is sent."""
+    line = "hosts: b1, command: who, until: '{{ rows }}', every: 3s, within: 5m, stall: 40s"
+    step = plan(steps(f"hosts: b1, command: reload, verify: {{{line}}}")).of("verify")[0]
+    assert isinstance(step, CommandStep)
+    assert (step.until, step.every, step.within, step.stall) == ("{{ rows }}", 3.0, 300.0, 40.0)
+
+
 def test_parameters_are_evaluated_for_each_item_and_host() -> None:
     """Item and host may stand in parameters, and a wholly evaluated value keeps its type."""
     made = plan(steps("hosts: 'b1,b2', for_each: [{u: x, n: 5}], command: dictInc, effect: repeatable, parameters: "
@@ -165,6 +221,32 @@ def test_what_depends_on_answers_is_known_later() -> None:
     assert second.depends_on == {"seen": "1"}
     rows = answer({"ip": "10.0.1.2", "username": "u1"}, {"ip": "b1", "username": "u2"})
     assert sent(made, "2", seen=rows) == [("b2", {"mask": ["u1"]}), ("b1", {"mask": ["u2"]})]
+
+
+def test_a_list_of_answers_is_known_later() -> None:
+    """A step whose list follows from answers has no operations before these are there."""
+    made = plan(
+        steps("hosts: d1, command: directorStatus, register: s", "hosts: b1, for_each: '{{ s.failed }}', command: who")
+    )
+    assert isinstance(made.steps[1], CommandStep)
+    assert made.steps[1].depends_on == {"s": "1"}
+
+
+def test_what_is_read_of_answers_is_known() -> None:
+    """A step says which names its `until` and its probe read, which are those of answers of earlier steps too."""
+    probe = "probe: {command: who, done: '{{ rows | length == seen.rows | length }}'}"
+    made = plan(steps("hosts: d1, command: directorStatus, register: seen", f"hosts: b1, command: reload, {probe}"))
+    assert isinstance(made.steps[1], CommandStep)
+    assert {"rows", "seen"} <= made.steps[1].read_later
+
+
+def test_what_a_condition_depends_on_is_in_order() -> None:
+    """A step says what it depends on in the same order in every process."""
+    asked = [f"hosts: d1, command: directorStatus, register: {name}" for name in "fbdaec"]
+    made = plan(
+        steps(*asked, f"hosts: b1, command: who, when: '{{{{ {' and '.join(f'{name}.ok' for name in 'fbdaec')} }}}}'")
+    )
+    assert list(made.steps[-1].condition_depends_on) == list("abcdef")
 
 
 def test_a_condition_that_depends_on_answers_is_known_later() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from orchestrator.dovecot.jsontext import loads
 from orchestrator.dovecot.reply import Reply, ReplyError, read_replies, read_reply
 from tests.captured import EXCHANGES, SINGLE, Captured
 from tests.strategies import json_values
@@ -77,12 +78,27 @@ def test_missing_commas_are_put_in(body: bytes, expected: list[Reply]) -> None:
         ('{"userList":["a","b"]}', [{"user": "a"}, {"user": "b"}]),
         ('{"userList":[]}', []),
         ("{}", []),
+        ('{"uid":"1","home":"/h"}', [{"uid": "1", "home": "/h"}]),
+        ('{"a":{"uid":"1"},"b":{"uid":"2"}}', [{"user": "a", "uid": "1"}, {"user": "b", "uid": "2"}]),
+        ('{"a":{"uid":"1"},"b":"2"}', [{"a": {"uid": "1"}, "b": "2"}]),
+        ('[{"username":"username"}]', [{"username": "username"}]),  # a user of that name: one column makes no header
         ('[{"count":2,"avg":4244.00,"%95":1}]', [{"count": 2, "avg": 4244.0, "%95": 1}]),
     ],
 )
 def test_contents_become_rows(content: str, rows: list[dict[str, Any]]) -> None:
-    """Objects, as `user` answers them, become rows; nothing becomes none."""
+    """Objects, as `user` answers them, become rows: of one user's fields, or one for each user; nothing becomes none."""
     assert list(read_reply(f'[["doveadmResponse",{content},"t"]]'.encode(), "t").rows) == rows
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\uD83D", "\\ude00", "\\uDE00x"])
+@pytest.mark.parametrize("read", [json.loads, loads], ids=["json", "quick"])
+def test_half_a_character_is_no_answer(half: str, read: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that could be written nowhere is refused, whichever library reads it; a whole character is not."""
+    monkeypatch.setattr("orchestrator.dovecot.reply.loads", read)
+    with pytest.raises(ReplyError):
+        read_replies(f'[["doveadmResponse",[{{"a":"{half}"}}],"t"]]'.encode())
+    [found] = read_replies(b'[["doveadmResponse",[{"a":"\\ud83d\\ude00"}],"t"]]')
+    assert found.rows == ({"a": "\U0001f600"},)
 
 
 def test_bytes_that_are_no_utf8_are_shown_as_such() -> None:

@@ -74,6 +74,8 @@ def _error(state: State) -> str:
         ({1: State.DONE}, [Ending(Status.INTERRUPTED, "SIGINT")], Status.INTERRUPTED, "orchestrator resume r1"),
         ({1: State.DONE}, [Ending(Status.STOPPED, "not confirmed")], Status.STOPPED, "orchestrator resume r1"),
         ({1: State.FAILED}, [Ending(Status.STOPPED, "x")], Status.STOPPED, "orchestrator retry r1"),
+        ({1: State.FAILED}, [Ending(Status.INTERRUPTED, "SIGINT")], Status.INTERRUPTED, "orchestrator resume r1"),
+        ({1: State.FAILED}, [LASTS], Status.CRASHED, "orchestrator resume r1"),
         (OVER, [Ending(Status.DONE)], Status.DONE, ""),
         ({**OVER, 2: State.FAILED}, [Ending(Status.FAILED)], Status.FAILED, "orchestrator retry r1"),
         ({1: State.IN_DOUBT}, [Ending(Status.IN_DOUBT, "step 1")], Status.IN_DOUBT, "orchestrator show r1 --in-doubt"),
@@ -104,7 +106,7 @@ def test_a_retry_that_would_stop_again_has_another_beside_it(
     tmp_path: Path, ended: dict[int, State], status: Status, command: str
 ) -> None:
     """As many may fail as would, if the step went on as it began; what is unreachable is no reason to let more fail."""
-    found = report(tmp_path, ended, Ending(status, "step 1"), job=lambda c: mark(c, 0, "failed", "x", ended=True))
+    found = report(tmp_path, ended, Ending(status, "step 1"), job=lambda c: mark(c, 0, "failed", "x", 1000, ended=True))
     assert found.past_command("orchestrator") == command
 
 
@@ -172,6 +174,28 @@ def test_a_report_counts_attempts_and_unexpanded_steps(tmp_path: Path) -> None:
     assert (found.attempts, found.retries, found.unexpanded) == (4, 2, 1)
     assert (found.started, found.finished) == (900, 950)  # whatever the clock said when attempts ended
     assert (found.run_id, found.given, found.config_path) == ("r1", {"x": "1"}, "/etc/o/config.yaml")
+
+
+def test_a_run_that_was_never_begun_has_no_times(tmp_path: Path) -> None:
+    """Nothing was started, and nothing ended."""
+    found = report(tmp_path, {})
+    assert (found.started, found.finished) == (None, None)
+
+
+def test_the_names_that_were_found_are_counted(tmp_path: Path) -> None:
+    """Of a step that was begun, a report says how many of the list's names were found; a brief one does not count them."""
+    line = "hosts: b1, for_each: [u1, u2], command: kick, parameters: {mask: '{{ item }}'}"
+    path = create([("r1", tmp_path / "a.run")], plan(steps(line)), Header(500, {}, "/c"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE operation SET state = ?, changed = seq - 1", (int(State.DONE),))
+    with FileReader(path) as reader:
+        assert make_report(reader).found == []
+    with connection:
+        connection.execute("UPDATE step SET state = 'done'")
+    connection.close()
+    with FileReader(path) as reader:
+        assert make_report(reader).found == [("1", "1 of 2 names had a session (1 had none)")]
+        assert make_report(reader, brief=True).found == []
 
 
 def test_causes_name_step_state_and_a_host(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ seconds = st.floats(0, 1000)
     ("attempt", "longest"), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 30), (7, 30), (50, 30), (5000, 30)]
 )
 def test_waits_double_up_to_a_cap(attempt: int, longest: float) -> None:
-    """The longest wait doubles with each attempt and stops at the cap."""
+    """The longest wait doubles with each attempt and stops at the cap, whatever the first one is."""
     assert RetryPolicy(attempts=10_000).longest(attempt) == longest
+    assert RetryPolicy(base=0.25, max=7.5).longest(attempt) == longest / 4
 
 
 @given(st.integers(0, 10**9), st.integers(1, 200), seconds, seconds)
@@ -54,6 +55,12 @@ def test_no_attempt_starts_after_the_deadline(operation: int, attempt: int, age:
     assert wait == (free if age + free <= deadline else None)
 
 
+def test_an_attempt_may_start_at_the_deadline() -> None:
+    """The deadline is the last moment at which an attempt may start."""
+    rules = RetryPolicy(base=0.0, deadline=5.0)
+    assert (rules.wait(1, 1, 5.0), rules.wait(1, 1, 5.001)) == (0.0, None)
+
+
 @pytest.mark.parametrize(
     ("at_least", "age", "wait"), [(50.0, 0.0, 50.0), (50.0, 50.0, 50.0), (50.0, 51.0, None), (1e5, 0.0, None)]
 )
@@ -67,7 +74,8 @@ def test_a_host_that_asks_to_wait_is_waited_for(at_least: float, age: float, wai
     [(2, 0, 0), (2, 1000, 2000), (0.5, 1000, 500), (0.5, 1, 0), (0.57, 10_000, 5700)],
 )
 def test_a_step_has_a_budget(budget: float, operations: int, allowed: int) -> None:
-    """A step may make some retries for each of its operations, and a few for free."""
+    """A step may make some retries for each of its operations, and a hundred for free."""
+    assert FREE_RETRIES == 100
     assert RetryPolicy(budget=budget).allowance(operations) == FREE_RETRIES + allowed
 
 

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 
 from orchestrator.engine.pace import LATENESS, Pace
 from orchestrator.engine.retry import FREE_RETRIES, RetryPolicy
-from orchestrator.engine.scheduler import DEFAULT, WINDOW, Decision, Operation, Polling, Rules, Scheduler, Wait
+from orchestrator.engine.scheduler import (
+    BREAKER_AFTER,
+    DEFAULT,
+    WINDOW,
+    Decision,
+    Operation,
+    Polling,
+    Rules,
+    Scheduler,
+    Wait,
+)
 from orchestrator.outcome import BAD_STATES, Effect, Kind, Outcome, State
 
 DONE, FAILED, TEMPORARY, UNREACHABLE, UNKNOWN = Kind.DONE, Kind.FAILED, Kind.TEMPORARY, Kind.UNREACHABLE, Kind.UNKNOWN
@@ -310,6 +320,38 @@ def test_being_late_by_a_moment_does_not_add_up() -> None:
     assert now == pytest.approx(10.0, abs=0.02)
 
 
+def test_nothing_may_fail_unless_somebody_says_so() -> None:
+    """Rules that say nothing of failures allow none."""
+    assert Rules(in_flight=1).allowed_failures == 0
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard", "in_flight", "waits"),
+    [
+        (4, 1, 100, False),  # most is on the wire
+        (4, 2, 100, False),  # there is room
+        (4, 2, 4, True),
+        (4, 3, 4, True),
+        (4, 4, 100, True),  # nothing is on the wire
+    ],
+)
+def test_the_journal_is_awaited_when_nothing_else_can_help(sent: int, heard: int, in_flight: int, waits: bool) -> None:
+    """A full `in_flight`, or an idle wire, of which most waits for the disk is a reason to wait for the disk."""
+    talk = Dialogue({"a": sent}, per_host={"a": sent}, in_flight=in_flight)
+    for seq in talk.sent()[:heard]:
+        talk.hear(seq, recorded=False)
+    assert talk.scheduler.awaits_journal is waits
+
+
+def test_being_late_by_more_than_a_moment_costs_a_turn() -> None:
+    """A request that leaves 20 ms late or less does not delay the next one; one that is later does."""
+    for late, following in ((0.019, 0.2), (0.021, 0.221)):
+        pace = Pace(10.0)
+        pace.take(0.0)
+        pace.take(0.1 + late)
+        assert pace.free_at(0.1 + late) == pytest.approx(following)
+
+
 def test_a_retry_waits_without_a_slot() -> None:
     """While an operation waits for its next attempt, others take its place; then it is the first of its host."""
     talk = Dialogue({"a": 9}, in_flight=1, retry=RetryPolicy(base=8.0, max=8.0))
@@ -319,7 +361,7 @@ def test_a_retry_waits_without_a_slot() -> None:
     assert talk.sent() == [2]
     talk.hear(2)
     assert talk.sent(1.0 + decision.pause) == [1]
-    assert talk.wire[1][0].attempts == 1
+    assert (talk.wire[1][0].attempts, talk.scheduler.waiting) == (1, 0)
 
 
 def test_a_waiting_retry_is_announced() -> None:
@@ -525,6 +567,68 @@ def test_giving_up_counts_towards_max_failed() -> None:
     assert step.scheduler.stopped == "20 operations failed, 19 allowed (max_failed)"
 
 
+def silences(talk: Dialogue, count: int, *, now: float = 0.0) -> Decision:
+    """So many attempts in a row have no answer, one after the other; returns what follows from the last."""
+    decision = Decision(State.PENDING)
+    for _ in range(count):
+        talk.sent(now)
+        decision = talk.hear(min(talk.wire), UNREACHABLE, now=now)
+    return decision
+
+
+PATIENT = RetryPolicy(attempts=99, base=60.0, max=60.0, deadline=1e6)
+
+
+def test_a_few_silences_are_no_reason_for_the_circuit_breaker() -> None:
+    """Until the fifth attempt in a row without an answer a host gets its full share; after it nothing for a while."""
+    talk = Dialogue({"a": 50}, per_host={"a": 4}, retry=PATIENT)
+    silences(talk, BREAKER_AFTER - 1)
+    talk.sent()
+    assert (BREAKER_AFTER, len(talk.wire)) == (5, 4)
+    silences(talk, 1)
+    assert (talk.sent(), len(talk.wire)) == ([], 3)
+
+
+@pytest.mark.parametrize("kind", [DONE, FAILED, TEMPORARY])
+def test_an_answer_begins_the_count_anew(kind: Kind) -> None:
+    """Silences before an answer do not count towards the circuit breaker any more, and the answer is none of them."""
+    talk = Dialogue({"a": 50}, per_host={"a": 2}, retry=PATIENT)
+    silences(talk, BREAKER_AFTER - 1)
+    talk.sent()
+    talk.hear(min(talk.wire), kind)
+    silences(talk, BREAKER_AFTER - 1)
+    talk.sent()
+    assert len(talk.wire) == 2
+
+
+def test_the_circuit_breaker_waits_as_a_retry_does() -> None:
+    """The first pause is the longest that a first retry may have; each further silence doubles it."""
+    talk = Dialogue({"a": 50}, per_host={"a": 1}, retry=RetryPolicy(attempts=99, base=2.0, max=30.0, deadline=1e6))
+    silences(talk, BREAKER_AFTER)
+    now = 0.0
+    for pause in (2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
+        assert talk.sent(now + pause - 0.001) == []
+        now += pause
+        [seq] = talk.sent(now)
+        talk.hear(seq, UNREACHABLE)
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_a_host_gets_as_many_attempts_as_an_operation(attempts: int) -> None:
+    """After the circuit breaker opened, a host has as many attempts as an operation; the last one's silence is the end."""
+    talk = Dialogue({"a": 50}, per_host={"a": 1}, retry=RetryPolicy(attempts=attempts, base=0.0, max=0.0))
+    assert not silences(talk, BREAKER_AFTER + attempts - 1).unreachable
+    assert silences(talk, 1).unreachable
+
+
+def test_a_host_gets_the_whole_deadline() -> None:
+    """However late in a step a host falls silent, it is marked unreachable when the deadline has passed since its first silence."""
+    talk = Dialogue({"a": 50}, per_host={"a": 1}, retry=RetryPolicy(attempts=99, base=0.0, max=0.0, deadline=100.0))
+    assert not silences(talk, BREAKER_AFTER, now=5000.0).unreachable
+    assert not silences(talk, 1, now=5100.0).unreachable
+    assert silences(talk, 1, now=5100.5).unreachable
+
+
 # polling
 
 
@@ -627,6 +731,13 @@ def test_many_hosts_share_the_memory() -> None:
     """With thousands of hosts each holds a small window."""
     talk = Dialogue({f"h{n}": 10 for n in range(5000)})
     assert sum(asked for _, _, asked in talk.feed()) <= 8 * 5000
+
+
+def test_a_small_window_does_not_hold_a_host_back() -> None:
+    """A host that bears more at a time than a window holds is fed before any answer comes."""
+    talk = Dialogue({f"h{n}": 40 for n in range(1100)}, in_flight=100_000, per_host={"h0": 20})
+    talk.sent()
+    assert sum(operation.host == "h0" for operation, _ in talk.wire.values()) == 20
 
 
 def test_nothing_to_do_is_done() -> None:

@@ -240,7 +240,11 @@ def test_a_secret_comes_from_a_command() -> None:
         ("env", "BAD_VARIABLE", "contains control characters"),
         ("file", "/no/such/file", "cannot read the secret file /no/such/file: No such file"),
         ("file", "/", "cannot read the secret file /: Is a directory"),
-        ("command", ("/no/such/program", "x"), "cannot run the secret command /no/such/program"),
+        (
+            "command",
+            ("/no/such/program", "x"),
+            "cannot run the secret command /no/such/program: No such file or directory",
+        ),
         ("command", ("false",), "the secret command false ended with exit code 1"),
         ("command", ("true",), "the secret from command: true is empty"),
         ("command", ("printf", "a\\tb"), "contains control characters"),
@@ -285,3 +289,17 @@ def test_a_file_that_others_can_read_is_warned_of(tmp_path: Path, mode: int) -> 
 def test_no_warning_where_there_is_nothing_to_see(kind: str, target: Any) -> None:
     """Only files can be read by others; one that is missing is told when it is needed."""
     assert SecretReference(kind, target).warning() == ""
+
+
+def test_a_command_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password manager that waits for somebody is told apart from one that is not there."""
+    monkeypatch.setattr("orchestrator.secret.COMMAND_TIMEOUT", 0.2)
+    with pytest.raises(SecretError, match="cannot run the secret command sleep: no answer within 0 s"):
+        SecretReference("command", ("sleep", "60")).resolve()
+
+
+def test_a_file_that_is_called_like_a_variable_is_none_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret of the environment is not warned of because of some file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "DOVEADM_PASSWORD").touch(0o644)
+    assert SecretReference("env", "DOVEADM_PASSWORD").warning() == ""

@@ -127,3 +127,56 @@ def test_after_trouble_a_host_is_left_in_peace() -> None:
         tuner.heard(Kind.DONE, now)
     assert (reached, tuner.limit) == (8, 4)  # and then it is tried from below
     assert answers >= SETTLED * ROUND * reached
+
+
+def answers(tuner: Tuner, count: int, rates: Mapping[int, float], now: float) -> float:
+    """So many answers come, at the rate of the limit that holds; returns when the last one came."""
+    for _ in range(count):
+        now += 1 / rates[tuner.limit]
+        tuner.heard(Kind.DONE, now)
+    return now
+
+
+def test_a_round_is_measured_from_answer_to_answer() -> None:
+    """The first answer begins the measuring and does not count; a round of 5 answers for each request at a time follows."""
+    tuner = Tuner()
+    now = answers(tuner, 20, {4: 100.0}, 50.0)
+    assert tuner.limit == 4
+    now = answers(tuner, 1, {4: 100.0}, now)
+    assert tuner.limit == 8
+    answers(tuner, 39, {8: 200.0}, now)
+    assert tuner.limit == 8
+    answers(tuner, 1, {8: 200.0}, now)
+    assert tuner.limit == 16
+
+
+def test_answers_of_one_moment_say_nothing_of_a_rate() -> None:
+    """However many answers come at the same moment, the limit stays until time has passed."""
+    tuner = Tuner()
+    for _ in range(200):
+        tuner.heard(Kind.DONE, 7.0)
+    assert tuner.limit == 4
+    tuner.heard(Kind.DONE, 7.5)
+    assert tuner.limit == 8
+
+
+def test_trouble_is_followed_by_rest() -> None:
+    """After trouble the limit stays for 30 rounds; then it is tried from below."""
+    tuner = Tuner()
+    tuner.heard(Kind.TEMPORARY, 0.0)
+    now = answers(tuner, 30 * 16 - 1, {2: 100.0}, 0.0)
+    assert tuner.limit == 2
+    answers(tuner, 1, {2: 100.0}, now)
+    assert tuner.limit == 1
+
+
+def test_only_two_higher_limits_are_tried_in_vain() -> None:
+    """When two higher limits in a row bring nothing, it goes back and tries no third."""
+    tuner = Tuner()
+    for moment in (0.0, 0.0):
+        tuner.heard(Kind.UNREACHABLE, moment)
+    now, seen = 0.0, set[int]()
+    for _ in range(3000):
+        now = answers(tuner, 1, dict.fromkeys((1, 2, 4, 8, 16), 100.0), now)
+        seen.add(tuner.limit)
+    assert seen == {1, 2, 4}

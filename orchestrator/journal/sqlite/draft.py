@@ -33,7 +33,7 @@ def drafted(target: Path) -> Iterator[Path]:
 
 def _locked(path: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if _is_still_there(path, descriptor):
             return descriptor
@@ -44,7 +44,7 @@ def sweep(folder: Path) -> None:
     """Remove the drafts of processes that were killed while they planned."""
     for path in folder.glob(f".*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()

@@ -42,7 +42,7 @@ class RunLock:
     def __enter__(self) -> Self:
         for _ in range(TRIES):
             try:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             except OSError as error:
                 raise JournalError(f"cannot write the lock {self._path}: {error.strerror}") from None
             if _lock(self._descriptor, fcntl.LOCK_EX) and self._is_still_there():
@@ -94,7 +94,7 @@ def holder_in(connection: sqlite3.Connection, run_file: Path) -> str:
 def is_locked(run_file: Path) -> bool:
     """Whether a process holds a run's lock now; cheap, without opening the run."""
     try:
-        descriptor = os.open(lock_path(run_file), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(lock_path(run_file), os.O_RDONLY)
     except OSError:
         return False
     try:

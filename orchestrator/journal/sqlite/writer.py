@@ -122,7 +122,7 @@ class Writer:
         self._failed(failure)
         return failure
 
-    def _in_transaction(self, work: Callable[[], None], *, single: bool = False) -> None:
+    def _in_transaction(self, work: Callable[[], None], *, single: bool) -> None:
         """Run work in a transaction; a database error ends all writing.
 
         A single statement is a transaction by itself. Each statement has this thread and the one that sends wait for
