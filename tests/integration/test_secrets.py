@@ -92,7 +92,9 @@ EVERY_SINK = (
     ("run", "playbook.yaml", "--yes", "-vv"), ("show", "--all"), ("show", "last", "1.1"), ("report",), ("report", "--format", "json"),
     ("export",), ("export", "--format", "csv"), ("check", "--format", "json"),
 )  # fmt: skip
-SINKS = dict.fromkeys(PLACES, (("show", "--all"),)) | dict.fromkeys(("within a value", "log"), EVERY_SINK)
+SINKS = dict.fromkeys(PLACES, (("show", "--all"), ("show", "last", "1.1"))) | dict.fromkeys(
+    ("within a value", "log"), EVERY_SINK
+)
 
 
 @pytest.mark.parametrize("place", PLACES)
