@@ -24,7 +24,7 @@ class _NoTruth:
     readable: ClassVar = frozenset({"rows", "hosts", "ok", "failed", "answered", "exit_code", "error"})
 
     def __bool__(self) -> NoReturn:
-        raise ExpressionError("an answer is neither true nor false; say what of it is meant: .rows, .ok, .failed")
+        raise ExpressionError("an answer is neither true nor false; use its .rows, .ok or .failed")
 
     def __repr__(self) -> str:
         return "an answer"

@@ -16,7 +16,7 @@ class Found:
     Attributes:
         found: something was changed for them, by one host at least.
         absent: every host answered, and none had anything to change.
-        unknown: no host changed anything, and one at least did not answer well, or does not say what it changed.
+        unknown: no host changed anything, and at least one did not answer OK, or does not say what it changed.
     """
 
     found: int

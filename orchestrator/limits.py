@@ -31,12 +31,13 @@ class Limits(Strict):
     )
     per_host: PerHost | None = Field(
         None,
-        description="Requests at a time on one host (default 4), or auto: as many as bring more answers, at most 16. "
+        description="Requests at a time on one host (default 4), or auto (adaptive concurrency), at most 16. "
         "A stock host gains nothing above 4, and 100 lock it up.",
     )
-    rate: float | None = Field(None, gt=0, description="Requests a second in the whole run (default: no limit).")
+    rate: float | None = Field(None, gt=0, description="Requests per second in the whole run (default: no limit).")
     max_failed: ShareField | None = Field(
-        None, description="How many operations of a step (or which percentage) may fail before all stops (default 0)."
+        None,
+        description="How many operations of a step (or which percentage) may fail before the run stops (default 0).",
     )
 
 

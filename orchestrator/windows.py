@@ -88,7 +88,7 @@ class FreezeSpec(Strict):
 
     from_: DayDate = Field(alias="from", description="The first day.")
     to: DayDate = Field(description="The last day.")
-    reason: str = Field(min_length=1, description="Why, as whoever is refused reads it.")
+    reason: str = Field(min_length=1, description="Why; shown to whoever is refused.")
     zone: Zone | None = Field(None, description="The time zone (default: this machine's).")
 
 
@@ -123,7 +123,7 @@ class Opening:
 
     def closed(self) -> str:
         """That it is over, for the record."""
-        called = f"the window {self.window} closed" if self.window else "the time of --until was over"
+        called = f"the window {self.window} closed" if self.window else "--until was reached"
         return f"{called} at {self.clock(self.end, self.end)}"
 
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from itertools import groupby
@@ -72,7 +73,8 @@ def _playbooks() -> Iterator[str]:
 
 
 def _given(name: str, spec: Given) -> str:
-    default = "required" if spec.required else "none" if spec.default in {None, ""} else f"`{spec.default}`"
+    written = spec.default if isinstance(spec.default, str) else json.dumps(spec.default)
+    default = "required" if spec.required else "none" if spec.default in {None, ""} else f"`{written}`"
     of = f" of {spec.group}" if spec.group else ""
     return f"| `{name}` | {spec.type}{of} | {default} | {_cell(spec.help)} |"
 
@@ -120,7 +122,7 @@ def _command(name: str, entry: Command) -> Iterator[str]:
         yield f"- Effect shown by `{entry.verify}`."
     if entry.inverse:
         note = f" ({_text(entry.inverse.note)})" if entry.inverse.note else ""
-        yield f"- Taken back by `{entry.inverse.command}`{note}."
+        yield f"- Undone by `{entry.inverse.command}`{note}."
     yield from (f"- {_text(note)}" for note in entry.notes)
 
 

@@ -49,11 +49,11 @@ def _protection(config: dict[str, Any]) -> None:
 
 # what was changed -> how, and what is said of it; the configuration has the backends b1 and b2 at least
 CHANGES: Mapping[str, tuple[Change, str]] = {
-    "order": (_order, "the hosts stand in another order"),
-    "tag": (_tag, "b2 had the tags none and has new"),
+    "order": (_order, "the order of the hosts changed"),
+    "tag": (_tag, "the tags of b2 were none and are new"),
     "address": (_address, "b1 was http://"),
     "group": (_new_group, "the group east is new"),
-    "members": (_other_members, "the group backends has other members, or in another order"),
+    "members": (_other_members, "the members of the group backends, or their order, changed"),
     "host gone": (_gone, "the host b2 is gone"),
     "new host": (_new_host, "the host b99 is new"),
     "protection": (_protection, "b1 is protected now"),

@@ -123,13 +123,13 @@ def parse_given(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 FORMAT = click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="json: JSON lines alone on stdout."
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="json: only JSON lines on stdout."
 )
 VERBOSE = click.option(
     "-v", "--verbose", count=True, help="Show more: all requests of a plan, each retry of a run; -vv: each attempt."
 )
 GIVEN = click.option("-e", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the playbook.")
-LIMIT = click.option("--limit", metavar="SELECTION", help="Only these of the playbook's hosts.")
+LIMIT = click.option("--limit", metavar="SELECTION", help="Run only on these of the playbook's hosts.")
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask; questions of the playbook are answered yes too.")
 
 
@@ -156,24 +156,26 @@ def working(function: F) -> F:
     for option in (
         FORMAT,
         VERBOSE,
-        click.option("--break-glass", metavar="REASON", help="Windows and freezes do not hold; the record tells why."),
+        click.option("--break-glass", metavar="REASON", help="Ignore windows and freezes; the report shows REASON."),
         click.option(
             "--takes",
             metavar="DURATION",
             callback=_duration,
-            help="How long a batch, or a step that must not be cut, takes at most.",
+            help="The longest that a batch, or a step that must not be interrupted, can take.",
         ),
         click.option("--wait", is_flag=True, help="Wait for the window to open."),
         click.option("--until", metavar="TIME", help="Stop at this time (04:30); the run can be resumed."),
         click.option("--window", metavar="NAME|SPAN", help="Work within this maintenance window only."),
-        click.option("--force", is_flag=True, help="Even while another run changes the same hosts."),
+        click.option("--force", is_flag=True, help="Run even while another run changes the same hosts."),
         click.option(
             "--max-failed",
             metavar="N|P%",
             callback=_share,
-            help="How many operations of a step may fail before all stops.",
+            help="How many operations of a step may fail before the run stops.",
         ),
-        click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Requests a second in the whole run."),
+        click.option(
+            "--rate", type=click.FloatRange(min=0, min_open=True), help="Requests per second in the whole run."
+        ),
         click.option("--in-flight", type=click.IntRange(min=1, max=10_000), help="Operations under way at a time."),
         YES,
     ):

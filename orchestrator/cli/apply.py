@@ -17,7 +17,7 @@ from orchestrator.cli.output import message_folded
 def apply(app: App, /, plan: str, **working: Any) -> int:
     """Run a saved PLAN: a file that `plan -o` wrote, or a run that was planned and not started.
 
-    A plan is refused when the fleet is not the one that it was made for, and when it was applied before.
+    A plan is refused if the fleet has changed since it was made, or if it was already applied.
 
     \b
     Examples:

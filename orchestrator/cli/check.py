@@ -39,7 +39,7 @@ class Finding:
     remedy: str
 
 
-@click.command("check", short_help="Reach every host, authenticate, and say what it is.")
+@click.command("check", short_help="Reach every host, authenticate, and show its version.")
 @click.argument("selection", default="all")
 @FORMAT
 @click.pass_obj
@@ -71,7 +71,7 @@ def check(app: App, selection: str, form: str) -> int:
         abouts = [finding.about for finding in findings]
         if "Dovecot 2.3" in abouts and DIRECTOR not in abouts:
             emit(UNUSED)
-        emit(f"{len(findings) - bad} of {len(findings)} hosts OK" + (f"; {bad} not" if bad else ""))
+        emit(f"{len(findings) - bad} of {len(findings)} hosts OK" + (f", {bad} not OK" if bad else ""))
     return exit_codes.FAILED if bad else exit_codes.DONE
 
 

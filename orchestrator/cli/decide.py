@@ -14,13 +14,15 @@ VERDICTS = click.Choice(["retry", "done", "failed"])
 @click.command("decide", short_help="Settle operations that are in doubt.")
 @click.argument("run")
 @click.argument("operations", nargs=-1, required=True)
-@click.option("--as", "verdict", type=VERDICTS, required=True, help="What becomes of them.")
+@click.option(
+    "--as", "verdict", type=VERDICTS, required=True, help="Count them as done or failed, or send them again (retry)."
+)
 @click.pass_obj
 def decide(app: App, run: str, operations: tuple[str, ...], verdict: str) -> int:
     """Settle OPERATIONS of RUN that are in doubt: nobody knows whether they were executed.
 
-    retry: they were not, or may be executed twice. done: they were. failed: they were not, and shall not be.
-    Who decided, and when, is recorded. `resume` then goes on.
+    retry: they were not, or may be executed twice. done: they were. failed: they were not; count them as failed.
+    Who decided, and when, is recorded. `resume` then continues the run.
 
     \b
     Examples:

@@ -113,7 +113,7 @@ def _parameters(command: str, words: tuple[str, ...]) -> dict[str, Any]:
         if not separator:
             raise click.UsageError(f"{word!r} is not name=value")
         if "{{" in value:
-            raise click.UsageError(f"{name}: exec takes values as they are; expressions belong into a playbook")
+            raise click.UsageError(f"{name}: exec takes values as they are; expressions belong in a playbook")
         spec = entry.parameters.get(name) if entry else None
         if value == "[]" and name not in values and spec and spec.types() == {"array"}:
             values[name] = []  # authCacheFlush user=[]: everybody

@@ -20,13 +20,13 @@ MEANINGS = {
     DONE: "everything done",
     FAILED: "finished, some operations failed or were unreachable",
     BAD_INPUT: "bad usage, playbook, configuration or inventory",
-    STOPPED: "stopped with work left; the message names the command that goes on",
+    STOPPED: "stopped with work left; the message names the command to continue with",
     IN_DOUBT: "operations in doubt wait for a decision",
-    REFUSED: "refused: a `require` failed, locked, not confirmed, stale plan",
+    REFUSED: "refused: a `require` failed, locked, not confirmed, protected host, changed fleet, outside the window",
     BUG: "a bug in this program",
     NO_OUTPUT: "the output cannot be written (a verb that only prints)",
     INTERRUPTED: "stopped by SIGINT, cleanly; resumable (143 for SIGTERM)",
-    READER_GONE: "the reader of the output went away (a verb that only prints)",
+    READER_GONE: "the reader of the output closed the pipe (a verb that only prints)",
 }
 
 _OF_ERRORS: list[tuple[type[OrchestratorError], int]] = [

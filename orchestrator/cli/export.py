@@ -45,7 +45,7 @@ FAILED = ("failed", "unreachable")
 )
 @click.pass_obj
 def export(app: App, run: str | None, form: str, *, failed: bool, states: tuple[str, ...], column: str | None) -> int:
-    """Write every operation of RUN (default: the newest) to stdout, a line each.
+    """Write every operation of RUN (default: the newest) to stdout, one per line.
 
     Fields: id step host command parameters state exit_code error attempts changed started_at finished_at; times are
     milliseconds since the epoch. The encoding is UTF-8 in every locale. Of a damaged run file the operations that can be
@@ -84,7 +84,7 @@ def _salvage(run: FileRun, write_all: Writer, damage: DamagedRunError) -> NoRetu
         count = run.salvage(write_all)
     except DamagedRunError:  # not even of its copy
         raise damage from None
-    raise DamagedRunError(damage.message, hint=f"the {count} operations that can be read were written") from None
+    raise DamagedRunError(damage.message, hint=f"wrote the {count} operations that can be read") from None
 
 
 def _write(operations: Iterable[OperationRecord], form: str) -> int:

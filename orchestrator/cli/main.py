@@ -40,7 +40,7 @@ VERBS = {
 
 _SUMMARIES = {
     "demo": "Drain a backend of a simulated fleet, to see how it works.",
-    "check": "Reach every host, authenticate, and say what it is.",
+    "check": "Reach every host, authenticate, and show its version.",
     "commands": "What the doveadm HTTP API can do.",
     "playbooks": "What the shipped playbooks do.",
     "validate": "Check playbooks without a fleet.",
@@ -49,7 +49,7 @@ _SUMMARIES = {
     "apply": "Run a saved plan, exactly.",
     "run": "Plan a playbook, ask, and run it.",
     "exec": "Send one command to hosts.",
-    "resume": "Go on with a run that was interrupted.",
+    "resume": "Continue a run that was interrupted or stopped.",
     "retry": "Send again what failed in a run.",
     "decide": "Settle operations that are in doubt.",
     "runs": "List runs.",

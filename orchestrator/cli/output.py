@@ -127,9 +127,7 @@ def beside_the_point() -> Iterator[None]:
     try:
         yield
     except OutputLostError as error:
-        message(
-            f"warning: the output could not be written to its end ({error}); what was done is recorded all the same"
-        )
+        message(f"warning: some output could not be written ({error}); everything done is recorded")
 
 
 def is_terminal() -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @GIVEN
 @LIMIT
 @click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Save the plan.")
-@click.option("--live", is_flag=True, help="Ask the hosts read-only questions, to know more.")
+@click.option("--live", is_flag=True, help="Send the read-only requests and show what follows from the answers.")
 @VERBOSE
 @FORMAT
 @click.pass_obj
@@ -42,9 +42,9 @@ def plan(
 ) -> int:
     """Show all that PLAYBOOK would do: steps, hosts, requests, user impact. Sends nothing.
 
-    With --live, read-only commands alone are sent, and what follows from their answers is shown too. The last line says
+    With --live, only read-only commands are sent, and what follows from their answers is shown too. The last line says
     whether all conditions hold; exit code 5 if the run would stop at one.
-    With -o the plan is saved; `orchestrator apply FILE` runs exactly it.
+    With -o the plan is saved; `orchestrator apply FILE` runs exactly that plan.
 
     \b
     Examples:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @FORMAT
 @click.pass_obj
 def playbooks(app: App, playbook: str | None, form: str) -> int:
-    """List the shipped playbooks with what they must be given, or describe PLAYBOOK: a shipped one, or a file.
+    """List the shipped playbooks with their required parameters, or describe PLAYBOOK: a shipped one, or a file.
 
     \b
     Examples:

@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 5
 TAKE_OVER = click.option(
-    "--take-over", is_flag=True, help="From a process on another machine, which you know to be gone for good."
+    "--take-over", is_flag=True, help="Take the run over from a process on another machine that is gone for good."
 )
 
 
-@click.command("resume", short_help="Go on with a run that was interrupted.")
+@click.command("resume", short_help="Continue a run that was interrupted or stopped.")
 @click.argument("run", required=False)
 @click.option("--in-doubt", type=VERDICTS, help="Settle all operations that are in doubt first.")
 @TAKE_OVER
 @working
 @click.pass_obj
 def resume(app: App, /, run: str | None, in_doubt: str | None, **working: Any) -> int:
-    """Go on with RUN (default: the newest unfinished one) exactly where it stopped.
+    """Continue RUN (default: the newest unfinished one) exactly where it stopped.
 
     Without RUN it asks where several runs are unfinished, or where the newest is somebody else's. What was recorded as done
-    is not repeated. The run keeps its --rate, --in-flight and --max-failed until others are given.
+    is not repeated. The run keeps its --rate, --in-flight and --max-failed unless you give others.
 
     \b
     Examples:
@@ -77,7 +77,7 @@ def resume(app: App, /, run: str | None, in_doubt: str | None, **working: Any) -
 def retry(app: App, /, run: str | None, **working: Any) -> int:
     """Send again what failed or was unreachable in RUN (default: the newest), and go on.
 
-    What a person decided to be failed stays so.
+    Operations that a person decided as failed stay failed.
 
     \b
     Examples:

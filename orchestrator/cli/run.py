@@ -19,7 +19,7 @@ from orchestrator.cli.output import message_folded
 def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, **working: Any) -> int:
     """Plan PLAYBOOK, show the plan, ask, and run it.
 
-    Ctrl-C stops sending and waits for answers; the run can be resumed. After a crash too.
+    Ctrl-C stops sending and waits for answers; the run can be resumed, also after a crash.
 
     \b
     Examples:

@@ -52,7 +52,7 @@ class Screen:
         if self._yes:
             return True
         if not is_terminal() or self._form == "json":
-            self.audience.note(f"waits for a yes to: {question}  (resume at a terminal, or with --yes)")
+            self.audience.note(f"waiting for confirmation: {question}  (resume at a terminal, or with --yes)")
             return False
         self.audience.tell(Question(question))
         self._outlet.drain()
@@ -68,6 +68,6 @@ class Screen:
         self._outlet.finish()
         lost = self.audience.lost[0] if self.audience.lost else self._outlet.failure
         if lost is not None:
-            message(f"warning: not all could be shown ({lost}); what was done is recorded all the same")
+            message(f"warning: some output was lost ({lost}); everything done is recorded")
         elif self._outlet.left_out:
-            message("warning: not all could be shown, since nobody read it; what was done is recorded all the same")
+            message("warning: some output was lost, since nobody read it; everything done is recorded")

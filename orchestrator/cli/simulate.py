@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     help="Dovecot's version family.",
 )
 @click.option(
-    "--fault", "faults", multiple=True, metavar="RULE", help="Trouble, such as command=kick,rate=0.3,exit=75."
+    "--fault", "faults", multiple=True, metavar="RULE", help="Inject a fault, such as command=kick,rate=0.3,exit=75."
 )
 @click.option("--latency", type=click.FloatRange(0, 60), default=0.0, help="Seconds that every command takes.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port of the API.")

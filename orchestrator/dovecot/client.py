@@ -84,7 +84,7 @@ class _Headed:
 
 
 class _Protocol(ResponseHandler):
-    """Takes a new connection as it is: event loops set TCP_NODELAY themselves, and aiohttp would do it once more."""
+    """Takes a new connection as it is: event loops set TCP_NODELAY themselves, and aiohttp would do it again."""
 
     first = b""  # what came first, for whoever wonders what it is
 

@@ -39,7 +39,7 @@ class NoAnswer:
     """The request may have been executed: it was sent, wholly or in part, and no complete answer came.
 
     Attributes:
-        late: nobody closed the connection; the time was over or the way is cut, and the host may still be at it.
+        late: nobody closed the connection; the timeout passed or the connection broke, and the host may still be executing it.
     """
 
     reason: str

@@ -59,7 +59,7 @@ def trouble(exchange: Exchange, url: str) -> tuple[str, str]:
     if not isinstance(exchange, Answered):
         hint = "a listener that is not named http speaks the native doveadm protocol (2.3)"
         if url.startswith("http:"):
-            hint += ", and a TLS port closes on plain http: then say scheme: https"
+            hint += ", and a TLS port closes on plain http: then set scheme: https"
         else:
             hint += ", and one that wants a client certificate closes without it: then give tls: {cert_file: ..., key_file: ...}"
         return exchange.reason, hint
@@ -72,7 +72,7 @@ def trouble(exchange: Exchange, url: str) -> tuple[str, str]:
 
 def _remedy_unsent(obstacle: Obstacle, url: str) -> str:
     if obstacle is Obstacle.TLS:
-        return "the port speaks plain http: say scheme: http, or give the TLS port" if url.startswith("https") else ""
+        return "the port speaks plain http: set scheme: http, or give the TLS port" if url.startswith("https") else ""
     other = "check network, firewall and address" + (
         ", and whether the port speaks TLS" if url.startswith("https") else ""
     )

@@ -1,4 +1,4 @@
-"""How many requests at a time a host can take: found by trying, one host at a time. Pure.
+"""Adaptive concurrency: how many requests at a time a host can take, found for each host. Pure.
 
 Doubles while more at a time brings more answers a second, goes back when it does not, and gives way at once to exit
 code 75 and to lost answers. Two higher limits in a row have to bring nothing before it goes back: answers differ much

@@ -84,7 +84,7 @@ def failed_before(step: CommandStep, doubtful: int) -> Stop:
     about = f"step {step.key} ({step.name})"
     if doubtful:
         return Stop(Status.IN_DOUBT, f"{about}: {doubtful} in doubt")
-    return Stop(Status.STOPPED, f"{about} failed in an earlier session", step)
+    return Stop(Status.STOPPED, f"{about} failed earlier", step)
 
 
 def to_undo(steps: Sequence[PlannedStep], begun: Collection[str]) -> tuple[list[PlannedStep], list[PlannedStep]]:

@@ -143,7 +143,7 @@ def need(piece: Piece, plan: Plan, hours: Hours, took: Mapping[str, float]) -> N
     if said is None:
         said = next((step.takes for step in piece.steps if step.takes is not None), None)
     before = max((known[kind] for known in (took, hours.took) if kind in known), default=None)
-    seconds, basis = (said, "as given") if said is not None else (before, "as it took before")
+    seconds, basis = (said, "as given") if said is not None else (before, "as before")
     if seconds is None:
         seconds, basis = _bound(piece.steps, plan), "by its timeouts"
     undone = any(step.on_failure == "undo" for step in piece.steps) and any(
@@ -187,7 +187,7 @@ def no_room(piece: Piece, needed: Need, opening: Opening, left: float) -> str:
         return unknown(piece)
     if needed.total <= left:
         return ""
-    backout = f", and {span(needed.backout)} to take it back" if needed.backout else ""
+    backout = f", and {span(needed.backout)} to undo it" if needed.backout else ""
     where = f"the window {opening.window}" if opening.window else "the time that was given"
     return (
         f"{piece.words} needs {span(needed.seconds)} ({needed.basis}){backout}; {span(max(0.0, left))} left in {where}"

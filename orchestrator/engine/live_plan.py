@@ -1,6 +1,6 @@
 """A look at the fleet for a plan: sends the plan's read-only commands once, and says what follows from the answers.
 
-What a step after a change would answer cannot be known; its answer of now is used, and is called so. So the verdict is of
+What a step after a change would answer cannot be known; its current answer is used, and marked as such. So the verdict is of
 what comes before the first change: whether the run would get that far.
 """
 
@@ -116,7 +116,7 @@ class _Look:
             self.found.stop = step, why
 
     def _decide(self, step: PlannedStep, scope: Scope) -> bool:
-        """Note what conditions say; returns whether the step would be run."""
+        """Note whether conditions are true; returns whether the step would run."""
         for requirement in step.require if isinstance(step, RequireStep) else ():
             if not names_in(requirement.that) <= set(scope):
                 self.found.later += 1
@@ -143,7 +143,7 @@ class _Look:
         try:
             drafts = list(islice(expand(step, self._plan, scope), MOST + 1))
         except (ExpressionError, InputError) as error:
-            self.found.note(step, f"cannot be laid out now: {error.message}")
+            self.found.note(step, f"cannot be planned now: {error.message}")
             if not self._changed:
                 self._stop(step, error.message)
             return []
@@ -199,7 +199,7 @@ class _Look:
         return [records[number] for number in sorted(records)]
 
 
-_WORDS = {True: "holds now", False: "does NOT hold now", None: "cannot be said now"}
+_WORDS = {True: "true now", False: "FALSE now", None: "unknown now"}
 
 
 def _holds(condition: Any, scope: Scope) -> tuple[bool | None, str]:

@@ -84,7 +84,7 @@ class Preflight:
         for name in [*names, *others]:
             spec = entry.parameters.get(name)
             if spec and name in listed and listing.version in spec.fatal:
-                return f"{where} dies of {command} with {name}; {spec.fatal[listing.version]}"
+                return f"{where} crashes on {command} with {name}; {spec.fatal[listing.version]}"
             if spec and name in listed and listing.version in spec.void:
                 return f"{command} with {name} does nothing on Dovecot {listing.release}: {spec.void[listing.version]}"
         if unknown:

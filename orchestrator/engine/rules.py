@@ -43,7 +43,7 @@ def rate(step: CommandStep, terms: Terms, settings: Settings) -> float | None:
 
 
 def may_fail(step: CommandStep, terms: Terms, settings: Settings) -> Share:
-    """How many of a step's operations may fail before all stops; of those that take back or come last, all."""
+    """How many of a step's operations may fail before the run stops; of those that take back or come last, all."""
     if step.role in {"undo", "finally"} or step.on_failure == "continue":
         return ALL
     said = (settings.max_failed, step.limits.max_failed, terms.limits.max_failed, settings.limits.max_failed)

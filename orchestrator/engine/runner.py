@@ -131,7 +131,7 @@ class Runner:
             group.start_soon(self._tick)
             group.start_soon(self._shift.watch)
             if doubtful := self._session.doubtful:
-                self._audience.note(f"{doubtful} operations were being sent when the last session ended")
+                self._audience.note(f"{doubtful} operations were being sent when the run was interrupted")
             ending = await self._finally(await self._main())
             if ending.status in OVER:
                 await self._session.skip_rest("the run ended before it")
@@ -205,7 +205,7 @@ class Runner:
             return
         try:
             if not self._wanted(step):
-                await self._end(step, "skipped", "its condition does not hold")
+                await self._end(step, "skipped", "its condition is false")
             elif isinstance(step, CommandStep):
                 if again and first is not None:
                     await self._session.reopen(step.index)

@@ -230,7 +230,7 @@ class Scheduler:
         if self.stopped:
             return f"stopping: {self.stopped}"
         if self._ready and self._pace.free_at(now) > now:
-            return f"limited to {self._pace.rate:g} requests a second"
+            return f"limited to {self._pace.rate:g} requests per second"
         paused = [lane.name for lane in self._lanes.values() if lane.tripped and not lane.unreachable]
         if paused:
             names = ", ".join(paused[:3]) + (" …" if len(paused) > 3 else "")
@@ -420,7 +420,7 @@ class Scheduler:
     def _hopeless(self, lane: Lane, now: float) -> bool:
         """Whether a host was silent so often, or for so long, that the rest of its operations is marked unreachable.
 
-        A host that is asked singly gets as many attempts, with the same pauses, as an operation does.
+        A host whose circuit breaker is open gets as many attempts, with the same pauses, as an operation does.
         """
         if not lane.tripped or lane.in_flight or lane.unreachable:
             return False

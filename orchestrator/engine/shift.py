@@ -66,8 +66,9 @@ class Shift:
         told = float("inf")
         while (left := opening.start - self._wall()) > 0 and not ended_by.is_set():
             if left <= told:
-                opens = f"opens at {opening.clock(opening.start, self._wall())}, in {span(left)}"
-                self._audience.note(f"waiting for the window {opening.window}: {opens}")
+                what = f"the window {opening.window} opens" if opening.window else "the freeze ends"
+                when = opening.clock(opening.start, self._wall())
+                self._audience.note(f"waiting until {what}: {when}, in {span(left)}")
                 told = next((mark for mark in TOLD if mark < left), 0.0)
             with anyio.move_on_after(min(left, TICK)):
                 await ended_by.wait()
@@ -89,7 +90,9 @@ class Shift:
         if self._piece is None or self._piece.stops_at_once:
             self._over(self._ending)
         else:
-            self._audience.note(f"{hours.opening.closed()}; {self._piece.words} is ended, since it must not be cut")
+            self._audience.note(
+                f"{hours.opening.closed()}; finishing {self._piece.words}, which must not be interrupted"
+            )
 
     def _left(self) -> float:
         return self._closing.left(self._wall(), anyio.current_time()) if self._closing else float("inf")

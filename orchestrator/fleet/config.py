@@ -25,7 +25,7 @@ class SecretSpec(Strict):
     """Where a secret is to be had; exactly one of the keys. The secret itself never stands in a file of ours."""
 
     env: str | None = Field(None, description="Name of an environment variable.")
-    file: str | None = Field(None, description="A file that holds the secret alone; relative to this file.")
+    file: str | None = Field(None, description="A file that contains only the secret; relative to this file.")
     command: list[str] | None = Field(None, min_length=1, description="A command, as a list, that prints the secret.")
 
     @model_validator(mode="before")
@@ -91,7 +91,9 @@ class HostLimits(Strict):
 class HostSettings(Strict):
     """Settings that hosts share; a group's override the defaults, a host's override its group's."""
 
-    scheme: Literal["https", "http"] | None = Field(None, description="https (default); plain http must be said.")
+    scheme: Literal["https", "http"] | None = Field(
+        None, description="https (default); plain http must be set explicitly."
+    )
     port: int | None = Field(None, ge=1, le=65535, description="Port of the doveadm HTTP listener (default 8080).")
     auth: AuthSpec | None = Field(None, description="How to authenticate.")
     tls: TlsSpec | None = Field(None, description="TLS settings.")

@@ -120,7 +120,7 @@ class Inventory:
         if tags:
             there += f"; tags: {_short(', '.join(tags))}"
         return InputError.at(
-            f"no host, group or tag is called {name!r} in the inventory ({there})",
+            f"{name!r} is not a host, group or tag of the inventory ({there})",
             f"selection {selection!r}",
             suggestion=near,
         )

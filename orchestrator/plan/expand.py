@@ -233,7 +233,7 @@ def _path(value: Any, plan: Plan) -> str:
     try:
         return str(plan.origin.folder / text_of(value))
     except ValueError as error:
-        raise ExpressionError(f"the items' file is none: {error}") from None
+        raise ExpressionError(f"the file of items is not a path: {error}") from None
 
 
 def _parameter_problem(

@@ -72,7 +72,7 @@ class Doubles:
         self.hashes.append(hash(key))
 
     def warning(self, items: Numbered) -> Iterator[str]:
-        """One sentence, or none; the items are read once more only if there is something to tell."""
+        """One sentence, or none; the items are read again only if there is something to tell."""
         twice = {one for one, other in pairwise(sorted(self.hashes)) if one == other}
         if not twice:
             return

@@ -178,7 +178,8 @@ class Action(Strict):
     timeout: TemplatedDuration | None = Field(None, description="How long to wait for each answer.")
     accept: list[int] = Field(default=[], description="Exit codes that count as done here.")
     effect: Literal["read", "repeatable", "unrepeatable"] | None = Field(
-        None, description="What sending it twice means, where the catalogue does not know or is too careful."
+        None,
+        description="What sending it twice means; overrides the catalogue, required for commands it does not know.",
     )
     retry: Retry = Field(default_factory=Retry, description="When operations are retried.")
 
@@ -187,10 +188,10 @@ class Polled(Action):
     """A command that may be polled until a condition holds."""
 
     until: Condition | None = Field(
-        None, description="Ask again until this holds; `rows` and `answer` are what the host answered just now."
+        None, description="Polled until this is true; `rows` and `answer` are what the host answered just now."
     )
-    every: Duration | None = Field(None, description="How often to ask (default 1s).")
-    within: TemplatedDuration | None = Field(None, description="How long to go on asking (default 60s).")
+    every: Duration | None = Field(None, description="How often to poll (default 1s).")
+    within: TemplatedDuration | None = Field(None, description="How long to poll (default 60s).")
     stall: TemplatedDuration | None = Field(
         None, description="Give up earlier when the answer has not changed for this long."
     )
@@ -243,7 +244,8 @@ class Probe(Action):
         description="Whether the operation was executed; `rows` and `answer` are the probe's, `parameters` the operation's."
     )
     after: Duration = Field(
-        10.0, description="How long after its attempt `resume` believes that an operation has had no effect."
+        10.0,
+        description="How long after the attempt a probe that sees no effect is believed; `resume` waits until then.",
     )
 
     @model_validator(mode="after")
@@ -283,7 +285,7 @@ class Batches(Strict):
     size: Annotated[list[ShareField], BeforeValidator(_sizes)] = Field(
         default_factory=lambda: [Share(1)],
         min_length=1,
-        description="How many hosts (or which percentage) make a batch; of a list, the last goes on.",
+        description="How many hosts (or which percentage) make a batch; the last value of a list repeats.",
     )
     soak: Duration | None = Field(None, description="How long to wait between two batches.")
     steps: list[Step] = Field(
@@ -299,16 +301,15 @@ class Step(Polled):
     when: Condition | None = Field(None, description="The step is skipped unless this holds.")
     for_each: ForEach | None = Field(None, description="One operation for each item, as `item`, on each of the hosts.")
     require: Annotated[list[Requirement], BeforeValidator(_requirements)] = Field(
-        default=[], description="Conditions without which the run stops here, before anything is sent."
+        default=[],
+        description="Conditions that must be true; otherwise the run stops here, before this step sends anything.",
     )
-    verify: Verify | None = Field(None, description="A read-only check that must come true after this step.")
+    verify: Verify | None = Field(None, description="A read-only check after this step, polled until it is true.")
     limits: Limits = Field(default_factory=Limits, description="Limits of this step.")
     on_failure: OnFailure | None = Field(
         None, description="When more fail than max_failed allows: stop (default), continue, or undo what was done."
     )
-    undo: Undo | None = Field(
-        None, description="Takes this step back if it or a later one fails with on_failure: undo."
-    )
+    undo: Undo | None = Field(None, description="Undoes this step if it or a later one fails with on_failure: undo.")
     probe: Probe | None = Field(
         None,
         description="Asked when an operation that must not be repeated got no answer, to learn whether it was executed.",
@@ -321,11 +322,11 @@ class Step(Polled):
     )
     takes: Duration | None = Field(
         None,
-        description="How long the step, or one batch, takes at most; what does not fit into a window is not begun.",
+        description="How long the step, or one batch, takes at most; what does not fit into a window is not started.",
     )
     overrun: Overrun | None = Field(
         None,
-        description="Begin it even if it may not end within the window; at the window's end finish it, stop, or undo.",
+        description="Start it even if it may not finish within the window; at the window's end finish it, stop, or undo.",
     )
 
     @model_validator(mode="after")
@@ -348,14 +349,14 @@ class Playbook(Strict):
     elsewhere = OF_PLAYBOOKS
 
     name: str = Field(min_length=1, description="What the procedure does, in a few words.")
-    description: str = Field("", description="What it is for, what users notice, how to take it back.")
+    description: str = Field("", description="What it is for, what users notice, how to undo it.")
     parameters: dict[str, Parameter] = Field(default={}, description="What the operator gives with -e.")
     limits: Limits = Field(default_factory=Limits, description="Limits of the run; they lower the configuration's.")
     retry: Retry = Field(default_factory=Retry, description="When operations are retried.")
     on_failure: OnFailure = Field("stop", description="What steps do on failure unless they say otherwise.")
     steps: list[Step] = Field(min_length=1, description="One after the other; each is complete before the next begins.")
     finally_: list[Step] = Field(
-        default=[], alias="finally", description="Steps for the end, whether or not the others succeeded."
+        default=[], alias="finally", description="Steps that run at the end, whether or not the others succeeded."
     )
 
 

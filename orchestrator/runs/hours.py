@@ -34,14 +34,17 @@ def opening_of(choices: Choices, file: ConfigFile, now: float) -> Opening | None
     freezes = freezes_of(file.freezes)
     frozen = next((freeze for freeze in freezes if freeze.start <= now < freeze.end), None)
     if choices.window is None:
+        later = [freeze.start for freeze in freezes if freeze.start > now]
+        if frozen and choices.wait and not choices.until:
+            return Opening("", frozen.end, min([inf, *(start for start in later if start > frozen.end)]))
         if frozen:
             end = Opening("", now, frozen.end)
             raise RefusedError(
                 f"nothing may be changed until {end.clock(frozen.end, now)}: {frozen.reason}",
-                hint="the configuration's freezes say so; in an emergency: --break-glass REASON",
+                hint="a freeze of the configuration; --wait waits for its end; in an emergency: --break-glass REASON",
             )
         opening = _until(choices, now) if choices.until else Opening("", now, inf)
-        end_of_work = min([opening.end, *(freeze.start for freeze in freezes if freeze.start > now)])
+        end_of_work = min([opening.end, *later])
         return Opening("", now, end_of_work) if end_of_work < inf else None
     try:
         window = find_window(choices.window, file.windows)

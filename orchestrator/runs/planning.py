@@ -182,7 +182,7 @@ def plan_of(reader: Reader, fleet: Fleet) -> Plan:
     """
     if not reader.resumable:
         raise RefusedError(
-            f"run {reader.run_id} was written by an older version, whose runs can be read and not resumed",
+            f"run {reader.run_id} was written by an older version, whose runs can be read but not resumed",
             hint="plan again what is left",
         )
     found = list(differences(reader, fleet.inventory))
@@ -206,18 +206,18 @@ def differences(reader: Reader, inventory: Inventory) -> Iterator[str]:
         if now.endpoint.url != then.url:
             yield f"{name} was {then.url} and is {now.endpoint.url}"
         if set(now.tags) != set(then.tags):
-            yield f"{name} had the tags {_named(then.tags)} and has {_named(now.tags)}"
+            yield f"the tags of {name} were {_named(then.tags)} and are {_named(now.tags)}"
         if now.protected != then.protected:
             yield f"{name} {'is protected now' if now.protected else 'was protected'}"
     yield from (f"the host {name} is new" for name in inventory.hosts if name not in planned)
     groups = reader.groups()
     for group, members in groups.items():
         if members != list(inventory.groups.get(group, ())):
-            yield f"the group {group} has other members, or in another order"
+            yield f"the members of the group {group}, or their order, changed"
     yield from (f"the group {group} is new" for group in inventory.groups if group not in groups)
     common = [name for name in inventory.hosts if name in planned]
     if common != [name for name in planned if name in inventory.hosts]:
-        yield "the hosts stand in another order"
+        yield "the order of the hosts changed"
 
 
 def _named(tags: tuple[str, ...]) -> str:

@@ -191,7 +191,7 @@ async def work(
             world = World(client, audience, settings, approve or nobody, hours)
             if choices.break_glass:
                 await session.event("break glass", choices.break_glass)
-                audience.note(f"windows and freezes do not hold for this session: {choices.break_glass}")
+                audience.note(f"windows and freezes are ignored: {choices.break_glass}")
             with run.read() as reader:
                 runner = Runner(plan, reader, session, world)
                 if control:
@@ -297,7 +297,7 @@ def refuse_resume(reader: Reader, status: Status) -> None:
     """
     if status in RESUMABLE:
         return
-    hint = f"`orchestrator show {reader.run_id}` shows it; plan again to do the same another time"
+    hint = f"`orchestrator show {reader.run_id}` shows it; to do the same again, make a new plan"
     if status is Status.PLANNED:
         hint = f"it was planned and never started: `orchestrator apply {reader.run_id}` shows the plan and asks"
     raise RefusedError(f"run {reader.run_id} is {status.word}; there is nothing to resume", hint=hint)
@@ -346,7 +346,7 @@ def refuse_applied(saved: Reader, target: Run | None = None) -> None:
         where = target.place
     if where:
         raise RefusedError(
-            f"this plan was applied before, as run {where}", hint="plan again to do the same another time"
+            f"this plan was already applied, as run {where}", hint="to do the same again, make a new plan"
         )
 
 

@@ -71,7 +71,7 @@ class Clients:
             self._try_later(client, now)
 
     def moved(self, user: str, now: float) -> None:
-        """A user got another backend: a login that is still tried on the old one is cut as well."""
+        """A user got another backend: a login attempt under way on the old one is cut too."""
         client = self.by_user.get(user)
         if client is not None and client.stalled % 2:
             self._end_stall(client, client.stalled, now)

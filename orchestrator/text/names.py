@@ -160,7 +160,7 @@ def shown(text: str) -> str:
 
 
 def _header(name: str) -> NoNameError:
-    return NoNameError(f'this looks like a header line; delete it (if a user is called so, put it in quotes: "{name}")')
+    return NoNameError(f'this looks like a header line; delete it (if that is a user name, put it in quotes: "{name}")')
 
 
 def _all_seen(text: str) -> None:
@@ -183,7 +183,7 @@ def _unquoted(text: str) -> tuple[str, bool]:
         return rest[:-1].strip(), True
     if quote in "\"'" or text[-1] == '"':
         if _QUOTED_COLUMNS.search(text):
-            raise NoNameError("more than a name: columns, or several names, in quotes; one name a line")
+            raise NoNameError("more than a name: columns, or several names, in quotes; one name per line")
         other = "'" if '"' in text else '"'
         raise NoNameError(f"a quote without its partner (if it belongs to the name, put {other} around the name)")
     return text, False
@@ -231,7 +231,7 @@ _AWK = "awk '{print $1}'"
 
 
 def _first(command: str) -> str:
-    return f"one name a line: {command} (if all of it is a name, put it in quotes)"
+    return f"one name per line: {command} (if all of it is a name, put it in quotes)"
 
 
 def _is_value(word: str) -> bool:

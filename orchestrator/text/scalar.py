@@ -90,7 +90,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, str | int | float):
         return str(value)
     if value is None:
-        raise ValueError("nothing (null) cannot become text; say what stands for it: | default('...', true)")
+        raise ValueError("nothing (null) cannot become text; give a default: | default('...', true)")
     kind: Any = type(value)
     if kind.__str__ is object.__str__:  # a text for programmers alone
         what = "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list | tuple) else "an answer"

@@ -16,7 +16,7 @@ _SECOND_COLON = re.compile(r"^[ -]*(?:\"[^\"]*\"|'[^']*'|[^\"':]+): +(?=.*:$)")
 _KEY = re.compile(r":(?: |$)")
 _CLOSED = re.compile(r"[\"'\]}] *$")
 
-EXPRESSION = 'an expression stands in quotes: "{{ ... }}"'
+EXPRESSION = 'an expression must be in quotes: "{{ ... }}"'
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,13 @@ def _token(found: Complaint) -> Answer:
         return _TABS, found.at
     if found.char == "%" and found.before.endswith("{"):
         return "statements ({% %}) are not available; only expressions are, in quotes", found.at
-    return f"a text that begins with {found.char} stands in quotes", found.at
+    return f"a text that begins with {found.char} must be in quotes", found.at
 
 
 def _second_colon(found: Complaint) -> Answer:
     number = found.at[0]
     if match := _SECOND_COLON.match(found.before + ":"):
-        return "a text with ': ' in it stands in quotes", (number, match.end())
+        return "a text with ': ' in it must be in quotes", (number, match.end())
     above = found.line(found.above)
     if not _KEY.search(above):
         return _NO_KEY, (found.above, _indentation(above))
@@ -139,7 +139,7 @@ def _not_closed(found: Complaint) -> Answer:
     if found.at[0] != found.start[0]:
         return f"this {opened} is not closed", found.start
     wanted = found.words.removeprefix("did not find expected ")
-    return f"expected {wanted} here; a text with commas, brackets or quotes in it stands in quotes", found.at
+    return f"expected {wanted} here; a text with commas, brackets or quotes in it must be in quotes", found.at
 
 
 def _indentation(line: str) -> int:
@@ -171,10 +171,10 @@ _TABLE: list[tuple[str, Callable[[Complaint], Answer]]] = [
     ("did not find expected key", _misplaced),
     ("did not find expected '-'", _no_item),
     ("block sequence entries", _at("a list begins on the line after its key")),
-    ("undefined alias", _at("a text that begins with * stands in quotes (otherwise it refers to an anchor)")),
-    ("while scanning an alias", _from("a text that begins with * stands in quotes")),
-    ("while scanning an anchor", _from("a text that begins with & stands in quotes")),
-    ("while scanning a tag", _from("a text that begins with ! stands in quotes")),
+    ("undefined alias", _at("a text that begins with * must be in quotes (otherwise it refers to an anchor)")),
+    ("while scanning an alias", _from("a text that begins with * must be in quotes")),
+    ("while scanning an anchor", _from("a text that begins with & must be in quotes")),
+    ("while scanning a tag", _from("a text that begins with ! must be in quotes")),
     ("duplicate anchor", _at("this anchor (&) is defined twice")),
     ("while scanning a block scalar", _from("after | or > the text begins on the next line")),
     ("another document", _at(_SECOND)),

@@ -45,7 +45,7 @@ def manual(name: str, command: Command) -> Iterator[str]:
     if command.verify:
         yield f"  effect shown by: {command.verify}"
     if command.inverse:
-        yield f"  taken back by: {command.inverse.command} {command.inverse.note}".rstrip()
+        yield f"  undone by: {command.inverse.command} {command.inverse.note}".rstrip()
     for note in command.notes:
         yield f"  - {note}"
     yield from _examples(name, command)
@@ -53,8 +53,8 @@ def manual(name: str, command: Command) -> Iterator[str]:
 
 _EFFECTS = {
     "read": "reads",
-    "repeatable": "changes; sending it twice does what sending it once does",
-    "unrepeatable": "changes; must not be sent twice",
+    "repeatable": "changes; repeatable: sent twice, the result is the same",
+    "unrepeatable": "changes; unrepeatable: must not be sent twice",
 }
 
 

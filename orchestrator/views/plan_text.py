@@ -76,7 +76,7 @@ def _shown(value: Any) -> str:
 def _step_lines(plan: Plan, reader: Reader, step: PlannedStep, record: StepRecord, *, verbose: bool) -> Iterator[str]:
     yield f"{step.key:>9}  {step.name}"
     if record.state == "skipped":
-        yield "           skipped: its `when` does not hold"
+        yield "           skipped: its `when` is false"
         return
     scope = plan.scope(step)
     if step.when is not None and step.condition_depends_on:
@@ -110,7 +110,7 @@ def _command_lines(
         done = filled(step.probe.done, scope)
         yield f"           if an answer is lost, {step.probe.command} is asked whether it was executed: {done}"
     if record.operations is None:
-        yield f"           requests known at run time, from {_givers(step)}"
+        yield f"           requests known at run time; they depend on {_depends_on(step)}"
         yield f"             {_as_written(step, scope)}"
         return
     yield from _requests(reader, step, record, verbose=verbose)
@@ -142,10 +142,10 @@ def _answered(answer: Answer, *, verbose: bool) -> Iterator[str]:
 
 
 def _known_later(expression: Any, needs: Any) -> str:
-    return f"{expression}   (known at run time, from {', '.join(f'`{n}` of step {k}' for n, k in needs.items())})"
+    return f"{expression}   (known at run time; depends on {', '.join(f'`{n}` of step {k}' for n, k in needs.items())})"
 
 
-def _givers(step: CommandStep) -> str:
+def _depends_on(step: CommandStep) -> str:
     return (
         ", ".join(f"`{name}` of {'step ' if key[0].isdigit() else ''}{key}" for name, key in step.depends_on.items())
         or "its step"
@@ -158,7 +158,7 @@ def _where(plan: Plan, step: CommandStep, record: StepRecord) -> str:
     hosts = hosts_of(step, plan, plan.scope(step))
     shown = f"on {fold(host.name for host in hosts)}"
     if step.run_once:
-        shown += f" (sent once, for all of {step.hosts})"
+        shown += f" (sent once, for all {step.hosts})"
     if record.operations is None:
         return shown
     return f"{shown}, {count(record.operations, 'request')}"
@@ -187,7 +187,7 @@ def _requests(reader: Reader, step: CommandStep, record: StepRecord, *, verbose:
             yield f"             … and {count(total - FEW, 'more request')} (-v shows all)"
             return
         body = request_body(step.command, encode_parameters(dict(operation.parameters)), operation.id).decode()
-        skipped = "   (skipped: its `when` does not hold)" if operation.state is State.SKIPPED else ""
+        skipped = "   (skipped: its `when` is false)" if operation.state is State.SKIPPED else ""
         yield f"             {operation.host}: {safe(body, 1000)}{skipped}"
         yield f"               = {safe(command_line(step.command, entry, operation.parameters), 1000)}"
 
@@ -218,5 +218,5 @@ def _summary(plan: Plan, records: dict[int, StepRecord]) -> Iterator[str]:
     changing = [step for step, record in main if step.effect is not Effect.READ and record.state != "skipped"]
     parts.append(f"{count(len(changing), 'step')} change{'s' if len(changing) == 1 else ''} something")
     felt = [step.key for step in changing if step.user_impact]
-    parts.append(f"user impact in step {', '.join(felt)}" if felt else "no user impact")
+    parts.append(f"user impact in step{'s' if len(felt) > 1 else ''} {', '.join(felt)}" if felt else "no user impact")
     yield "; ".join(parts) + "."

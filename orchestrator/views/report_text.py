@@ -59,7 +59,7 @@ def summary_lines(report: Report, program: str) -> Iterator[str]:
 
 def _emergencies(report: Report) -> Iterator[str]:
     for at, why in report.emergencies:
-        yield f"  windows and freezes did not hold ({moment(at)}): {safe(why)}"
+        yield f"  windows and freezes ignored ({moment(at)}): {safe(why)}"
 
 
 def _next_lines(report: Report, program: str) -> Iterator[str]:

@@ -105,7 +105,7 @@ class Fuse:
         self._lock = threading.Lock()
 
     def passing(self) -> None:
-        """The point is passed once more."""
+        """The point is passed again."""
         if self.point in _IN_A_SESSION and threading.current_thread().name != "journal":
             return
         with self._lock:

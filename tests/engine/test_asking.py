@@ -55,7 +55,7 @@ async def test_hosts_with_the_same_reason_are_named_together() -> None:
     [
         ("2.3", "directorStatus", ["user"], ""),
         ("2.4.1", "directorStatus", ["user"], "Dovecot 2.4 before 2.4.3 there has no command directorStatus"),
-        ("2.4.1", "authCacheFlush", ["user"], "Dovecot 2.4 before 2.4.3 there dies of authCacheFlush with user"),
+        ("2.4.1", "authCacheFlush", ["user"], "Dovecot 2.4 before 2.4.3 there crashes on authCacheFlush with user"),
         ("2.4.1", "authCacheFlush", [], ""),
         ("2.4.5", "authCacheFlush", ["user"], "Dovecot 2.4.3 or later there does not know the parameter 'user' of authCacheFlush"),
         ("2.4.5", "authCacheFlush", ["userMask"], ""),
@@ -197,13 +197,13 @@ async def test_an_answer_before_a_change_is_called_so() -> None:
 @pytest.mark.parametrize(
     ("line", "note"),
     [
-        ("require: [{that: '{{ seen.rows | length == 1 }}', message: m}]", "holds now: {{ seen.rows | length == 1 }}"),
+        ("require: [{that: '{{ seen.rows | length == 1 }}', message: m}]", "true now: {{ seen.rows | length == 1 }}"),
         (
             "require: [{that: '{{ seen.rows | length > 1 }}', message: 'only {{ seen.rows | length }}'}]",
-            "does NOT hold now: {{ seen.rows | length > 1 }} - only 1",
+            "FALSE now: {{ seen.rows | length > 1 }} - only 1",
         ),
-        ("hosts: b1, command: reload, when: '{{ seen.rows | length > 1 }}'", "does NOT hold now: {{ seen.rows | length > 1 }}"),
-        ("require: [{that: '{{ 1 / (seen.rows | length - 1) > 0 }}', message: m}]", "cannot be said now: {{ 1 / (seen.rows | length - 1) > 0 }}"),
+        ("hosts: b1, command: reload, when: '{{ seen.rows | length > 1 }}'", "FALSE now: {{ seen.rows | length > 1 }}"),
+        ("require: [{that: '{{ 1 / (seen.rows | length - 1) > 0 }}', message: m}]", "unknown now: {{ 1 / (seen.rows | length - 1) > 0 }}"),
     ],
 )  # fmt: skip
 async def test_conditions_are_judged_as_of_now(line: str, note: str) -> None:
@@ -303,7 +303,7 @@ async def test_a_look_that_fails_says_so() -> None:
         "hosts: b2, for_each: '{{ seen.rows }}', command: kick, parameters: {mask: x}",
     )
     assert seen.notes[0] == ["b1: connection refused"]
-    assert seen.notes[1][0].startswith("cannot be laid out now: step 2 (S2): ")
+    assert seen.notes[1][0].startswith("cannot be planned now: step 2 (S2): ")
     assert 1 not in seen.drafts
     seen = await live(Hosts(who=on({"b2": lost}, rows({"username": "u"}))), "hosts: 'b[1-2]', command: who")
     assert seen.notes[0] == ["b2: the connection was closed", "answers 1 row now"]

@@ -194,14 +194,14 @@ async def test_what_failed_before_is_not_gone_over(tmp_path: Path) -> None:
     text = steps("hosts: 'b[1-2]', command: reload", "hosts: b3, command: reload")
     rig = Rig(tmp_path, text, Hosts(reload=on({"b2": in_turn(code(64), rows())}, rows())))
     await rig.session()
-    assert await rig.session() == Ending(Status.STOPPED, "step 1 (S1) failed in an earlier session")
+    assert await rig.session() == Ending(Status.STOPPED, "step 1 (S1) failed earlier")
     assert len(rig.hosts.of("reload")) == 2
     assert await rig.session(Start({}, retry=True)) == Ending(Status.DONE)
     assert rig.hosts.trace[2:] == ["b2:1.2", "b3:2.1"]
 
 
 async def test_failures_that_may_be_end_as_a_run_with_failures(tmp_path: Path) -> None:
-    """Where a failure does not stop, all steps are run, and the end says that not all was well."""
+    """Where a failure does not stop, all steps are run, and the end says that some failed."""
     text = steps("hosts: 'b[1-2]', command: reload, on_failure: continue", "hosts: b3, command: reload")
     rig = Rig(tmp_path, text, Hosts(reload=on({"b2": code(64)}, rows())))
     assert await rig.session() == Ending(Status.FAILED)
@@ -309,7 +309,7 @@ async def test_a_probe_settles_what_an_earlier_session_left(
     await rig.journal.vanish(rig.run, Intent(1, 1, 5))  # type: ignore[arg-type]
     assert await rig.session() == ending
     assert (len(rig.hosts.of("dictInc")), len(rig.hosts.of("dictGet"))) == (sent, 1)
-    assert any("were being sent when the last session ended" in note for note in rig.watcher.notes)
+    assert any("were being sent when the run was interrupted" in note for note in rig.watcher.notes)
 
 
 # interruptions

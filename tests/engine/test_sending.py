@@ -140,7 +140,7 @@ async def test_what_was_not_sent_may_be_sent(tmp_path: Path) -> None:
 async def test_a_probe_is_asked_about_a_lost_answer(
     tmp_path: Path, answer: Answer, value: str | None, state: str, sent: int
 ) -> None:
-    """What the probe saw is done; what it did not see is sent again, but not while the host may still be at it."""
+    """What the probe saw is done; what it did not see is sent again, but not while the host may still be executing it."""
     found = lost if value is None else rows({"value": value})
     rig = Rig(tmp_path, steps(f"{COUNT}, {PROBE}"), Hosts(dictInc=answer, dictGet=found))
     await rig.session()

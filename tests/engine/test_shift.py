@@ -92,7 +92,7 @@ async def test_a_batch_that_takes_longer_is_ended(tmp_path: Path) -> None:
         await held.asked.wait()
         wall.now = 1001.0
         await anyio.sleep(1.1)
-        assert any("must not be cut" in note for note in made.watcher.notes)
+        assert any("must not be interrupted" in note for note in made.watcher.notes)
         held.free.set()
 
     made = rig(tmp_path, ROLLING + FINALLY, wall, Hosts(reload=held))
@@ -204,7 +204,7 @@ async def test_a_run_waits_for_its_window(tmp_path: Path) -> None:
         runner.interrupt("Ctrl-C")
 
     assert await made.session(during=interrupt) == Ending(Status.INTERRUPTED, "Ctrl-C")
-    assert made.watcher.notes == ["waiting for the window nightly: opens at 00:00 UTC, in 1m30s"]
+    assert made.watcher.notes == ["waiting until the window nightly opens: 00:00 UTC, in 1m30s"]
 
     async def opens(_runner: Runner, _session: Session) -> None:
         await anyio.sleep(0.7)

@@ -56,7 +56,7 @@ def test_two_who_are_asked_at_the_same_time(site: Callable[..., Site]) -> None:
         record = here.cli.exported()
         other.type("y\n")
         assert other.end() == 5
-        assert "was applied before" in other.shown
+        assert "was already applied" in other.shown
     assert counted(here) == 1
     assert here.cli.exported() == record
 
@@ -101,7 +101,7 @@ def test_a_plan_is_applied_once_in_all_state_directories(site: Callable[..., Sit
     assert here.cli("--state-dir", "one", "apply", str(plan), "--yes").code == 0
     again = here.cli("--state-dir", "two", "apply", str(plan), "--yes")
     assert again.code == 5
-    assert "was applied before, as run" in again.err
+    assert "was already applied, as run" in again.err
     assert str(here.cli.folder / "one") in again.err
     assert counted(here) == 1
 
@@ -122,7 +122,7 @@ def test_a_plan_that_cannot_be_marked(site: Callable[..., Site]) -> None:
     done = stranger(here.cli.folder, *options, "apply", str(plan), "--yes")
     assert done.returncode == 5, done.stderr
     assert "damaged" not in done.stderr
-    assert "copy it to a directory of yours" in done.stderr
+    assert "copy it to a directory of your own" in done.stderr
     assert here.fleet.requests == []
 
 

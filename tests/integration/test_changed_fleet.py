@@ -56,7 +56,7 @@ def test_a_tag_of_another_host(site: Callable[..., Site]) -> None:
     change(here.cli.config, "tag")
     refused = here.cli("apply", "my.plan", "--yes")
     assert refused.code == 5
-    assert "b2 had the tags none and has new" in refused.err
+    assert "the tags of b2 were none and are new" in refused.err
     assert here.fleet.requests == []
 
 

@@ -192,7 +192,7 @@ def test_connecting_has_a_time_of_its_own() -> None:
 
 @pytest.mark.parametrize("conduct", [is_silent, stops_in_the_midst])
 def test_no_answer_in_time(conduct: Conduct) -> None:
-    """A host that was sent a request and does not answer it in time may still be at it."""
+    """A host that was sent a request and does not answer it in time may still be executing it."""
     assert exchange(conduct, 0.4) == NoAnswer("no complete answer within 0.4 s", late=True)
 
 

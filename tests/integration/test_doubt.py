@@ -251,7 +251,7 @@ def test_a_probe_settles(site: Callable[..., Site]) -> None:
 
 
 def test_a_probe_that_cannot_tell_leaves_doubt(site: Callable[..., Site]) -> None:
-    """A probe that is not answered decides nothing; on `resume` it is asked once more, and settles."""
+    """A probe that is not answered decides nothing; on `resume` it is asked again, and settles."""
     faults = ("command=dictInc,first=1,empty=after", "command=dictGet,first=1,empty")
     here = site(users=0, directors=0, backends=1, faults=faults)
     assert here.cli("run", here.cli.playbook(COUNT + PROBE), "--yes").code == 4
@@ -303,7 +303,7 @@ def test_what_may_be_repeated_is(site: Callable[..., Site]) -> None:
 
 
 def test_repeating_is_bounded(site: Callable[..., Site]) -> None:
-    """A host that never answers well gets as many attempts as `attempts` says, and then the operation has failed."""
+    """A host that never answers OK gets as many attempts as `attempts` says, and then the operation has failed."""
     here = troubled(site, ("empty", "exit=75", "wrong_tag"), "kick", 1000)
     words = ("--max-failed", "100%", "--in-flight", "3")
     result = here.cli("run", here.cli.playbook(everywhere(REPEATED)), "--yes", *words)

@@ -149,7 +149,7 @@ def test_missing_playbook_parameter(site: Callable) -> None:
 def test_unknown_run(site: Callable) -> None:
     """A run id that does not exist is named, with what lists the runs."""
     here = site()
-    clear(here.cli("show", "20200101-nothing"), 2, "no run is called '20200101-nothing'", "orchestrator runs")
+    clear(here.cli("show", "20200101-nothing"), 2, "there is no run '20200101-nothing'", "orchestrator runs")
 
 
 def test_unknown_playbook_and_file(site: Callable) -> None:

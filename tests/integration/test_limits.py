@@ -1,4 +1,4 @@
-"""What this machine may run out of, and what may be damaged: nothing goes unrecorded, and what is well is not lost."""
+"""What this machine may run out of, and what may be damaged: nothing goes unrecorded, and what is undamaged is not lost."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_hardly_any_file_descriptors(site: Callable[..., Site], files: int) -> N
 
 @pytest.mark.parametrize(("size", "begun"), [(20_000, False), (120_000, True)])
 def test_the_disk_fails(site: Callable[..., Site], size: int, begun: bool) -> None:
-    """A write error stops the run before anything goes unrecorded; when the disk is well again, the run is resumed."""
+    """A write error stops the run before anything goes unrecorded; when the disk is OK again, the run is resumed."""
     here = site(users=0, directors=0, backends=2)
     result = limited(here, "run", counting(here, 100), "--yes", size=size)
     stopped(result, "disk I/O error")

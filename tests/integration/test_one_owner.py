@@ -82,7 +82,7 @@ def test_a_run_file_with_two_names(site: Callable[..., Site]) -> None:
     os.link(run, link)
     refused = here.cli("resume")
     assert refused.code == 3
-    assert "has another name too" in refused.err
+    assert "has a second name" in refused.err
     link.unlink()
     assert here.cli("resume").code == 0
     assert set(sent(here).values()) == {1}

@@ -90,7 +90,7 @@ def test_live_drain_plan_changes_nothing(site: Callable) -> None:
     here = site(users=12)
     plan = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live", "--format", "json")
     assert plan.code == 0, plan.said
-    assert any("holds now" in line.get("text", "") for line in plan.json())
+    assert any("true now" in line.get("text", "") for line in plan.json())
     verdict = plan.json()[-1]
     assert (verdict["event"], verdict["would_stop"], verdict["conditions_hold"]) == ("verdict", False, 5)
     assert {catalog.find(command).effect for command in here.commands()} == {"read"}
@@ -140,7 +140,7 @@ def test_a_plan_is_applied_once(site: Callable) -> None:
     before = len(here.fleet.requests)
     again = here.cli("apply", "saved.plan", "--yes")
     assert again.code == 5
-    assert "was applied before" in again.err
+    assert "was already applied" in again.err
     assert len(here.fleet.requests) == before
 
 

@@ -75,7 +75,7 @@ def test_a_failed_drain_puts_the_vhosts_back(own_ring: Ring, cli: CommandLine) -
 
 
 def test_check_tells_directors_from_backends(own_ring: Ring, cli: CommandLine) -> None:
-    """`check` on the real ring: every host is well, directors are called directors."""
+    """`check` on the real ring: every host is OK, directors are reported as directors."""
     result = cli("check")
     assert result.code == 0, result.said
     lines = result.out.splitlines()

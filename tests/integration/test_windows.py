@@ -53,7 +53,7 @@ def test_the_rest_is_done_later(site: Callable[..., Site]) -> None:
     soon = datetime.now().astimezone() + timedelta(seconds=4)  # reading and planning take some of it
     first = here.cli("run", here.cli.playbook(KICKS), "--yes", "--rate", "15", "--until", soon.strftime("%H:%M:%S"))
     assert first.code == 3, first.said
-    assert "stopped: the time of --until was over at " in first.out
+    assert "stopped: --until was reached at " in first.out
     assert " pending" in first.out
     assert here.commands()[-2:] == ["who", "who"]
     assert all(request.time <= soon.timestamp() + 2 for request in here.fleet.requests if request.command == "kick")
@@ -99,7 +99,7 @@ def test_outside_of_its_window_a_run_is_refused(site: Callable[..., Site]) -> No
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=60)
     assert waiting.returncode == 130, err
-    assert "waiting for the window later: opens at " in err
+    assert "waiting until the window later opens: " in err
     assert "reload" not in here.commands()
 
 
@@ -114,6 +114,12 @@ def test_in_a_freeze_nothing_is_changed(site: Callable[..., Site]) -> None:
     assert refused.code == 5
     assert "nothing may be changed until " in refused.err
     assert ": end of year" in refused.err
+    assert here.commands() == []
+    waiting = here.cli.start("exec", "b1", "reload", "--yes", "--wait")
+    wait_until(lambda: "running" in here.cli("runs").out)
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=60)
+    assert "waiting until the freeze ends: " in err
     assert here.commands() == []
     broken = here.cli("exec", "b1", "reload", "--yes", "--break-glass", "mail is down")
     assert broken.code == 0, broken.said

@@ -71,7 +71,7 @@ def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["half", "middle", "index"])
 def test_damage_is_recognised(tmp_path: Path, damage: str) -> None:
-    """A run file that was cut or overwritten is recognised by its check, as a DamagedRunError and nothing else."""
+    """A run file that was truncated or overwritten is recognised by its check, as a DamagedRunError and nothing else."""
     path = create(
         [("a", tmp_path / "a.run")],
         plan(steps("hosts: backends, for_each: '{{ groups.backends }}', command: who")),

@@ -91,11 +91,11 @@ def test_its_operations_are_exported(run: FileRun) -> None:
 async def test_nobody_works_on_it(run: FileRun) -> None:
     """Work, a verdict, and its plan are refused, each with what to do instead; the file stays as it is."""
     before = run._path.read_bytes()
-    with pytest.raises(JournalError, match="can be read and not worked on") as caught:
+    with pytest.raises(JournalError, match="can be read but not resumed") as caught:
         async with run.work(Start({})):
             pass
     assert "plan again" in caught.value.hint
-    with pytest.raises(JournalError, match="can be read and not worked on"):
+    with pytest.raises(JournalError, match="can be read but not resumed"):
         run.settle([2], Verdict.DONE, "x")
     with run.read() as reader, pytest.raises(RefusedError, match="written by an older version"):
         plan_of(reader, Fleet(config()))

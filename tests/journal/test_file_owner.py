@@ -110,7 +110,7 @@ async def test_a_hard_link_gives_no_second_owner(owned: Path) -> None:
     """A run file with two names is not worked on under either: SQLite would keep two logs, and neither would know the other."""
     other = owned.with_name("b.run")
     other.hardlink_to(owned)
-    with pytest.raises(JournalError, match=r"has another name too \(a hard link\)") as caught:
+    with pytest.raises(JournalError, match=r"has a second name \(a hard link\)") as caught:
         await work(other)
     assert "remove the other name" in caught.value.hint
     with pytest.raises(LockedError):
@@ -122,7 +122,7 @@ async def test_a_hard_link_is_found_before_there_is_an_owner(path: Path) -> None
     other = path.with_name("b.run")
     other.hardlink_to(path)
     for name in (other, path):
-        with pytest.raises(JournalError, match="has another name too"):
+        with pytest.raises(JournalError, match="has a second name"):
             await work(name)
     other.unlink()
     await work(path)

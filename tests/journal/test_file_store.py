@@ -53,9 +53,9 @@ def test_runs_are_found(store: FileStore, name: str | None, found: str) -> None:
     ("name", "message"),
     [
         ("drain", "'drain' could be any of 20261121-020000-drain-b1, 20261122-020000-drain-b2"),
-        ("nosuch", "no run is called 'nosuch'"),
-        ("/no/such.run", "no run is called"),
-        (".draft", "no run is called"),
+        ("nosuch", "there is no run 'nosuch'"),
+        ("/no/such.run", "there is no run"),
+        (".draft", "there is no run"),
     ],
 )
 def test_unknown_runs_are_told(store: FileStore, name: str, message: str) -> None:

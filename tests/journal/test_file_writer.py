@@ -184,7 +184,7 @@ def test_jobs_come_after_what_was_queued_before(path: Path) -> None:
 def test_a_file_of_the_older_format_is_not_written(path: Path) -> None:
     """What an older version wrote can be read, and is refused by whoever would write, with the way on."""
     alter(path, "PRAGMA user_version = 1")
-    with pytest.raises(JournalError, match="can be read and not worked on") as caught:
+    with pytest.raises(JournalError, match="can be read but not resumed") as caught:
         Writing(path)
     assert not isinstance(caught.value, DamagedRunError)
     assert "plan again" in caught.value.hint

@@ -71,7 +71,7 @@ def test_steps_that_are_known_later_have_no_operations_yet(journal: Journal) -> 
             ("pending", None, ("pending", None, None)),
             ("skipped", None, ("skipped", None, None)),
         ]
-        assert reader.steps()[2].reason == "its condition does not hold"
+        assert reader.steps()[2].reason == "its condition is false"
         assert (reader.open_counts(1), reader.ended(1), list(reader.operations(step=1))) == ({}, {}, [])
         assert (reader.doubtful(1), reader.last_doubt_ms(1), reader.answer(1).hosts) == ([], 0, {})
 

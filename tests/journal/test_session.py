@@ -230,7 +230,7 @@ async def test_an_expansion_that_fails_leaves_nothing(journal: Journal) -> None:
 
 
 async def test_reopening_keeps_earlier_attempts(run: Run) -> None:
-    """A step that is sent once more starts afresh: no old answer, no old error; yet what was attempted is not forgotten."""
+    """A retried step starts afresh: no old answer, no old error; yet what was attempted is not forgotten."""
     await write(run, ended(1, rows=[{"n": "1"}]), failed(2, evidence="Panic"), ended(3, Kind.TEMPORARY, State.PENDING))
     async with run.work(Start({})) as session:
         await session.reopen(0)

@@ -36,7 +36,7 @@ def test_a_run_is_found_by_its_id_or_a_part_of_it(journal: Journal) -> None:
     run = journal.run(KICKS.replace("name: P", "name: Reload them"))
     journal.run()
     assert [journal.store.find(name).id for name in (run.id, "reload-them")] == [run.id] * 2
-    with pytest.raises(RunNotFoundError, match="no run is called 'nosuch'"):
+    with pytest.raises(RunNotFoundError, match="there is no run 'nosuch'"):
         journal.store.find("nosuch")
 
 
@@ -102,15 +102,15 @@ async def test_a_saved_plan_becomes_a_run_once(journal: Journal, tmp_path: Path)
     assert journal.store.adopt(found).is_same(run)  # nobody has begun it
     async with run.work(Start({}, expected=frozenset({Status.PLANNED}))):
         pass
-    with pytest.raises(RefusedError, match=f"this plan was applied before, as run {run.id}") as caught:
+    with pytest.raises(RefusedError, match=f"this plan was already applied, as run {run.id}") as caught:
         journal.store.adopt(found)
-    assert "plan again" in caught.value.hint
+    assert "make a new plan" in caught.value.hint
 
 
 def test_a_plan_that_was_applied_elsewhere_leaves_no_run(journal: Journal, tmp_path: Path) -> None:
     """Whether a plan was applied stands in the plan: a run that was removed does not make it new."""
     found = saved(journal, tmp_path)
     journal.store.adopt(found).discard()
-    with pytest.raises(RefusedError, match="applied before"):
+    with pytest.raises(RefusedError, match="already applied"):
         journal.store.adopt(found)
     assert list(journal.store.runs()) == []

@@ -27,7 +27,7 @@ def run(cli: CommandLine, name: str, *given: str) -> Result:
 
 
 def done(cli: CommandLine, name: str, *given: str) -> None:
-    """Run a playbook, which must end well."""
+    """Run a playbook, which must end as done."""
     result = run(cli, name, *given)
     assert result.code == 0, result.said
 
@@ -66,7 +66,7 @@ def names(events: Sequence[SessionEvent]) -> set[str]:
 
 
 def failed(cli: CommandLine) -> list[dict[str, Any]]:
-    """The operations of the last run that did not end well."""
+    """The operations of the last run that are not done."""
     return [operation for operation in cli.exported() if operation["state"] in {"failed", "unreachable", "in_doubt"}]
 
 

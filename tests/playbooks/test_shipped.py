@@ -135,10 +135,10 @@ def test_is_planned_where_there_are_no_directors(tmp_path: Path, name: str) -> N
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_is_documented(name: str) -> None:
-    """Each tells what users notice, how to take it back if it changes anything, and what its parameters are."""
+    """Each tells what users notice, how to undo it if it changes anything, and what its parameters are."""
     playbook = load_playbook(Path(path_of(name))).playbook
     assert "What users notice" in playbook.description
-    assert "To take it back" in playbook.description or not changes(playbook)
+    assert "To undo it" in playbook.description or not changes(playbook)
     assert [key for key, parameter in playbook.parameters.items() if not parameter.help] == []
 
 

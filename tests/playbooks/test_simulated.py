@@ -19,7 +19,7 @@ def run(here: Site, name: str, *given: str) -> Result:
 
 
 def done(here: Site, name: str, *given: str) -> None:
-    """Run a playbook, which must end well."""
+    """Run a playbook, which must end as done."""
     result = run(here, name, *given)
     assert result.code == 0, result.said
 

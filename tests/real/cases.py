@@ -134,7 +134,7 @@ def _success(line: str, title: str = "", **more: Any) -> _Draft:
     return _case(SUCCESS, line, title, **more)
 
 
-def _nothing(line: str, title: str = "once more", **more: Any) -> _Draft:
+def _nothing(line: str, title: str = "again", **more: Any) -> _Draft:
     return _case(NOTHING, line, title, **more)
 
 
@@ -275,7 +275,7 @@ _DIRECTOR: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
             ),
             _nothing(
                 "d1 directorMove user=user001 host=@b2@",
-                "once more, while the move is under way",
+                "again, while the move is under way",
                 state="failed",
                 code=75,
                 says="being moved already",
@@ -498,7 +498,13 @@ _SESSIONS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
                 before=("b1 user userMask=root",),
                 rows=1,
                 has={"entries": "1"},
-                on_24={"before": (), "state": "not there", "rows": None, "has": {}, "says": "dies of authCacheFlush"},
+                on_24={
+                    "before": (),
+                    "state": "not there",
+                    "rows": None,
+                    "has": {},
+                    "says": "crashes on authCacheFlush",
+                },
                 on_245=FLUSHED | {"before": ("b1 user userMask=root",)},
             ),
             _nothing(
@@ -732,7 +738,7 @@ _FS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
     "fsPut": (
         [
             _success(_PUT, look=("b1 fsGet @fs@ path=f1", {"content": "hello"})),
-            _nothing(_PUT, "once more, which replaces it"),
+            _nothing(_PUT, "again, which replaces it"),
             _bad("b1 fsPut @fs@ inputPath=@dir@/input", "no path"),
             _bad("b1 fsPut @fs@ inputPath=@dir@/input path=f1@lf@", "a line feed"),
             _bad("b1 fsPut @fs@ inputPath=@dir@/none path=f1", "no such file on the host", state="failed", code=75),
@@ -842,7 +848,7 @@ _FS: dict[str, tuple[list[_Draft], dict[str, Any]]] = {
             _nothing("b1 fsDelete @fs@ path=f1", code=68),
             _nothing(
                 "b1 fsDelete @fs@ recursive=true path=gone/",
-                "a folder once more",
+                "a folder again",
                 on_24={"state": "failed", "code": 75},
             ),
             _bad("b1 fsDelete @fs@", "no path"),

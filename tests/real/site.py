@@ -212,7 +212,7 @@ def _contains(site: Site, row: Mapping[str, Any], part: Mapping[str, str]) -> bo
 
 
 def _note(site: Site, command: str, case: Case, said: Said, lines: Sequence[str]) -> None:
-    title = "" if case.kind == NOTHING and case.title == "once more" else case.title
+    title = "" if case.kind == NOTHING and case.title == "again" else case.title
     site.outcomes.append(
         {
             "command": command,

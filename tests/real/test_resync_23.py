@@ -47,7 +47,7 @@ def quick_ring(dovecot_ring_factory: Callable[..., Ring]) -> Iterator[Ring]:
 def test_a_process_that_served_a_user_cannot_serve_the_host(
     quick_ring: Ring, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A reused doveadm process keeps the user's rights and dies of the next `who`; sent once more, it is answered."""
+    """A reused doveadm process keeps the user's rights and crashes on the next `who`; the retry is answered."""
     config = quick_ring.write_config(tmp_path / "config.yaml")
     cli = Exec(config, tmp_path / "state", capsys)
     usual = config.read_text()

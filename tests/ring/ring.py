@@ -120,7 +120,7 @@ class Ring:
         return self._network.prefix
 
     def start(self) -> None:
-        """Write all files, start all servers, and wait until all is well."""
+        """Write all files, start all servers, and wait until all of them are OK."""
         self._write_files()
         self._each(self.nodes, Node.start)
         self.wait_synced()

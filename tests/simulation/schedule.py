@@ -53,10 +53,10 @@ from tests.simulation.writer import VirtualWriter
 
 REAL = 20  # one schedule of so many has its run file in a file, the others in memory
 MOST_SESSIONS = 30
-FAULTY = 3  # sessions; after them the servers are well, and nobody interrupts
+FAULTY = 3  # sessions; after them the servers are OK, and nobody interrupts
 SETTLED = 60.0  # seconds after which nothing of a dead session is under way any more
 NOTICED = 0.6  # seconds within which the end of a window is noticed
-PATIENCE = 9.0  # seconds within which hosts that are well are through while another is dead
+PATIENCE = 9.0  # seconds within which the other hosts are done while one is dead
 
 _OFTEN = [kind for kind in KINDS for _ in range(1 if kind in {"several", "expanded"} else 3)]  # those take longer
 _TROUBLES = (
@@ -92,7 +92,7 @@ class Scenario:
     habits: Habits
     commit: float  # greatest latency of a commit, seconds
     clock: float  # seconds between two readings of the clock
-    starving: bool  # one host is dead, all others are well, and must not wait for it
+    starving: bool  # one host is dead, all others are OK, and must not wait for it
 
 
 def scenario(random: Random, rates: Sequence[float] | None = None) -> Scenario:
@@ -617,7 +617,7 @@ class _Schedule:
             )  # then its circuit breaker is open for good
         well = {host: end for host, end in watch.last_end.items() if host not in self.scenario.habits.dead}
         if len(well) != self.scenario.hosts - 1 or max(well.values(), default=0.0) > patience:
-            raise Broken(f"hosts that are well had to wait for a dead one: {well}")
+            raise Broken(f"hosts that are OK had to wait for a dead one: {well}")
 
     def _check_file(self, ending: Ending | None) -> None:
         report = make_report(self.witness)  # asserts that what was planned is the sum of the states

@@ -143,7 +143,7 @@ class TestLookup:
         self.folder = tmp_path
 
     def test_order(self) -> None:
-        """-c goes before ORCHESTRATOR_CONFIG, then the working directory's, then the user's."""
+        """-c overrides ORCHESTRATOR_CONFIG, that the working directory's, that the user's."""
         own = self.folder / "home" / "orchestrator" / "config.yaml"
         own.touch()
         assert find_config(None, self.environ) == own

@@ -85,7 +85,7 @@ def test_undo_and_final_steps_undo_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("doubtful", "ending"),
-    [(2, Ending(DOUBT, "step 1 (S1): 2 in doubt")), (0, Ending(STOPPED, "step 1 (S1) failed in an earlier session"))],
+    [(2, Ending(DOUBT, "step 1 (S1): 2 in doubt")), (0, Ending(STOPPED, "step 1 (S1) failed earlier"))],
 )
 def test_a_step_that_failed_before_stays_so(doubtful: int, ending: Ending) -> None:
     """Going on with a run does not go over what failed in it; what is in doubt is told first."""

@@ -120,8 +120,8 @@ def test_tags_on_collections_are_errors(text: str) -> None:
         ("anything: {[1]: 2}", "a key must be a word", (1, 12)),
         ("anything:\n  ? {a: 1}\n  : 2", "a key must be a word", (2, 5)),
         ("anything: {!vault a: 1}", "the tag !vault is not supported", (1, 12)),
-        ("anything: {{ u }}", 'an expression stands in quotes: "{{ ... }}"', (1, 11)),
-        ("anything:\n  - x\n  - [{{ a == 'b' }}]", 'an expression stands in quotes: "{{ ... }}"', (3, 6)),
+        ("anything: {{ u }}", 'an expression must be in quotes: "{{ ... }}"', (1, 11)),
+        ("anything:\n  - x\n  - [{{ a == 'b' }}]", 'an expression must be in quotes: "{{ ... }}"', (3, 6)),
     ],
 )
 def test_keys_are_words_and_unique(text: str, message: str, place: tuple[int, int]) -> None:

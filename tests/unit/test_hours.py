@@ -74,8 +74,8 @@ def test_what_must_not_be_cut(line: str, key: str, needs_room: bool, stops_at_on
         ("hosts: b1, command: reload, verify: {command: who, until: true}", Hours(OPENING), {}, Need(120.0, 0.0, "by its timeouts")),
         ("hosts: b1, command: reload, verify: {command: who, until: true, within: 9s}", Hours(OPENING), {}, Need(69.0, 0.0, "by its timeouts")),
         ("hosts: b1, command: reload, timeout: '{{ run.started }}'", Hours(OPENING), {}, Need(None, 0.0, "by its timeouts")),
-        ("hosts: b1, command: reload", Hours(OPENING, took={"1": 3.0}), {}, Need(3.0, 0.0, "as it took before")),
-        ("hosts: b1, command: reload", Hours(OPENING, took={"1": 3.0}), {"1": 4.0}, Need(4.0, 0.0, "as it took before")),
+        ("hosts: b1, command: reload", Hours(OPENING, took={"1": 3.0}), {}, Need(3.0, 0.0, "as before")),
+        ("hosts: b1, command: reload", Hours(OPENING, took={"1": 3.0}), {"1": 4.0}, Need(4.0, 0.0, "as before")),
         ("hosts: b1, command: reload, takes: 2m", Hours(OPENING, took={"1": 3.0}), {}, Need(120.0, 0.0, "as given")),
         ("hosts: b1, command: reload, takes: 2m", Hours(OPENING, 30.0), {}, Need(30.0, 0.0, "as given")),
         ("hosts: b1, command: reload, takes: 2m, on_failure: undo, undo: {command: reload}", Hours(OPENING), {}, Need(120.0, 120.0, "as given")),
@@ -103,9 +103,9 @@ def test_how_long_a_batch_takes() -> None:
 def test_no_room_in_words() -> None:
     """Why a piece is not begun: how long it takes, how that is known, what is left; a piece that just fits is begun."""
     piece = only(plan(steps(BATCHES)), "1[2]")
-    needed = Need(720.0, 180.0, "as it took before")
+    needed = Need(720.0, 180.0, "as before")
     assert no_room(piece, needed, OPENING, 480.0) == (
-        "batch 2 of step 1 needs 12m (as it took before), and 3m to take it back; 8m left in the window nightly"
+        "batch 2 of step 1 needs 12m (as before), and 3m to undo it; 8m left in the window nightly"
     )
     assert no_room(piece, needed, Opening("", 0, 1), 899.0).endswith("; 14m left in the time that was given")
     assert no_room(piece, needed, OPENING, 900.0) == ""

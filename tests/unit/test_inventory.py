@@ -96,18 +96,18 @@ def test_selections_are_read(selection: str, expected: str) -> None:
     [
         ("", "an empty selection names no host"),
         (" , ", "an empty selection names no host"),
-        ("b4", "no host, group or tag is called 'b4'"),
+        ("b4", "'b4' is not a host, group or tag"),
         ("backend", "did you mean 'backends'?"),
-        ("b[1-4]", "no host, group or tag is called 'b4'"),
-        ("x*", "no host, group or tag is called 'x*'"),
-        ("backends:!b4", "no host, group or tag is called 'b4'"),
+        ("b[1-4]", "'b4' is not a host, group or tag"),
+        ("x*", "'x*' is not a host, group or tag"),
+        ("backends:!b4", "'b4' is not a host, group or tag"),
         ("b[1-x]", "is not a range"),
         ("b[]", "is not a range"),
         ("b[3-1]", "is not a sensible range"),
         ("b[1-9999999]", "is not a sensible range"),
         ("B1", "did you mean 'b1'?"),
-        ("!", "no host, group or tag is called ''"),
-        ("10.0.1.1", "no host, group or tag"),
+        ("!", "'' is not a host, group or tag"),
+        ("10.0.1.1", "is not a host, group or tag"),
         ("10.0.1.1", "did you mean 'b1'?"),
         ("x9", "(hosts: d[1-2],b[1-3,9]; groups: directors, backends; tags: new)"),
     ],
@@ -128,7 +128,7 @@ def test_a_range_names_hosts_and_not_tags() -> None:
     assert names(inventory, "b1") == "b1"
     assert names(inventory, "b[1-2]") == "b1 b2"
     assert names(inventory, "t5") == "c1"
-    with pytest.raises(InputError, match="no host, group or tag is called 't5'"):
+    with pytest.raises(InputError, match="'t5' is not a host, group or tag"):
         inventory.select("t[5-5]")
 
 
@@ -225,7 +225,7 @@ def test_a_host_selects_itself(name: str) -> None:
         ("groups: {g: {hosts: {'b[3-1]': x}}}", ["is not a sensible range"]),
         ("groups: {g: {hosts: {'b[a-c]': x}}}", ["is not a range"]),
         ("groups: {g: {hosts: {'b[1-400][1-400]': x}}}", ["is not a sensible range"]),
-        ("groups: {g: {hosts: {b1: a}}}\nprotect: [b2]", ["no host, group or tag is called 'b2'"]),
+        ("groups: {g: {hosts: {b1: a}}}\nprotect: [b2]", ["'b2' is not a host, group or tag"]),
         ("groups: {g: {hosts: [b1, b1]}}", ["twice"]),
         ("groups: {g: {hosts: [b1, 5]}}", ["config.yaml"]),
         ("groups: {g: {hosts: [{b1: 10.0.0.1}, {b2: 10.0.0.2}]}}", ["config.yaml"]),

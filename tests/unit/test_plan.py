@@ -361,14 +361,17 @@ def test_a_step_within_batches_needs_both_conditions(outer: str, inner: str) -> 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("hosts: nosuch, command: who", "no host, group or tag is called 'nosuch'"),
+        ("hosts: nosuch, command: who", "'nosuch' is not a host, group or tag"),
         ("hosts: 'b1:!b1', command: who", "the step 'S1' selects no host"),
         ("hosts: '{{ [] }}', command: who", "the step 'S1' selects no host"),
         ("hosts: '', command: who", "names no host"),
-        ("batches: {hosts: nosuch, steps: [{name: R, command: who}]}", "no host, group or tag is called 'nosuch'"),
+        ("batches: {hosts: nosuch, steps: [{name: R, command: who}]}", "'nosuch' is not a host, group or tag"),
         ("batches: {hosts: 'b1:!b1', steps: [{name: R, command: who}]}", "selects no host"),
-        ("hosts: b1, command: reload, verify: {hosts: nosuch, command: who, until: true}", "is called 'nosuch'"),
-        ("hosts: b1, command: reload, undo: {hosts: nosuch, command: reload}", "is called 'nosuch'"),
+        (
+            "hosts: b1, command: reload, verify: {hosts: nosuch, command: who, until: true}",
+            "'nosuch' is not a host, group or tag",
+        ),
+        ("hosts: b1, command: reload, undo: {hosts: nosuch, command: reload}", "'nosuch' is not a host, group or tag"),
     ],
 )
 def test_a_selection_without_hosts_is_an_error_of_the_plan(line: str, message: str) -> None:
@@ -428,7 +431,7 @@ def test_a_limit_that_leaves_nothing_is_an_error() -> None:
     """A step without a host within --limit is told, and so is a limit that names nothing."""
     with pytest.raises(InputError, match="selects no host within --limit"):
         plan(steps("hosts: backends, command: who"), limit="d1")
-    with pytest.raises(InputError, match="is called 'nosuch'"):
+    with pytest.raises(InputError, match="'nosuch' is not a host, group or tag"):
         plan(steps("hosts: backends, command: who"), limit="nosuch")
 
 

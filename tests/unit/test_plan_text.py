@@ -42,10 +42,10 @@ def test_a_plan_shows_every_step(tmp_path: Path) -> None:
     found = "\n".join(planned(tmp_path))
     for part in (
         "who on b[1-2], 2 requests   reads", "kick on b1, 5 requests   CHANGES; repeatable", "! user impact: ", '[["kick",{"mask":["u1"]},"2.1"]]',
-        "… and 2 more requests (-v shows all)", "only when {{ seen.rows }}   (known at run time, from `seen` of step 1)",
-        "kick on {{ seen.failed }}   CHANGES; repeatable", "requests known at run time, from `seen` of step 1",
-        "skipped: its `when` does not hold", "stops unless {{ seen.ok }}", "waits 1m30s", "asks: sure?",
-        "reload on d1 (sent once, for all of directors), 1 request", "If a step with on_failure: undo fails, last first:",
+        "… and 2 more requests (-v shows all)", "only when {{ seen.rows }}   (known at run time; depends on `seen` of step 1)",
+        "kick on {{ seen.failed }}   CHANGES; repeatable", "requests known at run time; they depend on `seen` of step 1",
+        "skipped: its `when` is false", "stops unless {{ seen.ok }}", "waits 1m30s", "asks: sure?",
+        "reload on d1 (sent once, for all directors), 1 request", "If a step with on_failure: undo fails, last first:",
         "At the end, in any case:", "polled until {{ rows }}", "1 step known at run time",
     ):  # fmt: skip
         assert part in found

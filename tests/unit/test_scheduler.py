@@ -272,7 +272,7 @@ def test_a_rate_is_kept_and_not_saved_up() -> None:
     talk = Dialogue({"a": 9}, rate=10.0, per_host={"a": 9})
     assert [talk.sent(now) for now in (0.0, 0.05, 0.1, 0.15, 5.0, 5.05, 5.1)] == [[1], [], [2], [], [3], [], [4]]
     assert talk.due(5.1) == pytest.approx(5.2)
-    assert "10 requests a second" in talk.scheduler.reason(5.15)
+    assert "10 requests per second" in talk.scheduler.reason(5.15)
 
 
 def test_no_moment_lies_between_not_yet_and_too_late() -> None:
@@ -494,7 +494,7 @@ def test_a_storm_of_retries_stops_the_step() -> None:
 
 
 def test_a_silent_host_gets_one_request_at_a_time() -> None:
-    """After some attempts without an answer a host is tried singly, with growing pauses."""
+    """After some attempts without an answer a host's circuit breaker opens: one request at a time, with growing pauses."""
     talk = Dialogue({"a": 50}, per_host={"a": 4}, retry=RetryPolicy(attempts=99, base=1.0, max=30.0))
     for seq in talk.sent() + talk.sent():
         talk.hear(seq, UNREACHABLE, now=0.0)

@@ -149,7 +149,7 @@ def test_director_without_its_peer_holds_changes() -> None:
 
 
 def test_a_director_that_removes_itself_is_alone() -> None:
-    """It says that all is well, of a ring of its own; the others do not list it any more."""
+    """It says that all is OK, in a ring of its own; the others do not list it any more."""
     with fleet(time_scale=0.01) as running:
         assert post(running, "d1", one("directorRingRemove", ip=running.directors["d1"])) == (200, OK)
         [[_, rows, _]] = json.loads(post(running, "d1", one("directorRingStatus"))[1])

@@ -10,10 +10,10 @@ from orchestrator.errors import InputError
 from tests.strategies import document
 
 LIST = "name: P\nsteps:\n  - name: S\n"
-QUOTES = 'an expression stands in quotes: "{{ ... }}"'
+QUOTES = 'an expression must be in quotes: "{{ ... }}"'
 NOT_LIKE = "begin both in the same column"
 NO_BREAK = "no-break space (U+00A0) here; replace it by an ordinary space"
-COLON = "a text with ': ' in it stands in quotes"
+COLON = "a text with ': ' in it must be in quotes"
 
 
 def said(text: str) -> tuple[str, tuple[int, int]]:
@@ -58,14 +58,14 @@ def said(text: str) -> tuple[str, tuple[int, int]]:
         (LIST + "   hosts: b1\n", "this line is no item (- ...) of it: look at its indentation", (4, 4)),
         ("name: P\nsteps:\n  - a\n - b\n", "this line begins in a column where nothing above begins", (4, 2)),
         ("steps: - name: S", "a list begins on the line after its key", (1, 8)),
-        ("mask: *", "a text that begins with * stands in quotes", (1, 7)),
-        ("mask: [*@example.com]", "a text that begins with * stands in quotes", (1, 8)),
-        ("mask: *jane", "a text that begins with * stands in quotes", (1, 7)),
-        ("hosts: &", "a text that begins with & stands in quotes", (1, 8)),
-        ("hosts: !b3,b4", "a text that begins with ! stands in quotes", (1, 8)),
-        ("user: @jane", "a text that begins with @ stands in quotes", (1, 7)),
-        ("user: `jane`", "a text that begins with ` stands in quotes", (1, 7)),
-        ("user: %n", "a text that begins with % stands in quotes", (1, 7)),
+        ("mask: *", "a text that begins with * must be in quotes", (1, 7)),
+        ("mask: [*@example.com]", "a text that begins with * must be in quotes", (1, 8)),
+        ("mask: *jane", "a text that begins with * must be in quotes", (1, 7)),
+        ("hosts: &", "a text that begins with & must be in quotes", (1, 8)),
+        ("hosts: !b3,b4", "a text that begins with ! must be in quotes", (1, 8)),
+        ("user: @jane", "a text that begins with @ must be in quotes", (1, 7)),
+        ("user: `jane`", "a text that begins with ` must be in quotes", (1, 7)),
+        ("user: %n", "a text that begins with % must be in quotes", (1, 7)),
         ("help: > 5 users", "after | or > the text begins on the next line", (1, 7)),
         ("a: &x 1\nb: &x 2", "this anchor (&) is defined twice", (2, 4)),
         ("a: 1\n---\nb: 2", "a second document begins here; a file holds one", (2, 1)),

@@ -83,7 +83,7 @@ def test_values_have_the_declared_type(spec: str, text: str | None, expected: An
         ("{type: boolean, default: true}", "maybe", "'maybe' is not true or false"),
         ("{type: duration, default: 1s}", "soon", "is not a duration"),
         ("{type: duration, default: 1s, max: 60}", "2m", "120 is more than 60"),
-        ("{type: host, required: true}", "b4", "no host, group or tag is called 'b4'"),
+        ("{type: host, required: true}", "b4", "'b4' is not a host, group or tag"),
         ("{type: host, required: true}", "backends", "'backends' names 4 hosts, not one"),
         ("{type: host, required: true}", "b1:!b1", "names 0 hosts, not one"),
         ("{type: host, group: backends, required: true}", "d1", "d1 is not in the group 'backends'"),

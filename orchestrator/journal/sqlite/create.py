@@ -155,7 +155,7 @@ def _fill(path: Path, plan: Plan, header: Header, run_id: str, planned: Planning
         for step, drafts in contents(plan):
             if drafts is None:
                 statements.mark(
-                    connection, step.index, "skipped", "its condition does not hold", header.created, ended=False
+                    connection, step.index, "skipped", "its condition is false", header.created, ended=False
                 )
             else:
                 statements.expand(connection, step.index, _told(step, drafts, digest, planned), hosts)

@@ -17,7 +17,7 @@ from orchestrator.errors import JournalError, LockedError
 from orchestrator.journal.sqlite.owner import owner_of
 from orchestrator.journal.sqlite.schema import connect
 
-TRIES = 5  # somebody who asks whether it is held holds it for an instant
+ATTEMPTS = 5  # somebody who asks whether it is held holds it for an instant
 
 
 def lock_path(run_file: Path) -> Path:
@@ -40,7 +40,7 @@ class RunLock:
         self._descriptor = -1
 
     def __enter__(self) -> Self:
-        for _ in range(TRIES):
+        for _ in range(ATTEMPTS):
             try:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             except OSError as error:

@@ -166,7 +166,7 @@ class FileReader:
         if found != "ok":
             raise DamagedRunError(
                 f"the run file {self._path} is damaged: {found}",
-                hint="`orchestrator export` shows what can be read; never go on with it: plan again",
+                hint="`orchestrator export` shows what can be read; do not resume it: plan again",
             )
 
     def steps(self) -> list[StepRecord]:

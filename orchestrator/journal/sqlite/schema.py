@@ -1,7 +1,7 @@
 """The run file's format. A file of another format version is refused, never guessed at.
 
 An operation's last attempt stands in its own row; only the attempts before it, which are rare, have rows in `attempt`.
-The indexes are made first: of a file that was cut, SQLite reads nothing when an index began in what is gone.
+The indexes are made first: of a truncated file SQLite reads nothing when an index began in what is gone.
 Times are milliseconds since the epoch.
 """
 
@@ -224,7 +224,7 @@ def _refuse_two_names(path: Path) -> None:
     sweep(real.parent)  # a process that was killed as its plan was complete leaves a second name
     if real.stat().st_nlink > 1:
         raise JournalError(
-            f"the run file {path} has another name too (a hard link), and can be worked on under one alone",
+            f"the run file {path} has a second name (a hard link), and can be used only under one",
             hint="remove the other name, or work on a copy",
         )
 
@@ -233,7 +233,7 @@ def _other_format(path: Path, application: int, version: int, *, write: bool) ->
     if application != APPLICATION_ID:
         return DamagedRunError(f"{path} is not a run file")
     if version in READABLE and write:
-        words = f"{path} has the run file format {version} of an older version, which can be read and not worked on"
+        words = f"{path} has the run file format {version} of an older version, which can be read but not resumed"
         return JournalError(words, hint="`orchestrator report` shows it; plan again what is left")
     return DamagedRunError(f"{path} has the run file format {version}; this version reads format {FORMAT}")
 
@@ -260,7 +260,7 @@ def _read_only(path: Path) -> sqlite3.Connection:
     log = path.with_name(path.name + "-wal")
     if _size_of_log(path):
         raise JournalError(
-            f"{path} cannot be read in a place where you cannot write: a part of it stands in {log.name}",
+            f"{path} cannot be read in a directory that you cannot write to: part of it is in {log.name}",
             hint="copy both to a directory of your own and read it there, or read it as its owner",
         )
     try:
@@ -288,7 +288,7 @@ def _opening_error(path: Path, error: sqlite3.DatabaseError) -> JournalError:
         return JournalError(f"the run file {path} cannot be opened: {error}", hint="check its owner and permissions")
     return DamagedRunError(
         f"{path} is not a run file, or is damaged: {error}",
-        hint="`sqlite3 FILE .recover` may get something out of it; never go on with it: plan again",
+        hint="`sqlite3 FILE .recover` may recover part of it; do not resume it: plan again",
     )
 
 

@@ -136,8 +136,8 @@ class FileRun:
             return self._change(lambda connection: statements.claim(connection, run.place))
         except JournalError as error:
             raise RefusedError(
-                f"it cannot be noted in {self.name} that it is applied: {error.message}",
-                hint="a plan is applied once, which must be written in it; copy it to a directory of yours, and apply the copy",
+                f"cannot mark {self.name} as applied: {error.message}",
+                hint="a plan is applied once, and its file must record that; copy it to a directory of your own, apply the copy",
             ) from None
 
     def mark_applied(self, run: FileRun) -> None:
@@ -350,7 +350,7 @@ class FileStore:
             raise RunNotFoundError(f"{name!r} could be any of {', '.join(found[-5:])}")
         near = nearest(name, ids)
         hint = f"did you mean {near}?" if near else "`orchestrator runs` lists them"
-        raise RunNotFoundError(f"no run is called {name!r} in {self.folder}", hint=hint)
+        raise RunNotFoundError(f"there is no run {name!r} in {self.folder}", hint=hint)
 
     def _new_names(self, name: str) -> Iterator[tuple[str, Path]]:
         """Run ids made of the time and the playbook's name, each with its file, none of which was taken just now.
@@ -399,8 +399,8 @@ class _Runs(Sequence[FileRun]):
 
 def _applied(run: str) -> RefusedError:
     return RefusedError(
-        f"this plan was applied before, as run {run}",
-        hint="plan again to do the same another time",
+        f"this plan was already applied, as run {run}",
+        hint="to do the same again, make a new plan",
     )
 
 
