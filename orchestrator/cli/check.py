@@ -127,7 +127,7 @@ async def _check(asker: Asker, host: Host) -> Finding:
         return Finding(host.name, url, time.monotonic() - started, "", 0, problem, remedy)
     about, problem = f"Dovecot {listing.version}", ""
     if "serviceStatus" in listing.commands:
-        left = max(LEAST, timeout - (time.monotonic() - started))
+        left = max(LEAST, round(timeout - (time.monotonic() - started), 1))
         about, problem = await _look(asker, host, about, left)
     seconds = time.monotonic() - started
     if problem:
@@ -151,6 +151,6 @@ async def _look(asker: Asker, host: Host, about: str, timeout: float) -> tuple[s
 
 
 DIRECTOR = "Dovecot 2.3 with director"
-REMEDY = "it accepts requests and hangs: look at its log and its processes (doveadm process status), or restart Dovecot"
+REMEDY = "look at its log and its processes (doveadm process status), or restart Dovecot"
 
 COMMANDS = {"check": check}

@@ -57,7 +57,7 @@ def exec_(
     from orchestrator.cli.conduct import conduct, confirm
     from orchestrator.runs.work import begin, fresh
 
-    options = options_of(working, quiet=not working["verbose"] and working["form"] == "text")
+    options = options_of(working, quiet=not (working["verbose"] or working["wait"]) and working["form"] == "text")
     step: dict[str, Any] = {
         "name": f"{command} on {selection}",
         "hosts": selection,

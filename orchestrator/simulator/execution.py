@@ -1,4 +1,4 @@
-"""Runs a payload on a host: command after command, with scripted trouble, up to the bytes of the reply.
+"""Runs a payload on a host: command after command, with scripted faults, up to the bytes of the reply.
 
 A run is a generator of delays in seconds. Whoever drives it waits that long and goes on; a client that went
 away changes nothing, as with real Dovecot.
@@ -176,7 +176,7 @@ class _Run:
         elif action in ("http", "echo_auth"):
             status = int(rule.value) if action == "http" else 500
             wait = () if rule.retry_after is None else (f"Retry-After: {rule.retry_after}",)
-            self._end(Response(status, b"scripted trouble\r\n", TEXT, echo=action == "echo_auth", extra=wait))
+            self._end(Response(status, b"scripted fault\r\n", TEXT, echo=action == "echo_auth", extra=wait))
         elif action in ("empty", "reset", "hang"):
             self._end(Response(manner=action))
 

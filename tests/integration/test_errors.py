@@ -66,7 +66,7 @@ def test_check_finds_a_host_that_does_not_answer(site: Callable, fault: str, wor
         here = site(version=version, directors=0, backends=3, faults=(f"host=b2,{fault}",))
         impatient(here)
         checked = here.cli("check")
-        clear(checked, 1, "✗ b2", "does not answer one (serviceStatus)", words, "2 of 3 hosts OK; 1 not")
+        clear(checked, 1, "✗ b2", "does not answer one (serviceStatus)", words, "2 of 3 hosts OK, 1 not OK")
 
 
 def test_check_tells_hosts_in_their_order(site: Callable) -> None:

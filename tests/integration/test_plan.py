@@ -108,7 +108,7 @@ def test_a_live_plan_that_would_stop_says_so_last(site: Callable) -> None:
         stopped = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live", *saved)
         assert stopped.code == 5
         assert stopped.out.splitlines()[-1].startswith(
-            "would stop at step 1 (See whether the ring is whole): d2: connection refused ("
+            "would stop at step 1 (Read the ring status): d2: connection refused ("
         )
     verdict = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live", "--format", "json")
     assert verdict.code == 5
