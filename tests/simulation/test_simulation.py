@@ -64,7 +64,7 @@ def test_memory_is_as_good_as_a_file() -> None:
 def test_a_seed_that_fails_is_named_and_fails_alone() -> None:
     """What the command says of a schedule that fails is the seed that fails again when it is run alone."""
     words = [sys.executable, "-c", _BROKEN_COMMAND]
-    many = subprocess.run([*words, "--seeds", "8", "--jobs", "2"], **_FROM_ROOT)
+    many = subprocess.run([*words, "--seeds", "40", "--jobs", "2"], **_FROM_ROOT)
     assert many.returncode == 1, many.stdout + many.stderr
     first = next(line for line in many.stdout.splitlines() if line.startswith("seed "))
     seed = first.removeprefix("seed ").partition(":")[0]
