@@ -634,6 +634,17 @@ def test_the_digest_sees_every_change(tmp_path: Path) -> None:
     assert len(set(found)) == len(found)
 
 
+def test_the_digest_sees_a_list_that_is_used_late(tmp_path: Path) -> None:
+    """A list of a step whose requests are known only at run time is a part of what is reviewed all the same."""
+    asks = "hosts: d1, command: directorStatus, register: s"
+    late = steps(asks, f"hosts: \"{{{{ s.rows | column('tag') }}}}\", for_each: {{file: users.txt}}, {KICK}")
+    found = set()
+    for users in ("u1\n", "u2\n"):
+        (tmp_path / "users.txt").write_text(users)
+        found.add(digest(plan(late, folder=tmp_path)))
+    assert len(found) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "changes"),
     [

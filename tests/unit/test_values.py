@@ -41,6 +41,8 @@ def plain(value: Any) -> Any:
         ("{type: integer, default: 5, min: 1, max: 9}", "9", 9),
         ("{type: number, default: 0.5}", "2", 2.0),
         ("{type: boolean, default: false}", "yes", True),
+        ("{type: boolean, default: false}", "1", True),
+        ("{type: boolean, default: true}", "0", False),
         ("{type: boolean, default: true}", "FALSE", False),
         ("{type: duration, default: 30s}", "1m30s", 90.0),
         ("{type: duration, default: 30s}", None, 30.0),
