@@ -122,7 +122,7 @@ class Suite:
     def _refuse_what_just_failed(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             if time.time() - self._trouble.stat().st_mtime < AGAIN:  # another process of this run has tried
-                raise RingError(f"no root of Debian {self.name}: {self.silent}")
+                raise RingError(f"no root of Debian {self.name}: {self.trouble}")
 
     def renew(self) -> None:
         """Make its root when there is none; and when it is out of date, unless somebody uses it.

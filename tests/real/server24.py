@@ -69,7 +69,7 @@ class InnerNode(Node):
             output.seek(0)
             said = output.read()
         if done.returncode:
-            raise RingError(self.silent(f"did not start (exit code {done.returncode}): {said.strip()}"))
+            raise RingError(self.trouble(f"did not start (exit code {done.returncode}): {said.strip()}"))
 
 
 @contextlib.contextmanager

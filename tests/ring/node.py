@@ -90,7 +90,7 @@ class Node:
             output.seek(0)
             said = output.read()
         if done.returncode:
-            raise RingError(self.silent(f"did not start (exit code {done.returncode}): {said.strip()}"))
+            raise RingError(self.trouble(f"did not start (exit code {done.returncode}): {said.strip()}"))
 
     def wait_ready(self, timeout: float = START_TIMEOUT) -> None:
         """Wait until API and IMAP answer."""
@@ -170,4 +170,4 @@ class Node:
         return True
 
     def _wait(self, check: Callable[[], bool], timeout: float, what: str) -> None:
-        wait_until(check, timeout, lambda: self.silent(what))
+        wait_until(check, timeout, lambda: self.trouble(what))
