@@ -26,11 +26,26 @@ class Hours:
         opening: of its window, or up to the next freeze.
         takes: seconds that every piece of work takes at most, as the operator says; None when that was not said.
         took: seconds that pieces of work took before, by what they are called in `kind_of`.
+        asked_for: whether the operator gave them; else they end with a freeze, and a piece of unknown length is started.
     """
 
     opening: Opening
     takes: float | None = None
     took: Mapping[str, float] = field(default_factory=dict)
+    asked_for: bool = True
+
+    @property
+    def words(self) -> str:
+        """What they are, for people."""
+        if not self.asked_for:
+            return "before the next freeze"
+        return f"in the window {self.opening.window}" if self.opening.window else "in the time that was given"
+
+    @property
+    def over(self) -> str:
+        """That they are over, for the record."""
+        end = self.opening.end
+        return self.opening.closed() if self.asked_for else f"a freeze began at {self.opening.clock(end, end)}"
 
 
 class Closing:
@@ -181,22 +196,15 @@ def _number(value: Any, usual: float) -> float | None:
     return usual if value is None else float(value) if isinstance(value, int | float) else None
 
 
-def no_room(piece: Piece, needed: Need, opening: Opening, left: float) -> str:
+def no_room(piece: Piece, needed: Need, hours: Hours, left: float) -> str:
     """Why a piece is not begun, or empty when there is time for it."""
     if needed.seconds is None:
-        return unknown(piece)
+        return f"it is not known how long {piece.words} takes" if hours.asked_for else ""
     if needed.total <= left:
         return ""
     backout = f", and {span(needed.backout)} to undo it" if needed.backout else ""
-    where = f"the window {opening.window}" if opening.window else "the time that was given"
-    return (
-        f"{piece.words} needs {span(needed.seconds)} ({needed.basis}){backout}; {span(max(0.0, left))} left in {where}"
-    )
-
-
-def unknown(piece: Piece) -> str:
-    """That nobody knows how long a piece takes."""
-    return f"it is not known how long {piece.words} takes"
+    room = f"{span(max(0.0, left))} left {hours.words}"
+    return f"{piece.words} needs {span(needed.seconds)} ({needed.basis}){backout}; {room}"
 
 
 def took(steps: Iterable[StepRecord], sessions: Sequence[SessionRecord]) -> dict[str, float]:

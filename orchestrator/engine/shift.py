@@ -86,13 +86,11 @@ class Shift:
         self._closing = None
 
     def _close(self, hours: Hours) -> None:
-        self._ending = Ending(Status.STOPPED, hours.opening.closed())
+        self._ending = Ending(Status.STOPPED, hours.over)
         if self._piece is None or self._piece.stops_at_once:
             self._over(self._ending)
         else:
-            self._audience.note(
-                f"{hours.opening.closed()}; finishing {self._piece.words}, which must not be interrupted"
-            )
+            self._audience.note(f"{hours.over}; finishing {self._piece.words}, which must not be interrupted")
 
     def _left(self) -> float:
         return self._closing.left(self._wall(), anyio.current_time()) if self._closing else float("inf")
@@ -111,7 +109,7 @@ class Shift:
 
     def _require_room(self, piece: Piece, hours: Hours) -> None:
         needed = need(piece, self._plan, hours, self._took)
-        if reason := no_room(piece, needed, hours.opening, self._left()):
+        if reason := no_room(piece, needed, hours, self._left()):
             raise Stop(Status.STOPPED, reason)
 
     def leave(self) -> None:

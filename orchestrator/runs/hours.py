@@ -79,7 +79,7 @@ def hours_of(opening: Opening, choices: Choices, run: Run, reader: Reader, other
             if earlier.playbook == reader.playbook:
                 for kind, seconds in took(earlier.steps(), earlier.sessions()).items():
                     found[kind] = max(found.get(kind, 0.0), seconds)
-    return Hours(opening, choices.takes, found)
+    return Hours(opening, choices.takes, found, asked_for=bool(choices.window or choices.until))
 
 
 def _playbook_in(run_id: str) -> str:
@@ -98,7 +98,7 @@ def refuse_without_room(plan: Plan, hours: Hours) -> None:
             continue
         needed = need(piece, plan, hours, {})
         opening = hours.opening
-        if reason := no_room(piece, needed, opening, opening.end - opening.start):
+        if reason := no_room(piece, needed, hours, opening.end - opening.start):
             raise RefusedError(
                 reason, hint="say how long it takes at most, with `takes` in the playbook or with --takes 15m"
             )

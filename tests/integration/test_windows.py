@@ -138,6 +138,10 @@ def test_a_freeze_that_begins_ends_a_run(site: Callable[..., Site]) -> None:
     refused = here.cli("run", here.cli.playbook(ROLLING), "--yes", "--takes", "25h")
     assert refused.code == 5
     assert "batch 1 of step 1 needs 25h (as given)" in refused.err
+    assert "left before the next freeze" in refused.err
+    asking = "name: P\nsteps: [{name: B, batches: {hosts: b1, steps: [{name: R, command: reload}, {name: A, pause: {confirm: x}}]}}]"
+    allowed = here.cli("run", here.cli.playbook(asking), "--yes")  # nobody knows how long a person takes, or has asked
+    assert allowed.code == 0, allowed.said
 
 
 def test_hours_that_are_none(site: Callable[..., Site]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import pytest
 
 from orchestrator.engine.hours import Closing, Hours, Need, Piece, need, no_room, pieces, took
@@ -97,18 +99,21 @@ def test_how_long_a_batch_takes() -> None:
     asks = plan(steps("batches: {hosts: 'b[1-3]', steps: [{name: P, pause: {confirm: Go on?}}]}"))
     needed = need(only(asks, "1[1]"), asks, Hours(OPENING), {})
     assert needed.seconds is None
-    assert no_room(only(asks, "1[1]"), needed, OPENING, 1e9) == "it is not known how long batch 1 of step 1 takes"
+    assert (
+        no_room(only(asks, "1[1]"), needed, Hours(OPENING), 1e9) == "it is not known how long batch 1 of step 1 takes"
+    )
+    assert no_room(only(asks, "1[1]"), needed, Hours(OPENING, asked_for=False), 1e9) == ""
 
 
 def test_no_room_in_words() -> None:
     """Why a piece is not begun: how long it takes, how that is known, what is left; a piece that just fits is begun."""
     piece = only(plan(steps(BATCHES)), "1[2]")
     needed = Need(720.0, 180.0, "as before")
-    assert no_room(piece, needed, OPENING, 480.0) == (
+    assert no_room(piece, needed, Hours(OPENING), 480.0) == (
         "batch 2 of step 1 needs 12m (as before), and 3m to undo it; 8m left in the window nightly"
     )
-    assert no_room(piece, needed, Opening("", 0, 1), 899.0).endswith("; 14m left in the time that was given")
-    assert no_room(piece, needed, OPENING, 900.0) == ""
+    assert no_room(piece, needed, Hours(Opening("", 0, 1)), 899.0).endswith("; 14m left in the time that was given")
+    assert no_room(piece, needed, Hours(OPENING), 900.0) == ""
 
 
 def record(key: str, started: int | None, finished: int | None, state: str = "done", role: str = "step") -> StepRecord:
@@ -141,3 +146,11 @@ def test_how_long_things_took(
 ) -> None:
     """The longest of each kind counts, of those that were done in one go."""
     assert took(records, sessions) == expected
+
+
+def test_the_end_of_the_hours_in_words() -> None:
+    """A freeze is told as a freeze: nobody gave a window."""
+    frozen = Hours(Opening("", 0.0, 0.0, UTC), asked_for=False)
+    assert (frozen.words, frozen.over) == ("before the next freeze", "a freeze began at 00:00 UTC")
+    named = Hours(Opening("nightly", 0.0, 0.0, UTC))
+    assert (named.words, named.over) == ("in the window nightly", "the window nightly closed at 00:00 UTC")
