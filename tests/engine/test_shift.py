@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from orchestrator.dovecot.exchange import Exchange
 from orchestrator.engine.hours import Hours
 from orchestrator.engine.runner import Runner
+from orchestrator.engine.shift import TICK
 from orchestrator.journal.base import Session
 from orchestrator.status import Ending, Status
 from orchestrator.windows import Opening
@@ -53,6 +55,18 @@ def rig(folder: Path, text: str, wall: Wall, hosts: Hosts | None = None, **hours
     return Rig(folder, text, hosts, hours=replace(Hours(opening), **hours), wall=wall)  # type: ignore[arg-type]
 
 
+def closes(wall: Wall, held: Held) -> Callable[[Runner, Session], Awaitable[None]]:
+    """The window closes while a request is under way, and is noticed before the answer comes."""
+
+    async def close(_runner: Runner, _session: Session) -> None:
+        await held.asked.wait()
+        wall.now = 1001.0
+        await anyio.sleep(2.2 * TICK)
+        held.free.set()
+
+    return close
+
+
 @pytest.fixture(autouse=True)
 def utc(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times are told in UTC."""
@@ -88,15 +102,9 @@ async def test_a_batch_that_takes_longer_is_ended(tmp_path: Path) -> None:
     wall = Wall(930.0)
     held = Held()
 
-    async def close(_runner: Runner, _session: Session) -> None:
-        await held.asked.wait()
-        wall.now = 1001.0
-        await anyio.sleep(1.1)
-        assert any("must not be interrupted" in note for note in made.watcher.notes)
-        held.free.set()
-
     made = rig(tmp_path, ROLLING + FINALLY, wall, Hosts(reload=held))
-    assert await made.session(during=close) == Ending(Status.STOPPED, CLOSED)
+    assert await made.session(during=closes(wall, held)) == Ending(Status.STOPPED, CLOSED)
+    assert any("must not be interrupted" in note for note in made.watcher.notes)
     assert made.hosts.trace == ["b1:1[1].1.1", "b1:1[1].2.1", "d1:finally.1.1"]
 
 
@@ -105,14 +113,8 @@ async def test_the_rest_of_many_requests_is_left_for_the_next_window(tmp_path: P
     wall = Wall(500.0)
     held = Held()
 
-    async def close(_runner: Runner, _session: Session) -> None:
-        await held.asked.wait()
-        wall.now = 1000.0
-        await anyio.sleep(1.1)
-        held.free.set()
-
     made = rig(tmp_path, steps(MANY, "hosts: b2, command: who") + FINALLY, wall, Hosts(kick=held))
-    assert await made.session(during=close) == Ending(Status.STOPPED, CLOSED)
+    assert await made.session(during=closes(wall, held)) == Ending(Status.STOPPED, CLOSED)
     assert made.report() == {"1.1": "done", "1.2": "pending", "1.3": "pending", "1.4": "pending", "2.1": "pending", "finally.1.1": "done"}  # fmt: skip
     made.hours = None
     assert await made.session() == Ending(Status.DONE)
@@ -156,16 +158,10 @@ async def test_the_playbook_says_what_becomes_of_a_batch(
     wall = Wall(990.0)
     held = Held()
 
-    async def close(_runner: Runner, _session: Session) -> None:
-        await held.asked.wait()
-        wall.now = 1001.0
-        await anyio.sleep(1.1)
-        held.free.set()
-
     batch = "{name: R, command: reload, undo: {command: reload}}, {name: W, command: who}"
     text = steps(f"takes: 60s, overrun: {overrun}, batches: {{hosts: 'b[1-2]', steps: [{batch}]}}")
     made = rig(tmp_path, text, wall, Hosts(reload=held))
-    assert await made.session(during=close) == ending
+    assert await made.session(during=closes(wall, held)) == ending
     assert made.hosts.trace == trace
 
 
@@ -182,15 +178,9 @@ async def test_an_undo_goes_on_when_the_window_has_closed(tmp_path: Path) -> Non
     wall = Wall(500.0)
     held = Held()
 
-    async def close(_runner: Runner, _session: Session) -> None:
-        await held.asked.wait()
-        wall.now = 1001.0
-        await anyio.sleep(1.1)
-        held.free.set()
-
     text = steps("hosts: b3, command: who, undo: {command: who}", "hosts: b1, command: who, undo: {command: reload}", "hosts: b2, command: kick, parameters: {mask: [a]}, on_failure: undo")  # fmt: skip
     made = rig(tmp_path, text, wall, Hosts(kick=code(67), reload=held))
-    assert (await made.session(during=close)).status is Status.UNDONE
+    assert (await made.session(during=closes(wall, held))).status is Status.UNDONE
     assert made.hosts.trace == ["b3:1.1", "b1:2.1", "b2:3.1", "b1:2.undo.1", "b3:1.undo.1"]
 
 
