@@ -99,6 +99,5 @@ def refuse_without_room(plan: Plan, hours: Hours) -> None:
         needed = need(piece, plan, hours, {})
         opening = hours.opening
         if reason := no_room(piece, needed, hours, opening.end - opening.start):
-            raise RefusedError(
-                reason, hint="say how long it takes at most, with `takes` in the playbook or with --takes 15m"
-            )
+            hint = "say how long it takes at most, with `takes` in the playbook or with --takes 15m"
+            raise RefusedError(reason, hint=hint if needed.seconds is None else f"give it more time, or {hint}")

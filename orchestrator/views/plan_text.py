@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.answers import Answer
@@ -158,7 +159,9 @@ def _where(plan: Plan, step: CommandStep, record: StepRecord) -> str:
     hosts = hosts_of(step, plan, plan.scope(step))
     shown = f"on {fold(host.name for host in hosts)}"
     if step.run_once:
-        shown += f" (sent once, for all {step.hosts})"
+        everybody = hosts_of(replace(step, run_once=False), plan, plan.scope(step))
+        named = step.hosts if step.hosts in plan.inventory.groups else fold(host.name for host in everybody)
+        shown += f" (sent once, for all {named})"
     if record.operations is None:
         return shown
     return f"{shown}, {count(record.operations, 'request')}"
