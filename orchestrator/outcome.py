@@ -63,7 +63,7 @@ class Outcome:
         changed: whether the command changed anything, where that can be told.
         error: what is wrong and what to do about it, one line; empty for done.
         evidence: what the host logged about it, or empty.
-        wait: seconds before which the host wants no further attempt (Retry-After); 0 when it did not say.
+        wait: seconds before which the host wants no retry (Retry-After); 0 when it did not say.
     """
 
     kind: Kind

@@ -111,7 +111,7 @@ def _of_option(error: click.NoSuchOption, arguments: Sequence[str]) -> str:
     name = error.option_name
     context = error.ctx
     if name in _GLOBAL and context is not None and context.parent is not None:
-        return f"{name} goes before the verb: {_moved(name, arguments)}"
+        return f"{name} must come before the verb: {_moved(name, arguments)}"
     if name in _DRY:
         return "`orchestrator plan` shows all that would be done, and sends nothing; with --live it asks the hosts"
     if name in _OTHER_OPTIONS:

@@ -43,7 +43,7 @@ class RetryPolicy:
             operation: its number, for the jitter.
             attempt: how many were made.
             age: seconds since the first of them started.
-            at_least: seconds before which the host wants no further attempt.
+            at_least: seconds before which the host wants no retry.
         """
         if stop_after_attempt(self.attempts)(_after(attempt)):
             return None

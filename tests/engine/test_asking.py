@@ -213,7 +213,7 @@ async def test_conditions_are_judged_as_of_now(line: str, note: str) -> None:
 
 
 async def test_a_step_that_would_be_skipped_is_not_asked() -> None:
-    """A question whose condition does not hold is not sent."""
+    """A question whose condition is false is not sent."""
     hosts = Hosts()
     await live(
         hosts, "hosts: b1, command: who, register: s", "hosts: b2, command: who, when: '{{ s.rows | length > 0 }}'"

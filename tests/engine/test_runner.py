@@ -338,7 +338,7 @@ async def test_after_the_first_signal_answers_come_and_the_end_is_done(tmp_path:
 
 
 async def test_a_stop_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that does not come within the time of grace is given up, and asked for by whoever resumes."""
+    """An answer that does not come within the time of grace is no longer waited for, and asked for by whoever resumes."""
     monkeypatch.setattr("orchestrator.engine.sending.GRACE", 0.1)
     held = Held()
 

@@ -45,7 +45,7 @@ def test_doubt_counts_more_than_the_signal(site: Callable[..., Site], number: in
         process.send_signal(number)
         assert process.stderr is not None
         while "again: " not in (line := process.stderr.readline()):
-            assert line, "ended without a word"
+            assert line, "ended without output"
     process.communicate(timeout=60)
     assert process.returncode == 4
 

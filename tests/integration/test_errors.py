@@ -260,7 +260,7 @@ def test_a_global_option_after_the_verb(site: Callable) -> None:
     here = site()
     result = here.cli("runs", "-c", "config.yaml")
     assert result.code == 2
-    assert "-c goes before the verb" in result.err
+    assert "-c must come before the verb" in result.err
 
 
 def test_a_relative_state_directory(site: Callable) -> None:

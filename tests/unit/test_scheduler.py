@@ -552,7 +552,7 @@ def test_a_host_that_is_unreachable_is_sent_nothing_more() -> None:
 
 
 def test_a_host_is_not_tried_for_longer_than_an_operation_would_be() -> None:
-    """A host that lets each request hang is given up after the deadline of retries, however many attempts are left."""
+    """A host that lets each request hang becomes unreachable after the deadline of retries, however many attempts are left."""
     policy = RetryPolicy(base=0.0, max=0.0, attempts=100, deadline=600, budget=100)
     step = Simulation({"a": 500}, always(UNKNOWN, 60.0), retry=policy, per_host={"a": 1}).run()
     assert step.states() == {State.FAILED: 1, State.UNREACHABLE: 499}
