@@ -71,7 +71,7 @@ def _with_runs(stub: stubs.Stub, folder: Path, checkout: Path) -> Iterator[list[
 
 
 def _copy(over: Path, number: int) -> None:
-    """The same run once more, half an hour earlier than the one before."""
+    """The same run again, half an hour earlier than the one before."""
     then = over.stat().st_mtime - 1800 * number
     name = time.strftime("%Y%m%d-%H%M%S", time.localtime(then))
     copy = over.with_name(f"{name}-copy.run")
