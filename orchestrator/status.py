@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Status(Enum):
-    """How a run stands; the last seven are how a session of it ended."""
+    """How a run stands; the last eight are how a session of it ended."""
 
     PLANNED = "planned"
     APPLIED = "applied"  # a saved plan, as a run of its own
@@ -18,6 +18,7 @@ class Status(Enum):
     UNDONE = "undone"  # it failed, and what was done was taken back
     STOPPED = "stopped"  # with work left
     IN_DOUBT = "in_doubt"  # stopped with operations in doubt
+    NOT_STARTED = "not_started"  # a condition did not hold at the start; nothing was changed, and it can be tried again
     REFUSED = "refused"
     INTERRUPTED = "interrupted"
 
@@ -28,7 +29,7 @@ class Status(Enum):
 
 
 OVER = frozenset({Status.DONE, Status.FAILED, Status.UNDONE, Status.REFUSED})  # nothing is left to resume
-RESUMABLE = frozenset({Status.STOPPED, Status.INTERRUPTED, Status.CRASHED, Status.IN_DOUBT})
+RESUMABLE = frozenset({Status.STOPPED, Status.NOT_STARTED, Status.INTERRUPTED, Status.CRASHED, Status.IN_DOUBT})
 
 
 @dataclass(frozen=True)

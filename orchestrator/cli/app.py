@@ -130,6 +130,8 @@ VERBOSE = click.option(
 )
 GIVEN = click.option("-e", "given", multiple=True, metavar="NAME=VALUE", help="A parameter of the playbook.")
 LIMIT = click.option("--limit", metavar="SELECTION", help="Run only on these of the playbook's hosts.")
+TICKET = click.option("--ticket", metavar="ID", default="", help="The change that it belongs to, such as CHG-1234.")
+REASON = click.option("--reason", metavar="TEXT", default="", help="Why it is done, for the review and the report.")
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask; questions of the playbook are answered yes too.")
 
 

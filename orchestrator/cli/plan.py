@@ -5,19 +5,24 @@ from __future__ import annotations
 import shlex
 import time
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import anyio
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import FORMAT, GIVEN, LIMIT, VERBOSE, App, load_source, parse_given, planned_so_far
+from orchestrator.cli.app import (
+    FORMAT,
+    GIVEN,
+    LIMIT,
+    REASON,
+    TICKET,
+    VERBOSE,
+    App,
+    load_source,
+    parse_given,
+    planned_so_far,
+)
 from orchestrator.cli.output import emit, emit_folded, emit_json, message
-
-if TYPE_CHECKING:
-    from orchestrator.engine.live_plan import LivePlan
-    from orchestrator.plan.steps import Plan
-    from orchestrator.runs.planning import Fleet
 
 
 @click.command("plan", short_help="Show all that a playbook would do. Sends nothing.")
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 @GIVEN
 @LIMIT
 @click.option("-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Save the plan.")
+@TICKET
+@REASON
 @click.option("--live", is_flag=True, help="Send the read-only requests and show what follows from the answers.")
 @VERBOSE
 @FORMAT
@@ -36,6 +43,8 @@ def plan(
     limit: str | None,
     output: str | None,
     *,
+    ticket: str,
+    reason: str,
     live: bool,
     verbose: int,
     form: str,
@@ -53,11 +62,13 @@ def plan(
       orchestrator plan kick.yaml -e users=users.txt -o tuesday.plan
     """
     from orchestrator.errors import RefusedError
+    from orchestrator.runs.live import look
     from orchestrator.views.objects import live_objects, plan_objects
     from orchestrator.views.plan_text import plan_lines
     from orchestrator.views.words import safe
 
-    proposed = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit)
+    proposed = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit, ticket=ticket, reason=reason)
+    proposed, seen = anyio.run(look, proposed, app.fleet) if live else (proposed, None)
     planned = proposed.plan
     with TemporaryDirectory(prefix="orchestrator-") as scratch:
         try:
@@ -67,7 +78,6 @@ def plan(
                 f"{output} exists", hint="a saved plan is never overwritten; give another name"
             ) from None
         with made.read() as reader:
-            seen = anyio.run(_look, planned, app.fleet) if live else None
             if form == "json":
                 for value in plan_objects(planned, reader):
                     emit_json(value)
@@ -83,16 +93,6 @@ def plan(
     if seen and form == "text":
         emit_folded(safe(f"{seen.verdict} ({time.strftime('%H:%M %Z')})", 1000))
     return exit_codes.REFUSED if seen and seen.stop else exit_codes.DONE
-
-
-async def _look(planned: Plan, fleet: Fleet) -> LivePlan:
-    from orchestrator.dovecot.ask import Asker
-    from orchestrator.dovecot.client import Client
-    from orchestrator.engine.live_plan import look
-    from orchestrator.runs.work import NOTHING_SAID
-
-    async with Client(host.endpoint for host in planned.inventory.hosts.values()) as client:
-        return await look(planned, Asker(client), NOTHING_SAID.settings(fleet.config.file))
 
 
 COMMANDS = {"plan": plan}

@@ -6,7 +6,18 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.app import GIVEN, LIMIT, App, load_source, options_of, parse_given, planned_so_far, working
+from orchestrator.cli.app import (
+    GIVEN,
+    LIMIT,
+    REASON,
+    TICKET,
+    App,
+    load_source,
+    options_of,
+    parse_given,
+    planned_so_far,
+    working,
+)
 from orchestrator.cli.output import message_folded
 
 
@@ -14,9 +25,21 @@ from orchestrator.cli.output import message_folded
 @click.argument("playbook")
 @GIVEN
 @LIMIT
+@TICKET
+@REASON
 @working
 @click.pass_obj
-def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, **working: Any) -> int:
+def run(
+    app: App,
+    /,
+    playbook: str,
+    given: tuple[str, ...],
+    limit: str | None,
+    *,
+    ticket: str,
+    reason: str,
+    **working: Any,
+) -> int:
     """Plan PLAYBOOK, show the plan, ask, and run it.
 
     Ctrl-C stops sending and waits for answers; the run can be resumed, also after a crash.
@@ -31,7 +54,7 @@ def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, *
     from orchestrator.views.plan_text import plan_lines
 
     options = options_of(working)
-    planned = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit)
+    planned = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit, ticket=ticket, reason=reason)
     with fresh(planned.create(app.store, planned_so_far)) as made, made.read() as reader:
         if options.form == "text" and not options.yes:
             for line in plan_lines(planned.plan, reader, verbose=False):

@@ -15,16 +15,20 @@ class Stop(Exception):  # noqa: N818 - how a step ends those after it, inside th
     Attributes:
         ending: how it stands.
         step: whose `on_failure` decides what follows; None when nothing failed.
+        undo: whether what was done is to be undone, whatever a step says.
     """
 
-    def __init__(self, status: Status, reason: str, step: PlannedStep | None = None) -> None:
+    def __init__(self, status: Status, reason: str, step: PlannedStep | None = None, *, undo: bool = False) -> None:
         super().__init__(reason)
         self.ending = Ending(status, reason)
         self.step = step
+        self.undo = undo
 
     @property
     def takes_back(self) -> bool:
         """Whether what was done is to be undone."""
+        if self.undo:
+            return True
         return self.step is not None and self.step.on_failure == "undo" and self.step.role in {"step", "verify"}
 
 

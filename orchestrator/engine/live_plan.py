@@ -6,19 +6,23 @@ what comes before the first change: whether the run would get that far.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from orchestrator.answers import Answer, HostAnswer, Recorded, collect
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.ask import Asker, each
+from orchestrator.dovecot.mail_servers import mail_servers
+from orchestrator.engine.looking import Fetch, Looker, no_pages, recorded
 from orchestrator.engine.rules import Settings, may_fail
 from orchestrator.errors import ExpressionError, InputError
 from orchestrator.fleet.inventory import fold
-from orchestrator.outcome import Effect, Kind, Outcome, State
+from orchestrator.outcome import Effect
 from orchestrator.plan.expand import expand, known_now
 from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, RequireStep, Scope
+from orchestrator.playbook.conditions import Affects
+from orchestrator.sighting import Sighting
 from orchestrator.text.expression import compile_value, names_in, truth
 from orchestrator.text.filled import filled
 from orchestrator.text.watched import seen as watched
@@ -38,6 +42,8 @@ class LivePlan:
         holding: conditions of `require` that hold.
         later: conditions that depend on what the run does.
         stop: the step at which the run would stop now, and why; None when it would get to its first change.
+        sightings: what was seen of the plan's conditions, in their order.
+        affected: step index -> how many notice it, where that can be told now: "users" and "sessions".
     """
 
     notes: dict[int, list[str]] = field(default_factory=dict)
@@ -46,7 +52,9 @@ class LivePlan:
     sent: int = 0
     holding: int = 0
     later: int = 0
-    stop: tuple[PlannedStep, str] | None = None
+    stop: tuple[PlannedStep | None, str] | None = None
+    sightings: list[Sighting] = field(default_factory=list)
+    affected: dict[int, dict[str, int]] = field(default_factory=dict)
 
     def note(self, step: PlannedStep, text: str) -> None:
         """Add a sentence about a step."""
@@ -57,6 +65,8 @@ class LivePlan:
         """Whether the run would get to its first change, in a sentence."""
         if self.stop:
             step, why = self.stop
+            if step is None:
+                return f"would not start: {why}"
             about = f"step {step.key} ({step.name}): "
             return f"would stop at {why if about in why else about + why}"  # some errors name their step
         late = f"; {self.later} more depend{'s' if self.later == 1 else ''} on what the run does" if self.later else ""
@@ -65,15 +75,62 @@ class LivePlan:
         return f"{'the condition holds' if self.holding == 1 else f'all {self.holding} conditions hold'}{late}"
 
 
-async def look(plan: Plan, asker: Asker, settings: Settings | None = None) -> LivePlan:
+def reviewed(plan: Plan, seen: LivePlan, at: int) -> Plan:
+    """A plan with what was seen of the fleet, which its review shows and its conditions compare with.
+
+    Args:
+        plan: that was looked at.
+        seen: what was seen.
+        at: when, in milliseconds since the epoch.
+    """
+    values = {sighting.name: sighting.value for sighting in seen.sightings if sighting.holds is not None}
+    conditions = tuple(
+        replace(planned, seen=True, reviewed=values[planned.name]) if planned.name in values else planned
+        for planned in plan.conditions
+    )
+    keys = {step.index: step.key for step in plan.steps}
+    return replace(
+        plan,
+        conditions=conditions,
+        seen={
+            "at": at,
+            "sent": seen.sent,
+            "verdict": seen.verdict,
+            "stops": seen.stop is not None,
+            "notes": {keys[index]: texts for index, texts in seen.notes.items()},
+            "requests": {
+                keys[index]: [[draft.host, draft.parameters] for draft in drafts if not draft.skipped]
+                for index, drafts in seen.drafts.items()
+            },
+            "affected": {keys[index]: counts for index, counts in seen.affected.items()},
+            "conditions": [[found.name, found.holds, found.value, found.why] for found in seen.sightings],
+            "mail_servers": _mail_servers(plan, seen),
+        },
+    )
+
+
+def _mail_servers(plan: Plan, seen: LivePlan) -> list[dict[str, str]]:
+    """The backends as the first director sees them, when the plan asks for that."""
+    for step in plan.of("step"):
+        if not isinstance(step, CommandStep) or step.index not in seen.answers:
+            continue
+        for answer in seen.answers[step.index].hosts.values():
+            if answer.ok and (found := mail_servers(step.command, step.parameters, answer.answered.rows)):
+                return found
+    return []
+
+
+async def look(plan: Plan, asker: Asker, settings: Settings | None = None, fetch: Fetch = no_pages) -> LivePlan:
     """Send the plan's read-only commands, each once, and follow their answers as far as they lead.
 
     Args:
         plan: the plan.
         asker: sends.
         settings: of configuration and command line: how many hosts may fail.
+        fetch: reads pages of other services.
     """
     seen = _Look(plan, asker, settings or Settings())
+    await seen.conditions(Looker(plan, asker, fetch))
     for step in plan.of("step", "verify", "finally"):
         await seen.step(step)
     for step in plan.of("undo"):  # never asked; what it would send is worth knowing
@@ -100,6 +157,21 @@ class _Look:
         known = {name: self._answers[key] for name, key in step.registered.items() if key in self._answers}
         return self._plan.scope(step) | known
 
+    async def conditions(self, looker: Looker) -> None:
+        """Look at what must hold besides what steps require; of batches at the first one."""
+        batch = next((step.local for step in self._plan.of("step") if step.local), {})
+        for planned in self._plan.conditions:
+            at_batch = planned.condition.at == "batch"
+            if at_batch and not batch:
+                continue
+            sighting = await looker.look(planned, "review", batch if at_batch else {})
+            self.found.sightings.append(sighting)
+            if sighting.holds:
+                self.found.holding += 1
+            elif self.found.stop is None:
+                about = "does not hold" if sighting.holds is False else "cannot be told"
+                self.found.stop = None, f"condition {planned.name!r} {about}: {sighting.why}"
+
     async def step(self, step: PlannedStep) -> None:
         """Look at a step."""
         scope = self.scope(step)
@@ -107,8 +179,24 @@ class _Look:
             drafts = self.drafted(step, scope)
             if step.effect is Effect.READ:
                 await self._ask(step, drafts, scope)
+        if isinstance(step, CommandStep) and step.affects:
+            self._count(step, step.affects, scope)
         if step.effect is not Effect.READ and not self._changed:
             self._changed = step.key
+
+    def _count(self, step: CommandStep, affects: Affects, scope: Scope) -> None:
+        """How many notice a step, as of now."""
+        counts = {}
+        for name, written in (("users", affects.users), ("sessions", affects.sessions)):
+            if written is None or not names_in(written) <= set(scope):
+                continue
+            try:
+                value = compile_value(written)(scope)
+                counts[name] = len(value) if isinstance(value, list | tuple) else int(value)
+            except (ExpressionError, ValueError, TypeError) as error:
+                self.found.note(step, f"it cannot be told how many {name} notice it: {error}")
+        if counts:
+            self.found.affected[step.index] = counts
 
     def _stop(self, step: PlannedStep, why: str) -> None:
         """The run would stop here."""
@@ -192,7 +280,7 @@ class _Look:
             _, outcome = await self._asker.ask(
                 draft.host, step.command, draft.parameters, tag=tag, timeout=timeout, entry=entry, accept=step.accept
             )
-            records[number] = _record(draft, outcome)
+            records[number] = recorded(draft.host, outcome)
             self.found.sent += 1
 
         await each([(number, draft) for number, draft in enumerate(drafts) if not draft.skipped], one)
@@ -208,8 +296,3 @@ def _holds(condition: Any, scope: Scope) -> tuple[bool | None, str]:
         return truth(compile_value(condition)(scope)), ""
     except ExpressionError as error:
         return None, error.message
-
-
-def _record(draft: Draft, outcome: Outcome) -> Recorded:
-    state = State.DONE if outcome.kind in {Kind.DONE, Kind.UNCHANGED} else State.FAILED
-    return Recorded(draft.host, state, outcome.exit_code, outcome.error, list(outcome.rows))

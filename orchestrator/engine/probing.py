@@ -14,7 +14,7 @@ from orchestrator.fleet.inventory import Host
 from orchestrator.journal.base import Verdict
 from orchestrator.outcome import Kind
 from orchestrator.plan.steps import Scope
-from orchestrator.playbook.model import Probe
+from orchestrator.playbook.action import Probe
 from orchestrator.text.expression import compile_value, truth
 
 

@@ -9,14 +9,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import anyio
 
-from orchestrator.answers import Answer
 from orchestrator.dovecot.ask import Asker, Wire
 from orchestrator.engine.course import Sent, Stop, after, after_finally, after_undo, failed_before, to_undo
+from orchestrator.engine.gate import Gate
 from orchestrator.engine.hours import Hours, Piece, pieces
+from orchestrator.engine.keeping import Keeper
+from orchestrator.engine.known import Known
+from orchestrator.engine.looking import Fetch, Looker, no_pages
 from orchestrator.engine.meter import Meter
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.preflight import Preflight
@@ -25,16 +27,17 @@ from orchestrator.engine.rules import Settings, rate, rules
 from orchestrator.engine.scheduler import Polling, Scheduler
 from orchestrator.engine.sending import Edge, Sending, now_ms
 from orchestrator.engine.shift import Shift
+from orchestrator.engine.waiting import Waiting
 from orchestrator.errors import ExpressionError, InputError
 from orchestrator.events import Audience, StepEnded, StepStarted
 from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader, Session
 from orchestrator.outcome import Effect, State
 from orchestrator.plan.expand import expand
-from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep, Scope
+from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep
 from orchestrator.status import OVER, Ending, Status
 from orchestrator.text.expression import compile_value, names_in, truth
-from orchestrator.text.units import format_duration, parse_duration
+from orchestrator.text.units import format_duration
 
 Approve = Callable[[str], Awaitable[bool]]
 
@@ -55,6 +58,7 @@ class World:
         approve: asks the operator.
         hours: in which it may work; None for any.
         wall: the wall clock, seconds since the epoch.
+        fetch: reads pages of other services, for conditions.
     """
 
     wire: Wire
@@ -63,6 +67,7 @@ class World:
     approve: Approve = nobody
     hours: Hours | None = None
     wall: Callable[[], float] = time.time
+    fetch: Fetch = no_pages
 
 
 class Runner:
@@ -84,13 +89,16 @@ class Runner:
         self._pace = Pace()
         self._asker = Asker(world.wire, self._pace)
         self._preflight = Preflight(self._asker, plan.inventory.hosts)
-        self._numbers = {step.key: step.index for step in plan.steps}
-        self._answers: dict[str, Answer] = {}
         self._halted: Ending | None = None
         self._interruption = anyio.Event()
         self._impatience = anyio.Event()
         self._sending: Sending | None = None
-        self._shift = Shift(world.hours, plan, reader, world.audience, self._halt, world.wall)
+        self._held = ""  # why nothing is sent at the moment
+        self._shift = Shift(world.hours, plan, reader, world.audience, self.halt, world.wall)
+        self._known = Known(plan, reader)
+        looker, waiting = Looker(plan, self._asker, world.fetch), Waiting(self._interruption, self._stop)
+        keeper = Keeper(plan, reader, session, looker, self._known.scope, waiting)
+        self._gate = Gate(plan, reader, session, world.audience, looker, self, waiting, keeper)
         self._changed_ms: int | None = None  # when the last step began that is no look at an earlier one
         self._meter = Meter(len(plan.of("step", "verify")))
 
@@ -98,7 +106,7 @@ class Runner:
 
     def interrupt(self, why: str) -> None:
         """Send nothing more, let answers come, run `finally`, end."""
-        self._halt(Ending(Status.INTERRUPTED, why))
+        self.halt(Ending(Status.INTERRUPTED, why))
 
     def cancel(self) -> None:
         """Wait for no answer any more, and leave `finally` to whoever resumes the run."""
@@ -107,12 +115,24 @@ class Runner:
         if self._sending:
             self._sending.cancel()
 
-    def _halt(self, ending: Ending) -> None:
+    def halt(self, ending: Ending) -> None:
         """End before all is done; the first reason is the one that is told."""
         self._halted = self._halted or ending
         self._interruption.set()
         if self._sending:
             self._sending.stop(self._halted.reason)
+
+    def hold(self, reason: str) -> None:
+        """Send nothing until `release`; answers come in."""
+        self._held = reason
+        if self._sending:
+            self._sending.hold(reason)
+
+    def release(self) -> None:
+        """Go on with what was held."""
+        self._held = ""
+        if self._sending:
+            self._sending.release()
 
     def _stop(self) -> Stop:
         """What ends a step because the run is ending."""
@@ -130,6 +150,7 @@ class Runner:
         async with anyio.create_task_group() as group:
             group.start_soon(self._tick)
             group.start_soon(self._shift.watch)
+            group.start_soon(self._gate.watch)
             if doubtful := self._session.doubtful:
                 self._audience.note(f"{doubtful} operations were being sent when the run was interrupted")
             ending = await self._finally(await self._main())
@@ -144,24 +165,37 @@ class Runner:
             return await self._undo(failed)
         try:
             await self._shift.begin(self._interruption)
+            await self._gate.begin()
             for piece in pieces(self._plan.of("step", "verify")):
                 await self._do(piece)
         except Stop as stop:
-            if not (stop.takes_back or self._shift.undoes):
+            if not (stop.takes_back or self._undoes):
                 return stop.ending
             await self._session.undoing(stop.ending)
             return await self._undo(stop.ending)
         return Ending(Status.FAILED if self._reader.any_bad("step", "verify") else Status.DONE)
 
+    @property
+    def _undoes(self) -> bool:
+        """Whether what was done is undone because of what ended the run from outside."""
+        return self._shift.undoes or self._gate.undoes
+
     async def _do(self, piece: Piece) -> None:
         self._shift.enter(piece)
+        if not self._interruption.is_set():
+            await self._gate.enter(piece)
         for step in piece.steps:
             await self._step(step)
         self._shift.leave()
 
+    def _end_of_steps(self) -> None:
+        """What comes now is done whatever the time is, and whatever conditions say."""
+        self._shift.end()
+        self._gate.end()
+
     async def _undo(self, failed: Ending) -> Ending:
         """Take back, last first, what was begun. One that cannot be undone does not keep the others from it."""
-        self._shift.end()
+        self._end_of_steps()
         self._audience.note(f"{failed.reason}; undoing what was done")
         wanted, not_needed = to_undo(self._plan.of("undo"), self._reader.begun())
         for step in not_needed:
@@ -177,7 +211,7 @@ class Runner:
         return after_undo(failed, stops, bad=self._reader.any_bad("undo"))
 
     async def _finally(self, ending: Ending) -> Ending:
-        self._shift.end()
+        self._end_of_steps()
         stops = []
         for step in self._plan.of("finally"):
             if self._impatience.is_set():
@@ -193,7 +227,7 @@ class Runner:
 
     def _end_of_waiting(self, step: PlannedStep) -> anyio.Event:
         """What ends every wait of a step: the first signal; of a step that is run after it, the second."""
-        after_it = step.role == "finally" or (step.role == "undo" and self._shift.undoes)
+        after_it = step.role == "finally" or (step.role == "undo" and self._undoes)
         return self._impatience if after_it else self._interruption
 
     async def _step(self, step: PlannedStep) -> None:
@@ -206,7 +240,10 @@ class Runner:
         try:
             if not self._wanted(step):
                 await self._end(step, "skipped", "its condition is false")
-            elif isinstance(step, CommandStep):
+                return
+            if step.role in {"step", "verify"}:
+                await self._gate.before(step)
+            if isinstance(step, CommandStep):
                 if again and first is not None:
                     await self._session.reopen(step.index)
                 if first is None:
@@ -214,6 +251,7 @@ class Runner:
                 await self._command(step, total or 0)
             else:
                 await self._without_command(step)
+            await self._gate.after(step)
         except (ExpressionError, InputError) as error:
             await self._end(step, "failed", error.message)
             raise Stop(Status.REFUSED, f"step {step.key} ({step.name}): {error.message}", step) from None
@@ -221,49 +259,24 @@ class Runner:
     def _wanted(self, step: PlannedStep) -> bool:
         """Whether the step's `when` holds; a verify goes with its step."""
         if step.owner and step.role != "undo":
-            return self._reader.step(self._numbers[step.owner])[0] != "skipped"
+            return self._reader.step(self._known.number(step.owner))[0] != "skipped"
         if step.when is None or step.per_item_condition:
             return True
-        return truth(compile_value(step.when)(self._scope(step, names_in(step.when))))
+        return truth(self._known.value(step, step.when))
 
     async def _expand(self, step: CommandStep) -> int:
-        scope = self._scope(step, frozenset(step.depends_on))
+        scope = self._known.scope(step, frozenset(step.depends_on))
         return await self._session.expand(step.index, expand(step, self._plan, scope))
 
     async def _command(self, step: CommandStep, total: int) -> None:
         self._pace.rate = rate(step, self._plan.terms, self._world.settings)
-        await self._unless_interrupted(step, self._look_ahead)
-        await self._unless_interrupted(step, self._probe_doubtful)
+        waiting = Waiting(self._end_of_waiting(step), self._stop)
+        await waiting.do(lambda: self._look_ahead(step))
+        await waiting.do(lambda: self._probe_doubtful(step))
         scheduler = self._scheduler(step, total)
         if scheduler.failed > scheduler.rules.allowed_failures:
             raise failed_before(step, len(self._reader.doubtful(step.index)))
         await self._send(step, scheduler)
-
-    async def _unless_interrupted(self, step: CommandStep, what: Callable[[CommandStep], Awaitable[None]]) -> None:
-        """Do something that asks hosts; a signal ends it at once.
-
-        Raises:
-            Stop: it was ended so.
-        """
-        done, ended_by = False, self._end_of_waiting(step)
-        error: Exception | None = None
-        async with anyio.create_task_group() as group:
-
-            async def watch() -> None:
-                await ended_by.wait()
-                group.cancel_scope.cancel()
-
-            group.start_soon(watch)
-            try:
-                await what(step)
-            except (ExpressionError, InputError) as found:  # told outside of the group, which would wrap it
-                error = found
-            done = True
-            group.cancel_scope.cancel()
-        if error is not None:
-            raise error
-        if not done:
-            raise self._stop()
 
     async def _look_ahead(self, step: CommandStep) -> None:
         """Refuse a step whose command some of its hosts do not have, before any of them is sent it."""
@@ -285,7 +298,7 @@ class Runner:
         if left > 0:
             self._audience.note(f"waiting {format_duration(left)}: the host may still be executing what is in doubt")
             await anyio.sleep(left)
-        scope = self._scope(step, step.read_later)
+        scope = self._known.scope(step, step.read_later)
         for seq, host, parameters in doubtful:
             verdict = await ask(step.probe, self._plan.inventory.hosts[host], parameters, scope, self._asker)
             if verdict is not None:
@@ -307,8 +320,8 @@ class Runner:
             step,
             scheduler,
             first=self._reader.step(step.index)[1] or 0,
-            scope=self._scope(step, step.read_later),
-            timeout=self._seconds(step, step.timeout),
+            scope=self._known.scope(step, step.read_later),
+            timeout=self._known.seconds(step, step.timeout),
             since=self._changed_ms if step.role == "verify" else None,
         )
         if step.role != "verify":
@@ -321,6 +334,8 @@ class Runner:
             scheduler.stop(self._stop().ending.reason)
         self._meter.begin(step, scheduler, sending.awaited)
         self._sending = sending
+        if self._held and step.role in {"step", "verify"}:
+            sending.hold(self._held)
         await sending.run()
         self._sending = None
         self._meter.end()
@@ -353,36 +368,19 @@ class Runner:
     async def _pause(self, step: PauseStep) -> None:
         """Wait, or ask; a pause that was interrupted starts again when the run is resumed."""
         await self._session.mark(step.index, "running", ended=False)
-        ended_by, pause = self._end_of_waiting(step), step.pause
+        waiting, pause = Waiting(self._end_of_waiting(step), self._stop), step.pause
         if pause.for_ is not None:
             self._audience.note(f"waiting {format_duration(pause.for_)}")
-            with anyio.move_on_after(pause.for_):
-                await ended_by.wait()
+            await waiting.sleep(pause.for_)
         else:
-            question = str(compile_value(pause.confirm)(self._scope(step, names_in(pause.confirm))))
-            if not await self._asked(question, ended_by) and not ended_by.is_set():
+            question = str(self._known.value(step, pause.confirm))
+            if not await waiting.do(lambda: self._world.approve(question)):
                 raise Stop(Status.STOPPED, f"step {step.key} ({step.name}) was not confirmed")
-        if ended_by.is_set():
-            raise self._stop()
         await self._session.event("confirmed" if pause.confirm else "waited", step.key)
-
-    async def _asked(self, question: str, ended_by: anyio.Event) -> bool:
-        """The operator's answer; no, when the run is interrupted meanwhile."""
-        confirmed = False
-        async with anyio.create_task_group() as group:
-
-            async def end_with_the_run() -> None:
-                await ended_by.wait()
-                group.cancel_scope.cancel()
-
-            group.start_soon(end_with_the_run)
-            confirmed = await self._world.approve(question)
-            group.cancel_scope.cancel()
-        return confirmed
 
     def _require(self, step: RequireStep) -> None:
         for requirement in step.require:
-            scope = self._scope(step, names_in([requirement.that, requirement.message]))
+            scope = self._known.scope(step, names_in([requirement.that, requirement.message]))
             if not truth(compile_value(requirement.that)(scope)):
                 raise ExpressionError(str(compile_value(requirement.message)(scope)))
 
@@ -397,7 +395,7 @@ class Runner:
         ended: bool = True,
     ) -> None:
         await self._session.mark(step.index, state, reason, ended=ended)
-        self._answers.pop(step.key, None)
+        self._known.forget(step.key)
         self._audience.tell(StepEnded(step.key, step.name, state, reason, counts or {}, seconds))
 
     # values
@@ -413,29 +411,12 @@ class Runner:
     def _polling(self, step: CommandStep) -> Polling | None:
         if step.until is None:
             return None
-        within = self._seconds(step, step.within)
+        within = self._known.seconds(step, step.within)
         return Polling(
             every=1.0 if step.every is None else step.every,
             within=60.0 if within is None else within,
-            stall=self._seconds(step, step.stall),
+            stall=self._known.seconds(step, step.stall),
         )
-
-    def _seconds(self, step: CommandStep, value: Any) -> float | None:
-        return None if value is None else parse_duration(compile_value(value)(self._scope(step, names_in(value))))
-
-    def _scope(self, step: PlannedStep, names: frozenset[str]) -> Scope:
-        """What a step's expressions may read: what was known at planning, and the answers among `names`."""
-        scope = self._plan.scope(step)
-        for name in names & set(step.registered):
-            scope[name] = self._given(name, step.registered[name])
-        return scope
-
-    def _given(self, name: str, key: str) -> Any:
-        if name == "run":
-            return {"id": self._reader.run_id, "started": self._reader.started_ms() // 1000}
-        if key not in self._answers:
-            self._answers[key] = self._reader.answer(self._numbers[key])
-        return self._answers[key]
 
     # who watches
 

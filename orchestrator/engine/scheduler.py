@@ -16,6 +16,7 @@ from math import inf
 from typing import NamedTuple
 
 from orchestrator.engine.concurrency import Tuner
+from orchestrator.engine.lane import BREAKER_AFTER, Lane
 from orchestrator.engine.pace import Pace
 from orchestrator.engine.retry import RetryPolicy
 from orchestrator.operation import Operation
@@ -25,7 +26,6 @@ WINDOW = 64  # operations of a host that are held in memory, at most
 LEAST_WINDOW = 8
 HELD = 8192  # operations of all hosts that are held in memory, about
 DEFAULT = 4  # requests at a time on a host
-BREAKER_AFTER = 5  # attempts in a row without an answer that open a host's circuit breaker
 
 
 class Wait(NamedTuple):
@@ -82,43 +82,6 @@ class Decision(NamedTuple):
     unreachable: bool = False
 
 
-class Lane:
-    """One host's operations."""
-
-    __slots__ = (
-        "after", "exhausted", "held_until", "in_flight", "limit", "listed", "name", "open_until", "paused_at", "queue",
-        "silent", "silent_since", "tuner", "unreachable", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, name: str, limit: int, tuner: Tuner | None) -> None:
-        self.name = name
-        self.limit = tuner.limit if tuner else limit
-        self.tuner = tuner
-        self.queue: deque[Operation] = deque()
-        self.after = 0  # the last operation that was fed
-        self.exhausted = False  # the run file has no further ones
-        self.in_flight = 0
-        self.waiting = 0  # operations that wait for their next attempt
-        self.listed = False  # in the scheduler's list of lanes that have something to send
-        self.silent = 0  # attempts in a row without an answer
-        self.silent_since = 0.0
-        self.paused_at = 0.0  # when the last pause was begun
-        self.open_until = 0.0  # nothing is sent before this
-        self.held_until = 0.0  # nor before this: the host asked to wait
-        self.unreachable = False
-
-    @property
-    def tripped(self) -> bool:
-        """Whether the host's circuit breaker is open, or half open: it gets one request at a time, after a pause."""
-        return self.silent >= BREAKER_AFTER
-
-    def can_send(self, now: float) -> bool:
-        """Whether an operation may go to this host now."""
-        if self.unreachable or not self.queue or now < max(self.open_until, self.held_until):
-            return False
-        return self.in_flight < (1 if self.tripped else self.limit)
-
-
 def _tuner(rules: Rules, host: str) -> Tuner | None:
     return Tuner(rules.tuned[host]) if host in rules.tuned else None
 
@@ -150,6 +113,8 @@ class Scheduler:
         self.unrecorded = 0  # sent and not durably recorded
         self.retries = 0
         self.stopped = ""  # the reason, once stopped
+        self.held = ""  # the reason, while nothing is to be sent
+        self._held_at = 0.0
         self._total = self.left
         self._allowance = rules.retry.allowance(self._total)
         self._lanes: dict[str, Lane] = {
@@ -194,7 +159,7 @@ class Scheduler:
 
         One reading of the clock decides both, so that no moment lies between "not yet" and "too late".
         """
-        if self.stopped:
+        if self.quiet:
             return Wait(None)
         self._fire(now)
         if not self._ready or self.unrecorded >= self.rules.in_flight:
@@ -229,6 +194,8 @@ class Scheduler:
         """What is being waited for, in words; empty when all is as it should be."""
         if self.stopped:
             return f"stopping: {self.stopped}"
+        if self.held:
+            return f"held: {self.held}"
         if self._ready and self._pace.free_at(now) > now:
             return f"limited to {self._pace.rate:g} requests per second"
         paused = [lane.name for lane in self._lanes.values() if lane.tripped and not lane.unreachable]
@@ -304,6 +271,25 @@ class Scheduler:
     def stop(self, reason: str) -> None:
         """Send nothing more; what is on the wire may still be heard."""
         self.stopped = self.stopped or reason
+
+    def hold(self, reason: str, now: float) -> None:
+        """Send nothing until `release`, polls and retries included."""
+        if not self.held:
+            self._held_at = now
+        self.held = reason
+
+    def release(self, now: float) -> None:
+        """Go on; the time in which nothing could be sent counts for no deadline."""
+        if not self.held:
+            return
+        self.held, lost = "", now - self._held_at
+        self._tried = {seq: (first + lost, count) for seq, (first, count) in self._tried.items()}
+        self._seen = {seq: (answer, since + lost) for seq, (answer, since) in self._seen.items()}
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing may be sent now, whatever there is to send."""
+        return bool(self.stopped or self.held)
 
     @property
     def awaits_journal(self) -> bool:

@@ -121,6 +121,15 @@ class Sending:
         self._scheduler.stop(reason)
         self._wake.set()
 
+    def hold(self, reason: str) -> None:
+        """Send nothing for a while; answers come in."""
+        self._scheduler.hold(reason, self._edge.clock())
+
+    def release(self) -> None:
+        """Go on with what was held."""
+        self._scheduler.release(self._edge.clock())
+        self._wake.set()
+
     def cancel(self) -> None:
         """Wait for no answer any more."""
         self._cancel.cancel()
@@ -189,17 +198,17 @@ class Sending:
         return found
 
     async def _begin(self, batch: Sequence[Operation], group: TaskGroup) -> None:
-        """Send unrepeatable operations once it is durable that they are sent, unless the run was stopped meanwhile."""
+        """Send unrepeatable operations once it is durable that they are sent, unless the run was stopped or held meanwhile."""
         with anyio.CancelScope(shield=True):  # else nobody would hear of what was taken from the scheduler
             await self._edge.session.intend(_intents(batch))
-            if self._scheduler.stopped:
+            if self._scheduler.quiet:
                 await self._withdraw(batch)
                 return
         for operation in batch:
             group.start_soon(self._attempt, operation)
 
     async def _withdraw(self, operations: Sequence[Operation]) -> None:
-        """The run was stopped before these were sent: they are pending, as if the scheduler had not given them."""
+        """The run was stopped or held before these were sent: they are pending, as if the scheduler had not given them."""
         if self._unrepeatable:
             with anyio.CancelScope(shield=True):
                 await self._edge.session.withdraw(_intents(operations))
@@ -240,7 +249,7 @@ class Sending:
     # one attempt
 
     async def _attempt(self, operation: Operation) -> None:
-        if self._scheduler.stopped:
+        if self._scheduler.quiet:
             await self._withdraw([operation])
             return
         host = operation.host

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from orchestrator.errors import InputError
 from orchestrator.limits import Limits, PerHost, Retry
+from orchestrator.playbook.conditions import Condition
 from orchestrator.secret import SecretReference
 from orchestrator.text.document import Document, Strict, Suggested, build, load
 from orchestrator.text.units import Duration
@@ -150,6 +151,10 @@ class ConfigFile(Strict):
     protect: list[str] = Field(default=[], description="Selections of hosts where no playbook may change anything.")
     windows: dict[str, WindowSpec] = Field(default={}, description="Maintenance windows, by name, for --window.")
     freezes: list[FreezeSpec] = Field(default=[], description="Days on which no run may change anything.")
+    conditions: list[Condition] = Field(
+        default=[],
+        description="What must hold for every playbook that changes something; see the manual's chapter on playbooks.",
+    )
     state_dir: str | None = Field(None, description="Where run files are kept (default: XDG_STATE_HOME/orchestrator).")
 
 

@@ -19,6 +19,7 @@ from orchestrator.operation import Operation
 from orchestrator.outcome import Outcome, State
 from orchestrator.plan.kept import Kept
 from orchestrator.plan.steps import Draft, Plan, Planning
+from orchestrator.sighting import Sighting
 from orchestrator.status import Ending, Status
 
 T = TypeVar("T")
@@ -231,6 +232,9 @@ class Reader(AbstractContextManager["Reader"], Protocol):
     def emergencies(self) -> list[tuple[int, str]]:
         """When, in milliseconds since the epoch, and why windows and freezes did not hold."""
 
+    def conditions(self) -> list[Sighting]:
+        """What was seen of conditions, in order."""
+
     def undoing(self) -> Ending | None:
         """Why what was done is being undone; once that was begun a run goes no further forward."""
 
@@ -339,6 +343,9 @@ class Session(AbstractAsyncContextManager["Session"], Protocol):
 
     async def event(self, kind: str, text: str) -> None:
         """Record something that happened to the run as a whole."""
+
+    async def condition(self, seen: Sighting) -> None:
+        """Record what was seen of a condition."""
 
     async def undoing(self, ending: Ending) -> None:
         """Record that what was done is being undone from now on, and why."""

@@ -15,15 +15,27 @@ from typing import Any
 from orchestrator.fleet.inventory import Host, Inventory
 from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import Effect
-from orchestrator.plan.steps import CommandStep, Origin, PauseStep, Plan, PlannedStep, RequireStep, Terms
+from orchestrator.plan.steps import (
+    CommandStep,
+    Origin,
+    PauseStep,
+    Plan,
+    PlannedCondition,
+    PlannedStep,
+    RequireStep,
+    Terms,
+)
+from orchestrator.playbook.action import Probe
+from orchestrator.playbook.conditions import Affects, Ask, Condition, Keep
 from orchestrator.playbook.items import ItemList, Lists
-from orchestrator.playbook.model import CsvSource, FileSource, Pause, Probe, Requirement
+from orchestrator.playbook.model import CsvSource, FileSource, Pause, Requirement
 from orchestrator.text.document import Strict
 from orchestrator.text.scalar import Written, read_number
 
 _HOST, _ITEMS, _WRITTEN, _MODEL = "\0host", "\0items", "\0written", "\0model"  # no key of a playbook begins so
 _MODELS: Mapping[str, type[Strict]] = {
-    model.__name__: model for model in (CsvSource, FileSource, Limits, Pause, Probe, Requirement, Retry)
+    model.__name__: model
+    for model in (Affects, Ask, Condition, CsvSource, FileSource, Keep, Limits, Pause, Probe, Requirement, Retry)
 }
 _KINDS: Mapping[str, type[CommandStep | RequireStep | PauseStep]] = {
     "command": CommandStep,
@@ -40,6 +52,8 @@ class Kept:
         terms, origin, values: JSON objects.
         limited: the hosts of --limit, a JSON list, or null.
         warnings: a JSON list.
+        conditions: a JSON list of objects.
+        seen: a JSON object, or null.
         steps: a JSON object a step, in order.
         lists: the files of items: path -> content.
     """
@@ -49,6 +63,8 @@ class Kept:
     values: str
     limited: str
     warnings: str
+    conditions: str
+    seen: str
     steps: tuple[str, ...]
     lists: Mapping[str, bytes]
 
@@ -62,6 +78,8 @@ def keep(plan: Plan) -> Kept:
         values=_json(dict(plan.values)),
         limited=_json(sorted(plan.limited) if plan.limited is not None else None),
         warnings=_json(plan.warnings),
+        conditions=_json([_parts(condition) for condition in plan.conditions]),
+        seen=_json(plan.seen),
         steps=tuple(map(_step, plan.steps)),
         lists=plan.lists.contents,
     )
@@ -89,14 +107,21 @@ def recall(kept: Kept, inventory: Inventory) -> Plan:
         limited=None if limited is None else frozenset(limited),
         lists=reader.lists,
         warnings=tuple(reader.read(kept.warnings)),
+        conditions=tuple(PlannedCondition(**parts) for parts in reader.read(kept.conditions)),
+        seen=json.loads(kept.seen),
     )
 
 
 def _step(step: PlannedStep) -> str:
     kind = next(kind for kind, made in _KINDS.items() if type(step) is made)
-    parts = {part.name: getattr(step, part.name) for part in fields(step) if part.name != "index"}
-    usual = {part.name: _default(part) for part in fields(step)}
-    return _json({"kind": kind, **{name: value for name, value in parts.items() if value != usual[name]}})
+    return _json({"kind": kind, **{name: value for name, value in _parts(step).items() if name != "index"}})
+
+
+def _parts(value: PlannedStep | PlannedCondition) -> dict[str, Any]:
+    """What a value says that is not said anyway."""
+    parts = {part.name: getattr(value, part.name) for part in fields(value)}
+    usual = {part.name: _default(part) for part in fields(value)}
+    return {name: found for name, found in parts.items() if found != usual[name]}
 
 
 def _default(part: Field[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -12,9 +12,20 @@ from orchestrator.errors import InputError
 from orchestrator.fleet.inventory import Host, Inventory, fold
 from orchestrator.plan.expand import hosts_of, selected
 from orchestrator.plan.review import warnings
-from orchestrator.plan.steps import CommandStep, Origin, PauseStep, Plan, PlannedStep, RequireStep, Role, Terms
+from orchestrator.plan.steps import (
+    CommandStep,
+    Origin,
+    PauseStep,
+    Plan,
+    PlannedCondition,
+    PlannedStep,
+    RequireStep,
+    Role,
+    Terms,
+)
+from orchestrator.playbook.action import Action, Verify, effect_of
 from orchestrator.playbook.items import Lists
-from orchestrator.playbook.model import Action, Batches, OnFailure, Step, Verify, effect_of
+from orchestrator.playbook.model import Batches, OnFailure, Step
 from orchestrator.playbook.source import Source
 from orchestrator.text.expression import compile_value, names_in
 from orchestrator.text.units import Share
@@ -27,6 +38,7 @@ def build_plan(
     *,
     limit: str | None = None,
     lists: Lists | None = None,
+    conditions: Iterable[PlannedCondition] = (),
 ) -> Plan:
     """Lay out the steps of a playbook.
 
@@ -36,6 +48,7 @@ def build_plan(
         values: of the playbook's parameters.
         limit: a selection outside of which nothing is sent.
         lists: reads the files of `for_each`; those that `values` were read with.
+        conditions: that hold for every playbook.
 
     Raises:
         InputError: a selection that names no host, or a file of items that cannot be used.
@@ -51,7 +64,14 @@ def build_plan(
         limited=frozenset(host.name for host in inventory.select(limit)) if limit else None,
         lists=lists or Lists(),
     )
+    own = [
+        PlannedCondition(condition=condition, source="playbook", number=number)
+        for number, condition in enumerate(playbook.conditions)
+    ]
     plan = replace(blank, steps=tuple(_Layout(blank, source).planned()))
+    if plan.changes_anything:
+        own += conditions
+    plan = replace(plan, conditions=tuple(own))
     for step in plan.steps:
         if isinstance(step, CommandStep) and not (names_in(step.hosts) - set(plan.scope(step))):
             hosts_of(step, plan, plan.scope(step))
@@ -132,7 +152,27 @@ class _Layout:
             return PauseStep(pause=step.pause, **common)
         if step.require:
             return RequireStep(require=tuple(step.require), **common)
-        return CommandStep(for_each=step.for_each, probe=step.probe, **common, **_action(step))
+        return CommandStep(
+            for_each=step.for_each,
+            probe=step.probe,
+            affects=step.affects,
+            irreversible=step.irreversible,
+            keep=step.keep,
+            keep_until=self._until(step, key, path),
+            **common,
+            **_action(step),
+        )
+
+    def _until(self, step: Step, key: str, path: tuple[str | int, ...]) -> str:
+        """The key of the step until which what a step sets is kept: that of a later one beside it."""
+        if step.keep is None or step.keep.until_step is None:
+            return ""
+        number = int(path[-1])
+        outer = self.playbook.steps if path[0] == "steps" else self.playbook.finally_
+        within = outer[int(path[1])].batches
+        beside = within.steps if within else outer
+        later = next(at for at in range(number + 1, len(beside)) if beside[at].name == step.keep.until_step)
+        return f"{key.removesuffix(str(number + 1))}{later + 1}"
 
     def _belonging(
         self, owner: PlannedStep, suffix: str, role: Role, action: Action, step: Step, around: _Around

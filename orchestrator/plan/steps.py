@@ -12,8 +12,10 @@ from orchestrator.errors import Place
 from orchestrator.fleet.inventory import Inventory
 from orchestrator.limits import Limits, Retry
 from orchestrator.outcome import Effect
+from orchestrator.playbook.action import Probe
+from orchestrator.playbook.conditions import Affects, Ask, Condition, Keep
 from orchestrator.playbook.items import Lists
-from orchestrator.playbook.model import CsvSource, FileSource, OnFailure, Overrun, Pause, Probe, Requirement
+from orchestrator.playbook.model import CsvSource, FileSource, OnFailure, Overrun, Pause, Requirement
 from orchestrator.text.document import Document, parse
 from orchestrator.text.expression import names_in
 
@@ -115,6 +117,10 @@ class CommandStep(Step):
         until, every, within, stall: how long it is polled; `until` is None for one that is not.
         register: the name under which later expressions find the answer; empty for none.
         probe: asks what became of an operation whose answer was lost.
+        affects: how many notice it.
+        irreversible: what of it cannot be undone, in a sentence.
+        keep: what it sets and nobody else may change.
+        keep_until: the key of the step from which on that may change; empty for the end of its batch, or of the run.
     """
 
     sends: str
@@ -131,6 +137,10 @@ class CommandStep(Step):
     stall: Any = None
     register: str = ""
     probe: Probe | None = None
+    affects: Affects | None = None
+    irreversible: str = ""
+    keep: Keep | None = None
+    keep_until: str = ""
 
     @property
     def command(self) -> str:
@@ -153,6 +163,58 @@ class CommandStep(Step):
 
 
 PlannedStep = CommandStep | RequireStep | PauseStep
+
+ConditionSource = Literal["playbook", "configuration", "policy"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedCondition:
+    """What must hold besides what steps require.
+
+    Attributes:
+        condition: as it is written.
+        source: who wants it.
+        number: its place among those of its source, from 0.
+        seen: whether somebody looked when the plan was reviewed, so that `reviewed` is known.
+        reviewed: the value that it had then; a text, a number, a truth value, or a list or mapping of them.
+    """
+
+    condition: Condition
+    source: ConditionSource
+    number: int
+    seen: bool = False
+    reviewed: Any = None
+
+    @property
+    def name(self) -> str:
+        """What it is about."""
+        return self.condition.name
+
+    def question(self) -> CommandStep:
+        """Its question as a step, which is expanded as steps are."""
+        return question_of(self.condition.ask, ("conditions", self.number, "ask"), self.name)
+
+
+def question_of(ask: Ask, path: tuple[str | int, ...], name: str) -> CommandStep:
+    """A read-only question as a step that stands in no plan.
+
+    Args:
+        ask: a question to hosts.
+        path: where it stands in the playbook.
+        name: of what it belongs to.
+    """
+    return CommandStep(
+        key="condition",
+        role="step",
+        name=name,
+        path=path,
+        sends=ask.command or "",
+        hosts=ask.hosts or "",
+        run_once=ask.run_once,
+        parameters=ask.parameters,
+        timeout=ask.timeout,
+        accept=tuple(ask.accept),
+    )
 
 
 def names_of_items(source: Any) -> frozenset[str]:
@@ -217,6 +279,8 @@ class Plan:
         limited: the only hosts that may be used, or None for all.
         lists: the files that its steps take items from.
         warnings: what a reviewer should know of these, a sentence each.
+        conditions: what must hold besides what steps require.
+        seen: what a look at the fleet saw for the review, in JSON's terms (`engine.live_plan`); None when nobody looked.
     """
 
     terms: Terms
@@ -227,6 +291,8 @@ class Plan:
     limited: frozenset[str] | None = None
     lists: Lists = field(default_factory=Lists)
     warnings: tuple[str, ...] = ()
+    conditions: tuple[PlannedCondition, ...] = ()
+    seen: Mapping[str, Any] | None = None
 
     def of(self, *roles: Role) -> list[PlannedStep]:
         """The steps of some roles, in order."""

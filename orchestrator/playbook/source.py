@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,21 +16,10 @@ from orchestrator.dovecot.command import problems_of_names
 from orchestrator.errors import ExpressionError, InputError, Problem, nearest
 from orchestrator.fleet.inventory import Host
 from orchestrator.outcome import Effect
+from orchestrator.playbook.action import BATCH, BUILTIN, Action, Polled, effect_of, fault_of_name
+from orchestrator.playbook.conditions import Ask, Condition, Keep
 from orchestrator.playbook.habits import why_unknown
-from orchestrator.playbook.model import (
-    BATCH,
-    BUILTIN,
-    Action,
-    CsvSource,
-    FileSource,
-    Parameter,
-    Playbook,
-    Polled,
-    Step,
-    effect_of,
-    fault_of_name,
-    steps_of,
-)
+from orchestrator.playbook.model import CsvSource, FileSource, Parameter, Playbook, Step, steps_of
 from orchestrator.playbook.shipped import find_playbook
 from orchestrator.text.document import Document, M, build, load
 from orchestrator.text.expression import is_template, names_in
@@ -59,7 +48,8 @@ class Source:
             self.playbook = build(Playbook, document)
         except InputError as error:
             raise InputError([*error.problems, *_problems_of_the_rest(document)]) from None
-        problems = list(_Checker(document, self.playbook.parameters, list(steps_of(self.playbook))).problems())
+        checker = _Checker(document, self.playbook.parameters, list(steps_of(self.playbook)))
+        problems = [*checker.conditions(self.playbook.conditions), *checker.problems()]
         if problems:
             raise InputError(problems)
 
@@ -93,6 +83,17 @@ def _registered(value: Any) -> Iterator[str]:
         value = list(value.values())
     for part in value if isinstance(value, list) else ():
         yield from _registered(part)
+
+
+def check_conditions(document: Document, conditions: Sequence[Condition]) -> None:
+    """Check what a configuration says of conditions, under its key `conditions`.
+
+    Raises:
+        InputError: every problem with its place.
+    """
+    problems = list(_Checker(document, {}, []).conditions(conditions))
+    if problems:
+        raise InputError(problems)
 
 
 def load_playbook(name: str | Path) -> Source:
@@ -150,6 +151,12 @@ def _answered(action: Action, known: Known) -> Known:
     return {**known, **_plain(["host", "parameters"]), "rows": columns, "answer": columns}
 
 
+def _seen_by(question: Ask) -> Known:
+    """What may be read of the answer to a question."""
+    columns = _columns(question) if question.command else None
+    return {"rows": columns, "answer": columns}
+
+
 class _Checker:
     """Checks that need more than one key: names in expressions, columns, commands, parameters.
 
@@ -179,8 +186,11 @@ class _Checker:
         yield from self._steps(self.steps, {**_plain([*self.parameters, *BUILTIN]), "groups": HOST_COLUMNS})
 
     def _steps(self, steps: list[tuple[tuple[str | int, ...], Step]], known: Known) -> Iterator[Problem]:
-        for path, step in steps:
+        for number, (path, step) in enumerate(steps, 1):
             yield from self._step(path, step, {**_plain(self.names), **known})
+            if step.keep:
+                later = [other.name for _, other in steps[number:]]
+                yield from self._keep((*path, "keep"), step.keep, later, known)
             for action, where in ((step, path), (step.verify, (*path, "verify"))):
                 if action and action.register_:
                     if action.register_ in known:
@@ -198,6 +208,42 @@ class _Checker:
                 yield self.document.problem(
                     path, f"the parameter {name!r} needs a default, or required: true", key=True
                 )
+
+    def conditions(self, conditions: Sequence[Condition]) -> Iterator[Problem]:
+        """What is wrong with conditions that stand beside the steps."""
+        known: Known = {**_plain(self.parameters), "groups": HOST_COLUMNS}
+        names = [condition.name for condition in conditions]
+        for index, condition in enumerate(conditions):
+            path = ("conditions", index)
+            if names.index(condition.name) != index:
+                yield self.document.problem((*path, "name"), f"another condition is called {condition.name!r} too")
+            around = {**known, **dict.fromkeys(BATCH, HOST_COLUMNS)} if condition.at == "batch" else known
+            yield from self._ask((*path, "ask"), condition.ask, around)
+            seen = {**around, **_seen_by(condition.ask)}
+            yield from self._expressions((*path, "value"), condition.value, seen)
+            judged = {**seen, **_plain(["now", "reviewed"] if condition.value is not None else [])}
+            yield from self._expressions((*path, "that"), condition.that, judged)
+            yield from self._expressions((*path, "message"), condition.message, judged)
+
+    def _ask(self, path: Any, question: Ask, known: Known) -> Iterator[Problem]:
+        yield from self._expressions((*path, "url"), question.url, known)
+        if question.command is None:
+            return
+        yield from self._action(path, question, known)
+        if question.hosts is None:
+            yield self.document.problem(path, "the question needs hosts")
+        if effect_of(question, question.parameters) is not Effect.READ:
+            yield self.document.problem((*path, "command"), "a question must be a read-only command")
+
+    def _keep(self, path: Any, keep: Keep, later: Sequence[str], known: Known) -> Iterator[Problem]:
+        yield from self._ask((*path, "ask"), keep.ask, known)
+        yield from self._expressions((*path, "value"), keep.value, {**known, **_seen_by(keep.ask)})
+        if keep.until_step is not None and keep.until_step not in later:
+            yield self.document.problem(
+                (*path, "until_step"),
+                f"no later step here is called {keep.until_step!r}",
+                suggestion=nearest(keep.until_step, later),
+            )
 
     def _step(self, path: tuple[str | int, ...], step: Step, known: Known) -> Iterator[Problem]:
         items = {"item": _item(step.for_each, known)} if step.for_each is not None else {}
@@ -221,6 +267,9 @@ class _Checker:
                     (*path, part), f"this {part} needs hosts of its own; the step's depend on the item"
                 )
         after = {**known, step.register_: _columns(step)} if step.register_ else known
+        if step.affects:
+            yield from self._expressions((*path, "affects", "users"), step.affects.users, known)
+            yield from self._expressions((*path, "affects", "sessions"), step.affects.sessions, known)
         if step.verify:
             yield from self._action((*path, "verify"), step.verify, after)
             if effect_of(step.verify, step.verify.parameters) is not Effect.READ:

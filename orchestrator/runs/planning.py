@@ -19,9 +19,9 @@ from orchestrator.journal.base import Header, Reader, Run, Store
 from orchestrator.plan.expand import contents
 from orchestrator.plan.kept import recall
 from orchestrator.plan.layout import build_plan
-from orchestrator.plan.steps import Plan, Planning
+from orchestrator.plan.steps import Plan, PlannedCondition, Planning
 from orchestrator.playbook.items import Lists
-from orchestrator.playbook.source import Source, load_playbook
+from orchestrator.playbook.source import Source, check_conditions, load_playbook
 from orchestrator.playbook.values import given_values
 from orchestrator.user import expand
 
@@ -60,13 +60,17 @@ class Fleet:
         given: Mapping[str, str] | None = None,
         *,
         limit: str | None = None,
+        ticket: str = "",
+        reason: str = "",
     ) -> Planned:
         """Plan a playbook. Nothing is sent, and nothing is written.
 
         Args:
             playbook: a path, the name of a shipped one, or one that was read.
             given: the values of its parameters, as they are typed.
-            limit: a selection outside of which nothing is sent.
+            limit: a selection outside of which nothing is changed, and no step asks.
+            ticket: the change that it belongs to.
+            reason: why it is done, in the operator's words.
 
         Raises:
             InputError: playbook, values or selections have mistakes, each with its place.
@@ -75,9 +79,16 @@ class Fleet:
         source = playbook if isinstance(playbook, Source) else load_playbook(os.fspath(playbook))
         lists, given = Lists(), given or {}
         values = given_values(source, given, self.inventory, lists)
-        plan = build_plan(source, self.inventory, values, limit=limit, lists=lists)
+        plan = build_plan(source, self.inventory, values, limit=limit, lists=lists, conditions=self._conditions())
         kept = {name: _kept(source, name, text, values[name]) for name, text in given.items()}
-        return Planned(plan, Header(time.time_ns() // 1_000_000, kept, str(self.config.path), limit or ""))
+        return Planned(
+            plan, Header(time.time_ns() // 1_000_000, kept, str(self.config.path), limit or "", ticket, reason)
+        )
+
+    def _conditions(self) -> Iterator[PlannedCondition]:
+        """What must hold for every playbook that changes something."""
+        for number, condition in enumerate(self.config.file.conditions):
+            yield PlannedCondition(condition=condition, source="configuration", number=number)
 
     def warnings(self) -> list[str]:
         """What an operator should know of its secrets and its TLS, a sentence each."""
@@ -162,7 +173,9 @@ def load_fleet(config: str | os.PathLike[str] | None = None) -> Fleet:
     Raises:
         InputError: there is none, or it has mistakes, each with its place.
     """
-    return Fleet(load_config(find_config(None if config is None else os.fspath(config))))
+    found = load_config(find_config(None if config is None else os.fspath(config)))
+    check_conditions(found.document, found.file.conditions)
+    return Fleet(found)
 
 
 def _warnings(inventory: Inventory) -> Iterator[str]:

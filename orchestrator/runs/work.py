@@ -172,6 +172,7 @@ async def work(
     """
     from orchestrator.dovecot.client import Client
     from orchestrator.engine.runner import Runner, World, nobody
+    from orchestrator.runs.pages import fetch
 
     allow_open_files()
     with Audience(observers) as audience:
@@ -188,7 +189,7 @@ async def work(
             run.work(start) as session,
         ):
             settings = choices.settings(fleet.config.file)
-            world = World(client, audience, settings, approve or nobody, hours)
+            world = World(client, audience, settings, approve or nobody, hours, fetch=fetch)
             if choices.break_glass:
                 await session.event("break glass", choices.break_glass)
                 audience.note(f"windows and freezes are ignored: {choices.break_glass}")

@@ -11,6 +11,7 @@ from orchestrator.dovecot.command import command_line
 from orchestrator.journal.base import OperationRecord, Reader
 from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, RequireStep
 from orchestrator.report import Report
+from orchestrator.sighting import Sighting
 
 
 def plan_objects(plan: Plan, reader: Reader) -> Iterator[dict[str, Any]]:
@@ -42,6 +43,16 @@ def plan_objects(plan: Plan, reader: Reader) -> Iterator[dict[str, Any]]:
             "require": [str(part.that) for part in step.require] if isinstance(step, RequireStep) else None,
             "parameters": dict(step.parameters) if isinstance(step, CommandStep) else None,
         }
+    for planned in plan.conditions:
+        yield {
+            "event": "condition",
+            "name": planned.name,
+            "source": planned.source,
+            "at": planned.condition.at,
+            "that": None if planned.condition.that is None else str(planned.condition.that),
+            "otherwise": planned.condition.follows,
+            "reviewed": planned.reviewed,
+        }
     for operation in reader.operations():
         yield {"event": "request", **operation_object(operation)}
 
@@ -54,7 +65,8 @@ class Seen(Protocol):
     answers: dict[int, Answer]
     holding: int
     later: int
-    stop: tuple[PlannedStep, str] | None
+    stop: tuple[PlannedStep | None, str] | None
+    sightings: list[Sighting]
 
     @property
     def verdict(self) -> str:
@@ -63,6 +75,8 @@ class Seen(Protocol):
 
 def live_objects(plan: Plan, seen: Seen) -> Iterator[dict[str, Any]]:
     """What was seen of the fleet, as JSON objects."""
+    for sighting in seen.sightings:
+        yield {"event": "condition_seen", **sighting._asdict()}
     for step in plan.steps:
         for text in seen.notes.get(step.index, ()):
             yield {"event": "seen", "step": step.key, "text": text}
@@ -76,7 +90,7 @@ def live_objects(plan: Plan, seen: Seen) -> Iterator[dict[str, Any]]:
     yield {
         "event": "verdict",
         "would_stop": seen.stop is not None,
-        "step": seen.stop[0].key if seen.stop else None,
+        "step": seen.stop[0].key if seen.stop and seen.stop[0] else None,
         "reason": seen.stop[1] if seen.stop else "",
         "conditions_hold": seen.holding,
         "conditions_later": seen.later,

@@ -47,6 +47,7 @@ def plan_lines(plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None =
     yield f"  playbook {plan.origin.source}   fleet {reader.header.config_path}   planned {planned}"
     if plan.values:
         yield "  " + "  ".join(f"{name}={_shown(value)}" for name, value in plan.values.items())
+    yield from _conditions(plan, seen)
     for title, steps in (
         ("", plan.of("step", "verify")),
         ("If a step with on_failure: undo fails, last first:", plan.of("undo")),
@@ -64,6 +65,38 @@ def plan_lines(plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None =
     yield from (f"WARNING: {safe(warning, 1000)}" for warning in plan.warnings)
     yield from _by_host(reader, records)
     yield from _summary(plan, records)
+
+
+_MOMENTS = {
+    "start": "at the start",
+    "batch": "before each batch",
+    "step": "before each step that changes something",
+    "always": "all the time",
+}
+_OTHERWISE = {"refuse": "the run is refused", "pause": "it waits", "stop": "it stops", "undo": "it stops and undoes"}
+
+
+def _conditions(plan: Plan, seen: Seen | None) -> Iterator[str]:
+    """What must hold besides what steps require."""
+    if not plan.conditions:
+        return
+    yield ""
+    yield "Conditions:"
+    sightings = {sighting.name: sighting for sighting in seen.sightings} if seen else {}
+    for planned in plan.conditions:
+        condition, asked = planned.condition, planned.condition.ask
+        of = "" if planned.source == "playbook" else f" (of the {planned.source})"
+        yield f"           {condition.name}{of}: {_MOMENTS[condition.at]}; otherwise {_OTHERWISE[condition.follows]}"
+        scope = plan.scope()
+        what = (
+            f"the page {filled(asked.url, scope)}" if asked.url else f"{asked.command} on {filled(asked.hosts, scope)}"
+        )
+        that = "it answers 2xx" if condition.that is None else filled(condition.that, scope)
+        yield f"             {what}: {that}"
+        if (sighting := sightings.get(planned.name)) is not None:
+            words = {True: "holds now", False: "DOES NOT HOLD now", None: "NO DATA now"}[sighting.holds]
+            value = "" if sighting.value is None else f" ({safe(str(sighting.value), 200)})"
+            yield f"           » {words}{value}" + (f": {safe(sighting.why, 300)}" if sighting.why else "")
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import anyio.lowlevel
 
 from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent
 from orchestrator.engine.hours import Hours
+from orchestrator.engine.looking import Fetch, no_pages
 from orchestrator.engine.rules import Settings
 from orchestrator.engine.runner import Approve, Runner, World, nobody
 from orchestrator.events import AttemptEnded, Audience, Event, Note, StepEnded, StepStarted
@@ -227,6 +228,8 @@ class Rig:
         approve: answers questions.
         hours: in which it may work.
         wall: the clock on the wall.
+        fetch: reads pages of other services.
+        reviewed: condition -> the value that it had when the plan was reviewed.
     """
 
     def __init__(
@@ -239,11 +242,18 @@ class Rig:
         approve: Approve = nobody,
         hours: Hours | None = None,
         wall: Callable[[], float] = time.time,
+        fetch: Fetch = no_pages,
+        reviewed: Mapping[str, Any] | None = None,
     ) -> None:
         self.journal = Sqlite(folder / "state")
         self.hosts = hosts or Hosts()
         self.watcher = Watcher()
-        self.run: Run = self.journal.store.create(plan(text, folder=folder), HEADER)
+        made = plan(text, folder=folder)
+        if reviewed is not None:
+            looked_at = [replace(c, seen=True, reviewed=reviewed[c.name]) for c in made.conditions]
+            made = replace(made, conditions=tuple(looked_at))
+        self.run: Run = self.journal.store.create(made, HEADER)
+        self.fetch = fetch
         self.settings = settings
         self.approve = approve
         self.hours = hours
@@ -263,7 +273,7 @@ class Rig:
         with self.run.read() as reader:
             async with self.run.work(start) as session:
                 audience = Audience([self.watcher])
-                world = World(self.hosts, audience, self.settings, self.approve, self.hours, self.wall)
+                world = World(self.hosts, audience, self.settings, self.approve, self.hours, self.wall, self.fetch)
                 runner = Runner(self.plan(reader), reader, session, world)
                 ending: list[Ending] = []
                 async with anyio.create_task_group() as group:
@@ -281,6 +291,11 @@ class Rig:
         """What is said of operations, by id."""
         with self.run.read() as reader:
             return {operation.id: operation.error for operation in reader.operations() if operation.error}
+
+    def sightings(self) -> list[tuple[str, str, bool | None, Any]]:
+        """What was seen of conditions: name, moment, whether it held, value."""
+        with self.run.read() as reader:
+            return [(seen.name, seen.moment, seen.holds, seen.value) for seen in reader.conditions()]
 
     def steps(self) -> dict[str, str]:
         """Each step's state by its key."""

@@ -13,7 +13,7 @@ from orchestrator.engine.preflight import LONGEST_24, MOST_24, Preflight
 from orchestrator.engine.probing import ask
 from orchestrator.journal.base import Verdict
 from orchestrator.plan.steps import CommandStep
-from orchestrator.playbook.model import Probe
+from orchestrator.playbook.action import Probe
 from tests.engine.hosts import LISTED, Answer, Hosts, code, late, lost, of_version, on, refused, rows
 from tests.strategies import fleet, plan, steps
 

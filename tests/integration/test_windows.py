@@ -50,8 +50,8 @@ def test_the_rest_is_done_later(site: Callable[..., Site]) -> None:
     here = site(users=0, directors=0, backends=2)
     users = [f"user{number:03}" for number in range(60)]
     (here.cli.folder / "users.txt").write_text("\n".join(users))
-    soon = datetime.now().astimezone() + timedelta(seconds=4)  # reading and planning take some of it
-    first = here.cli("run", here.cli.playbook(KICKS), "--yes", "--rate", "15", "--until", soon.strftime("%H:%M:%S"))
+    soon = datetime.now().astimezone() + timedelta(seconds=8)  # reading and planning take some of it
+    first = here.cli("run", here.cli.playbook(KICKS), "--yes", "--rate", "5", "--until", soon.strftime("%H:%M:%S"))
     assert first.code == 3, first.said
     assert "stopped: --until was reached at " in first.out
     assert " pending" in first.out

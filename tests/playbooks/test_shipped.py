@@ -14,7 +14,8 @@ import pytest
 from orchestrator.cli.main import run
 from orchestrator.errors import InputError
 from orchestrator.outcome import Effect
-from orchestrator.playbook.model import Playbook, effect_of, steps_of
+from orchestrator.playbook.action import effect_of
+from orchestrator.playbook.model import Playbook, steps_of
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.text.document import parse
 

@@ -22,10 +22,11 @@ import orchestrator.engine.sending
 import orchestrator.journal.sqlite.statements
 from orchestrator.engine.concurrency import CEILING
 from orchestrator.engine.hours import Hours
+from orchestrator.engine.lane import BREAKER_AFTER
 from orchestrator.engine.pace import LATENESS
 from orchestrator.engine.rules import Settings
 from orchestrator.engine.runner import Runner, World
-from orchestrator.engine.scheduler import BREAKER_AFTER, Scheduler
+from orchestrator.engine.scheduler import Scheduler
 from orchestrator.engine.sending import Sending
 from orchestrator.errors import JournalError, LockedError
 from orchestrator.events import AttemptEnded, Audience, Event, StepStarted

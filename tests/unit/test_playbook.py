@@ -10,7 +10,8 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.outcome import Effect
-from orchestrator.playbook.model import RESERVED, CsvSource, FileSource, effect_of
+from orchestrator.playbook.action import RESERVED, effect_of
+from orchestrator.playbook.model import CsvSource, FileSource
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.text.units import Share
 from tests.strategies import playbook, steps

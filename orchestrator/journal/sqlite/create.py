@@ -220,6 +220,8 @@ def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, run_id: st
         "values": kept.values,
         "limited": kept.limited,
         "warnings": kept.warnings,
+        "conditions": kept.conditions,
+        "seen": kept.seen,
         "groups": json.dumps(plan.inventory.groups, ensure_ascii=False),
         "changes": json.dumps(sorted(changed_hosts(plan)), ensure_ascii=False),
         "digest": digest,

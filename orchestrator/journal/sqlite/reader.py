@@ -31,10 +31,11 @@ from orchestrator.journal.sqlite.statements import FAILED_STATES, RETRYABLE
 from orchestrator.operation import Operation, operation_id
 from orchestrator.outcome import BAD_STATES, State
 from orchestrator.plan.kept import Kept
+from orchestrator.sighting import Sighting
 from orchestrator.status import Ending, Status
 
 T = TypeVar("T")
-_LARGE = ("terms", "origin", "values", "warnings")  # texts of the plan, which few questions need
+_LARGE = ("terms", "origin", "values", "warnings", "conditions", "seen")  # texts of the plan, which few questions need
 
 
 class FileReader:
@@ -48,7 +49,9 @@ class FileReader:
         self._path = path
         self._connection = (opened or connect)(path)
         self._meta: dict[str, str] = dict(
-            self._rows("SELECT key, value FROM meta WHERE key NOT IN (?, ?, ?, ?)", *_LARGE)
+            self._rows(
+                "SELECT key, value FROM meta WHERE key NOT IN (SELECT value FROM json_each(?))", json.dumps(_LARGE)
+            )
         )
         self.run_id = self._meta["run_id"]
         self.playbook = self._meta["playbook"]
@@ -121,6 +124,8 @@ class FileReader:
             values=meta["values"],
             limited=meta["limited"],
             warnings=meta["warnings"],
+            conditions=meta["conditions"],
+            seen=meta["seen"],
             steps=tuple(layout for (layout,) in self._rows("SELECT layout FROM step ORDER BY number")),
             lists=dict(self._rows("SELECT path, content FROM list")),
         )
@@ -399,6 +404,14 @@ class FileReader:
     def emergencies(self) -> list[tuple[int, str]]:
         """When, in milliseconds since the epoch, and why windows and freezes did not hold."""
         return list(self._rows("SELECT at, text FROM event WHERE kind = 'break glass' ORDER BY at"))
+
+    def conditions(self) -> list[Sighting]:
+        """What was seen of conditions, in order."""
+        rows = self._rows("SELECT name, moment, at, holds, value, why FROM condition ORDER BY rowid")
+        return [
+            Sighting(name, moment, at, None if holds is None else bool(holds), json.loads(value), why)
+            for name, moment, at, holds, value, why in rows
+        ]
 
     def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
         try:

@@ -96,8 +96,13 @@ CREATE TABLE event (at INTEGER NOT NULL, kind TEXT NOT NULL, status TEXT, text T
 CREATE TABLE control (               -- orders to whoever works on the run
     number INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, value TEXT NOT NULL, done INTEGER
 );
-CREATE TABLE condition (             -- what conditions saw, and when
-    step INTEGER NOT NULL, at INTEGER NOT NULL, holds INTEGER NOT NULL, value TEXT NOT NULL
+CREATE TABLE condition (             -- what was seen of conditions
+    name TEXT NOT NULL,
+    moment TEXT NOT NULL,            -- "start", "batch 4[2]", "step 5", "always", "left by step 5"
+    at INTEGER NOT NULL,
+    holds INTEGER,                   -- NULL: there was no data
+    value TEXT NOT NULL,             -- JSON
+    why TEXT NOT NULL
 );
 """
 

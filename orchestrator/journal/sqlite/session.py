@@ -18,6 +18,7 @@ from orchestrator.journal.sqlite import owner, statements
 from orchestrator.journal.sqlite.lock import RunLock
 from orchestrator.journal.sqlite.writer import Writer, into_file
 from orchestrator.plan.steps import Draft
+from orchestrator.sighting import Sighting
 from orchestrator.status import Ending
 from orchestrator.version import __version__
 
@@ -141,6 +142,10 @@ class FileSession:
     async def event(self, kind: str, text: str) -> None:
         """Record something that happened to the run as a whole."""
         await self._call(lambda connection: statements.event(connection, kind, text))
+
+    async def condition(self, seen: Sighting) -> None:
+        """Record what was seen of a condition."""
+        await self._call(lambda connection: statements.condition(connection, seen))
 
     async def undoing(self, ending: Ending) -> None:
         """Record that what was done is being undone from now on, and why."""

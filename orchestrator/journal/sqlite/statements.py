@@ -14,6 +14,7 @@ from orchestrator.journal.sqlite.reading import status_in
 from orchestrator.journal.sqlite.schema import mark_over
 from orchestrator.outcome import State
 from orchestrator.plan.steps import Draft
+from orchestrator.sighting import Sighting
 from orchestrator.status import OVER, Ending, Status
 
 FAILED_STATES = (int(State.FAILED), int(State.UNREACHABLE))
@@ -106,6 +107,14 @@ def end(connection: sqlite3.Connection, ending: Ending, moment: int) -> None:
 def event(connection: sqlite3.Connection, kind: str, text: str, status: Status | None = None) -> None:
     """Record something that happened to the run as a whole."""
     connection.execute("INSERT INTO event VALUES (?, ?, ?, ?)", (now_ms(), kind, status and status.value, text))
+
+
+def condition(connection: sqlite3.Connection, seen: Sighting) -> None:
+    """Record what was seen of a condition."""
+    connection.execute(
+        "INSERT INTO condition VALUES (?, ?, ?, ?, ?, ?)",
+        (seen.name, seen.moment, seen.at, _flag(seen.holds), json.dumps(seen.value, ensure_ascii=False), seen.why),
+    )
 
 
 def claim(connection: sqlite3.Connection, where: str) -> str:
