@@ -168,6 +168,7 @@ def working(function: F) -> F:
         click.option("--wait", is_flag=True, help="Wait for the window to open."),
         click.option("--until", metavar="TIME", help="Stop at this time (04:30); the run can be resumed."),
         click.option("--window", metavar="NAME|SPAN", help="Work within this maintenance window only."),
+        click.option("--ask", is_flag=True, help="Ask before each step that changes something."),
         click.option("--force", is_flag=True, help="Run even while another run changes the same hosts."),
         click.option(
             "--max-failed",
@@ -194,7 +195,21 @@ def options_of(values: dict[str, Any], *, quiet: bool = False) -> Options:
     from orchestrator.cli.conduct import Options
     from orchestrator.runs.work import Choices
 
-    names = ("in_flight", "rate", "max_failed", "window", "until", "wait", "takes", "break_glass", "force", "take_over")
+    names = (
+        "in_flight",
+        "rate",
+        "max_failed",
+        "window",
+        "until",
+        "wait",
+        "takes",
+        "break_glass",
+        "force",
+        "take_over",
+        "ask",
+    )
+    if values["ask"] and values["yes"]:
+        raise click.UsageError("give either --ask or --yes")
     try:
         choices = Choices(**{name: values[name] for name in names if values.get(name) is not None})
     except ValueError as error:

@@ -13,18 +13,19 @@ import anyio
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App
 from orchestrator.cli.output import beside_the_point, emit_folded, emit_json, is_terminal, message
-from orchestrator.cli.question import ask
+from orchestrator.cli.question import ask, ask_for
 from orchestrator.cli.screen import Screen
 from orchestrator.errors import RefusedError
 from orchestrator.events import Audience
 from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader
 from orchestrator.plan.steps import Plan
+from orchestrator.plan.target import target
 from orchestrator.report import Report
 from orchestrator.runs.work import Choices, Control, How, allow_open_files
 from orchestrator.views.objects import report_object
 from orchestrator.views.report_text import summary_lines
-from orchestrator.views.words import safe
+from orchestrator.views.words import noticed, safe
 
 
 @dataclass(frozen=True)
@@ -132,18 +133,22 @@ def confirm(plan: Plan, reader: Reader, *, yes: bool) -> None:
             "this would change something, and there is no terminal to ask on",
             hint="look at `orchestrator plan`, then give --yes",
         )
-    if not ask(_what_is_asked(plan, reader)):
+    question = _what_is_asked(plan, reader)
+    felt = any(step.user_impact for step in plan.of("step"))
+    agreed = ask_for(question, target(plan, reader.changes()), "run it") if felt else ask(f"{question} Run it?")
+    if not agreed:
         raise RefusedError("not confirmed; nothing was sent")
 
 
 def _what_is_asked(plan: Plan, reader: Reader) -> str:
-    """The question names what is about to happen: the plan itself may have left the screen."""
+    """What is about to happen: the plan itself may have left the screen."""
     values = " ".join(f"{name}={safe(text, 60)}" for name, text in reader.header.given.items())
     changed = fold(name for name in plan.inventory.hosts if name in reader.changes())
     felt = [step.key for step in plan.of("step") if step.user_impact]
     about = f"user impact in step{'s' if len(felt) > 1 else ''} {', '.join(felt)}" if felt else "no user impact"
+    about += noticed(plan.seen)
     name = " ".join([plan.terms.name, *([f"({values})"] if values else [])])
-    return f"{name}: changes {changed}; {about}; digest {reader.digest}. Run it?"
+    return f"{name}: changes {changed}; {about}; digest {reader.digest}."
 
 
 def _show_end(app: App, report: Report, options: Options) -> None:

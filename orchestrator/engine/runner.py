@@ -59,6 +59,7 @@ class World:
         hours: in which it may work; None for any.
         wall: the wall clock, seconds since the epoch.
         fetch: reads pages of other services, for conditions.
+        ask: whether the operator is asked before each step that changes something.
     """
 
     wire: Wire
@@ -68,6 +69,7 @@ class World:
     hours: Hours | None = None
     wall: Callable[[], float] = time.time
     fetch: Fetch = no_pages
+    ask: bool = False
 
 
 class Runner:
@@ -273,10 +275,24 @@ class Runner:
         waiting = Waiting(self._end_of_waiting(step), self._stop)
         await waiting.do(lambda: self._look_ahead(step))
         await waiting.do(lambda: self._probe_doubtful(step))
+        if self._world.ask and step.role == "step" and step.effect is not Effect.READ:
+            await self._ask_first(step, total, waiting)
         scheduler = self._scheduler(step, total)
         if scheduler.failed > scheduler.rules.allowed_failures:
             raise failed_before(step, len(self._reader.doubtful(step.index)))
         await self._send(step, scheduler)
+
+    async def _ask_first(self, step: CommandStep, total: int, waiting: Waiting) -> None:
+        """Ask the operator before a step that changes something.
+
+        Raises:
+            Stop: the answer is no.
+        """
+        where = fold(self._reader.open_counts(step.index))
+        requests = "1 request" if total == 1 else f"{total} requests"
+        question = f"step {step.key} ({step.name}): {step.command} on {where}, {requests}. Go on?"
+        if not await waiting.do(lambda: self._world.approve(question)):
+            raise Stop(Status.STOPPED, f"step {step.key} ({step.name}) was not confirmed")
 
     async def _look_ahead(self, step: CommandStep) -> None:
         """Refuse a step whose command some of its hosts do not have, before any of them is sent it."""

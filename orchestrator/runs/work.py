@@ -48,6 +48,7 @@ class Choices:
         break_glass: why windows and freezes do not hold this time.
         force: even while another run changes the same hosts.
         take_over: from a process on another machine, which the operator knows to be gone.
+        ask: before each step that changes something.
     """
 
     in_flight: int | None = None
@@ -60,6 +61,7 @@ class Choices:
     break_glass: str = ""
     force: bool = False
     take_over: bool = False
+    ask: bool = False
 
     def __post_init__(self) -> None:
         """Refuse limits that are none, with a ValueError."""
@@ -189,7 +191,7 @@ async def work(
             run.work(start) as session,
         ):
             settings = choices.settings(fleet.config.file)
-            world = World(client, audience, settings, approve or nobody, hours, fetch=fetch)
+            world = World(client, audience, settings, approve or nobody, hours, fetch=fetch, ask=choices.ask)
             if choices.break_glass:
                 await session.event("break glass", choices.break_glass)
                 audience.note(f"windows and freezes are ignored: {choices.break_glass}")

@@ -71,3 +71,14 @@ def age(milliseconds: int | None, now: float) -> str:
 def clock(milliseconds: int) -> str:
     """A time of day with milliseconds, for attempts."""
     return time.strftime("%H:%M:%S", time.localtime(milliseconds / 1000)) + f".{milliseconds % 1000:03d}"
+
+
+def noticed(seen: Mapping[str, Any] | None) -> str:
+    """How many notice a plan, as the look at the fleet for its review saw it: "; 1204 users, 300 sessions (Tue 14:02 CET)"."""
+    affected = (seen or {}).get("affected", {})
+    most = {
+        name: max((counts[name] for counts in affected.values() if name in counts), default=0)
+        for name in ("users", "sessions")
+    }
+    words = ", ".join(count(number, name.removesuffix("s")) for name, number in most.items() if number)
+    return f"; {words} ({moment((seen or {})['at'], zone=True)})" if words else ""

@@ -78,7 +78,7 @@ def test_enter_alone_is_a_no_before_a_run(site: Callable[..., Site]) -> None:
     """Nothing but a y begins a run; nothing was sent, and no run is kept."""
     here = site(users=0, directors=0, backends=1)
     with Terminal(here.cli, "run", here.cli.playbook(KICK)) as terminal:
-        terminal.wait_for("[y/N]")
+        terminal.wait_for("Type b1 to run it, or Enter to leave: ")
         terminal.type("\n")
         assert terminal.end() == 5
         assert "not confirmed; nothing was sent" in terminal.shown
@@ -89,8 +89,8 @@ def test_enter_alone_is_a_no_within_a_run(site: Callable[..., Site]) -> None:
     """At a question of the playbook the run stops there, and is asked again when it is resumed."""
     here = site(users=0, directors=0, backends=1)
     with Terminal(here.cli, "run", here.cli.playbook(PAUSE)) as terminal:
-        terminal.wait_for("Run it? [y/N]")
-        terminal.type("y\n")
+        terminal.wait_for("or Enter to leave: ")
+        terminal.type("b1\n")
         terminal.wait_for("Is it so? [y/N]")
         terminal.type("\n")
         assert terminal.end() == 3

@@ -66,8 +66,8 @@ def test_one_unfinished_run_of_mine_is_resumed_without_a_question(site: Callable
     """Where no other can be meant, `resume` goes on at once, and says with what, whose and how much is left."""
     here = site(users=0, directors=0, backends=1)
     with Terminal(here.cli, "run", here.cli.playbook(ASKS)) as terminal:
-        terminal.wait_for("Run it?")
-        terminal.type("y\n")
+        terminal.wait_for("or Enter to leave: ")
+        terminal.type("b1\n")
         terminal.wait_for("Go on? [y/N]")
         terminal.type("n\n")
         assert terminal.end() == 3

@@ -27,16 +27,16 @@ steps:
 
 
 def test_what_was_typed_before_is_no_answer(site: Callable[..., Site]) -> None:
-    """A y that was typed while the plan was made confirms nothing; the question waits for another one."""
+    """What was typed while the plan was made confirms nothing; the question waits for another answer."""
     here = site(users=0, directors=0, backends=2)
     playbook = here.cli.playbook(CHANGE)
     with Terminal(here.cli, "run", playbook, "-e", "who=jane") as terminal:
-        terminal.type("y\ny\n")
-        terminal.wait_for("[y/N]")
-        time.sleep(1)  # long enough for a program that took the y to have sent something
+        terminal.type("b[1-2]\nb[1-2]\n")
+        terminal.wait_for("Type b[1-2] to run it, or Enter to leave: ")
+        time.sleep(1)  # long enough for a program that took it to have sent something
         assert terminal.process.poll() is None
         assert here.fleet.requests == []
-        terminal.type("y\n")
+        terminal.type("b[1-2]\n")
         assert terminal.end() == 0
     assert here.commands().count("kick") == 2
 
@@ -45,8 +45,8 @@ def test_a_question_within_a_run_waits_for_its_own_answer(site: Callable[..., Si
     """Two early answers to a first question do not answer the second."""
     here = site(users=0, directors=0, backends=1)
     with Terminal(here.cli, "run", here.cli.playbook(TWICE)) as terminal:
-        terminal.wait_for("Run it?")
-        terminal.type("y\n")
+        terminal.wait_for("or Enter to leave: ")
+        terminal.type("b1\n")
         terminal.wait_for("Is it the first? [y/N]")
         terminal.type("y\ny\n")
         terminal.wait_for("Is it the second? [y/N]")
@@ -61,12 +61,52 @@ def test_the_question_names_what_is_about_to_happen(site: Callable[..., Site]) -
     """Playbook, values, hosts and user impact stand in the question itself, however long the plan above it is."""
     here = site(users=0, directors=0, backends=3)
     with Terminal(here.cli, "run", here.cli.playbook(CHANGE), "-e", "who=jane") as terminal:
-        terminal.wait_for("[y/N]")
+        terminal.wait_for("or Enter to leave: ")
         question = terminal.shown[terminal.shown.rindex("\nKick somebody") :]
         assert "who=jane" in question
         assert "b[1-2]" in question
         assert "user impact in step 1" in question
-        terminal.type("what?\n")
-        terminal.wait_for("please answer y or n\r\nKick somebody")  # what was typed before a question is no answer
+        terminal.type("y\n")
+        terminal.wait_for("that is not b[1-2]\r\nKick somebody")
         terminal.type("n\n")
         assert terminal.end() == 5
+    assert here.fleet.requests == []
+
+
+def test_what_users_do_not_notice_is_confirmed_with_a_y(site: Callable[..., Site]) -> None:
+    """The name is typed only where somebody is cut off; what only reads is not asked about at all."""
+    here = site(users=0, directors=0, backends=1)
+    text = "name: N\nsteps: [{name: R, hosts: b1, command: forceResync, parameters: {user: u, mailboxMask: '*'}}]\n"
+    with Terminal(here.cli, "run", here.cli.playbook(text)) as terminal:
+        terminal.wait_for("no user impact")
+        terminal.wait_for("Run it? [y/N]")
+        terminal.type("what?\n")
+        terminal.wait_for("please answer y or n\r\nN: changes b1")
+        terminal.type("n\n")
+        assert terminal.end() == 5
+    assert here.cli("exec", "b1", "who").code == 0
+
+
+def test_each_step_that_changes_something_can_be_asked_about(site: Callable[..., Site]) -> None:
+    """With --ask the run stops at the first no, and can be resumed; what only reads is not asked about."""
+    here = site(users=0, directors=0, backends=2)
+    text = """
+name: Two changes
+steps:
+  - {name: Look, hosts: b1, command: who}
+  - {name: First, hosts: b1, command: kick, parameters: {mask: [a]}}
+  - {name: Second, hosts: b2, command: kick, parameters: {mask: [a]}}
+"""
+    with Terminal(here.cli, "run", here.cli.playbook(text), "--ask") as terminal:
+        terminal.wait_for("or Enter to leave: ")
+        terminal.type("b[1-2]\n")
+        terminal.wait_for("step 2 (First): kick on b1, 1 request. Go on? [y/N]")
+        terminal.type("y\n")
+        terminal.wait_for("step 3 (Second): kick on b2, 1 request. Go on? [y/N]")
+        terminal.type("\n")
+        assert terminal.end() == 3
+        assert "step 3 (Second) was not confirmed" in terminal.shown
+    assert [request.host for request in here.fleet.requests if request.command == "kick"] == ["b1"]
+    assert here.cli("resume").code == 0
+    assert [request.host for request in here.fleet.requests if request.command == "kick"] == ["b1", "b2"]
+    assert here.cli("resume", "--ask", "--yes").code == 2
