@@ -8,14 +8,16 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from orchestrator.comparison import fleet_differences
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line
 from orchestrator.errors import RefusedError
 from orchestrator.fleet.config import Config, find_config, load_config
 from orchestrator.fleet.inventory import Inventory, build_inventory
-from orchestrator.journal.base import Header, Reader, Run, Store
+from orchestrator.journal.base import Header, PlannedHost, Reader, Run, Store
 from orchestrator.plan.expand import contents
 from orchestrator.plan.kept import recall
 from orchestrator.plan.layout import build_plan
@@ -210,28 +212,21 @@ def plan_of(reader: Reader, fleet: Fleet) -> Plan:
 
 def differences(reader: Reader, inventory: Inventory) -> Iterator[str]:
     """What a plan rests on and is otherwise now: hosts, addresses, their order, groups, tags, protection."""
-    planned = {host.name: host for host in reader.hosts()}
-    for name, then in planned.items():
-        now = inventory.hosts.get(name)
-        if now is None:
-            yield f"the host {name} is gone"
-            continue
-        if now.endpoint.url != then.url:
-            yield f"{name} was {then.url} and is {now.endpoint.url}"
-        if set(now.tags) != set(then.tags):
-            yield f"the tags of {name} were {_named(then.tags)} and are {_named(now.tags)}"
-        if now.protected != then.protected:
-            yield f"{name} {'is protected now' if now.protected else 'was protected'}"
-    yield from (f"the host {name} is new" for name in inventory.hosts if name not in planned)
-    groups = reader.groups()
-    for group, members in groups.items():
-        if members != list(inventory.groups.get(group, ())):
-            yield f"the members of the group {group}, or their order, changed"
-    yield from (f"the group {group} is new" for group in inventory.groups if group not in groups)
-    common = [name for name in inventory.hosts if name in planned]
-    if common != [name for name in planned if name in inventory.hosts]:
-        yield "the order of the hosts changed"
+    now = [
+        PlannedHost(host.name, host.endpoint.url, host.groups, host.tags, host.protected)
+        for host in inventory.hosts.values()
+    ]
+    return fleet_differences(reader.hosts(), reader.groups(), now, inventory.groups)
 
 
-def _named(tags: tuple[str, ...]) -> str:
-    return ", ".join(tags) or "none"
+def plan_again(reader: Reader, fleet: Fleet) -> Planned:
+    """The same playbook with the same values, planned for the fleet as it is now.
+
+    Raises:
+        InputError: the playbook is gone, or it, its values or its lists have mistakes now.
+        RefusedError: a step would change a protected host.
+    """
+    origin, header = json.loads(reader.kept().origin), reader.header
+    beside = Path(origin["folder"]) / Path(origin["source"]).name
+    playbook = beside if beside.is_file() else origin["source"]
+    return fleet.plan(playbook, header.given, limit=header.limit or None, ticket=header.ticket, reason=header.reason)
