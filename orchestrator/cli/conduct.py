@@ -19,6 +19,7 @@ from orchestrator.errors import RefusedError
 from orchestrator.events import Audience
 from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader
+from orchestrator.plan.manifest import short
 from orchestrator.plan.steps import Plan
 from orchestrator.report import Report
 from orchestrator.runs.work import Choices, Control, How, allow_open_files
@@ -143,7 +144,7 @@ def _what_is_asked(plan: Plan, reader: Reader) -> str:
     felt = [step.key for step in plan.of("step") if step.user_impact]
     about = f"user impact in step{'s' if len(felt) > 1 else ''} {', '.join(felt)}" if felt else "no user impact"
     name = " ".join([plan.terms.name, *([f"({values})"] if values else [])])
-    return f"{name}: changes {changed}; {about}; digest {reader.digest}. Run it?"
+    return f"{name}: changes {changed}; {about}; digest {short(reader.digest)}. Run it?"
 
 
 def _show_end(app: App, report: Report, options: Options) -> None:

@@ -42,6 +42,10 @@ class Header:
         config_path: the configuration that it was planned with.
         limit: the selection of --limit, or empty.
         ticket, reason: the change that it belongs to, in the operator's words.
+        authors: who made a plan that was saved: all logins by which that person is known, the most personal first, each
+            with its machine; empty for what is run at once, whose sessions tell who runs it.
+        policy: what the policy said then, and the hash of its signers file, JSON; null without a policy.
+        settings: the limits and retries of the configuration then, JSON.
     """
 
     created: int
@@ -50,6 +54,9 @@ class Header:
     limit: str = ""
     ticket: str = ""
     reason: str = ""
+    authors: tuple[str, ...] = ()
+    policy: str = "null"
+    settings: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -203,6 +210,12 @@ class Reader(AbstractContextManager["Reader"], Protocol):
 
     def kept(self) -> Kept:
         """The plan's texts."""
+
+    def manifest(self) -> Iterator[bytes]:
+        """What was planned, as the text whose SHA-256 is the digest (`plan.manifest`), whatever was done since."""
+
+    def verify(self) -> None:
+        """Look whether what was planned is still what is there; RefusedError."""
 
     def changes(self) -> set[str]:
         """The hosts that the run may change."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.journal.base import StepRecord
 from orchestrator.outcome import BAD_STATES
+from orchestrator.plan.manifest import short
 from orchestrator.report import Report
 from orchestrator.text.units import format_duration
 from orchestrator.views.words import clock, count, moment, safe, states
@@ -93,8 +94,8 @@ def _retries(report: Report) -> str:
 
 def _times(report: Report) -> str:
     if report.started is None:
-        return f"planned; digest {report.digest}; nothing was sent"
-    return f"started {moment(report.started, zone=True)}, {_duration(report)}; digest {report.digest}"
+        return f"planned; digest {short(report.digest)}; nothing was sent"
+    return f"started {moment(report.started, zone=True)}, {_duration(report)}; digest {short(report.digest)}"
 
 
 def _when(step: StepRecord) -> str:

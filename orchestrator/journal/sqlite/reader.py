@@ -25,6 +25,7 @@ from orchestrator.journal.base import (
     Totals,
 )
 from orchestrator.journal.sqlite.lock import holder_in
+from orchestrator.journal.sqlite.planned import manifest_in, verify
 from orchestrator.journal.sqlite.reading import sessions_of, status_in, undoing_in
 from orchestrator.journal.sqlite.schema import FORMAT, connect, explain, format_of
 from orchestrator.journal.sqlite.statements import FAILED_STATES, RETRYABLE
@@ -60,6 +61,9 @@ class FileReader:
             limit=self._meta["limit"],
             ticket=self._meta.get("ticket", ""),
             reason=self._meta.get("reason", ""),
+            authors=tuple(json.loads(self._meta.get("authors", "[]"))),
+            policy=self._meta.get("policy", "null"),
+            settings=self._meta.get("settings", "{}"),
         )
         self.resumable = self._read(format_of) == FORMAT
 
@@ -124,6 +128,25 @@ class FileReader:
             steps=tuple(layout for (layout,) in self._rows("SELECT layout FROM step ORDER BY number")),
             lists=dict(self._rows("SELECT path, content FROM list")),
         )
+
+    def manifest(self) -> Iterator[bytes]:
+        """What was planned, as the text whose SHA-256 is the digest, whatever was done since.
+
+        Raises:
+            RefusedError: it was never written so by this program.
+        """
+        try:
+            yield from manifest_in(self._connection)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from None
+
+    def verify(self) -> None:
+        """Look whether what was planned is still what is there.
+
+        Raises:
+            RefusedError: something was changed since.
+        """
+        self._read(verify)
 
     def changes(self) -> set[str]:
         """The hosts that the run may change."""

@@ -60,6 +60,7 @@ CREATE TABLE operation (
 );
 CREATE INDEX open_operation ON operation (step, host, seq) WHERE state < 2;
 CREATE INDEX not_done_operation ON operation (state, step) WHERE state > 2;  -- questions that use it say state > 2
+CREATE TABLE left_out (operation INTEGER PRIMARY KEY);  -- those whose `when` said no when the plan was made
 CREATE TABLE attempt (
     operation INTEGER NOT NULL,
     number INTEGER NOT NULL,
