@@ -13,7 +13,7 @@ import anyio
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App
 from orchestrator.cli.output import beside_the_point, emit_folded, emit_json, is_terminal, message
-from orchestrator.cli.question import ask
+from orchestrator.cli.question import ask, ask_to_type
 from orchestrator.cli.screen import Screen
 from orchestrator.errors import RefusedError
 from orchestrator.events import Audience
@@ -117,23 +117,60 @@ async def _attend(
                 os._exit(128 + number)
 
 
-def confirm(plan: Plan, reader: Reader, *, yes: bool) -> None:
+def confirm(plan: Plan, reader: Reader, options: Options) -> None:
     """Ask before anything is changed.
 
     Raises:
         RefusedError: the answer is no, or nobody can be asked.
     """
-    if yes:
+    if options.yes:
         for warning in plan.warnings:  # nobody has seen the plan
             message(f"warning: {warning}")
-    if yes or not plan.changes_anything:
+    if not plan.changes_anything:
+        return
+    _confirm(_what_is_asked(plan, reader), options)
+    confirm_emergency(plan.terms.name, options)
+
+
+def _confirm(question: str, options: Options) -> None:
+    if options.yes:
         return
     if not is_terminal():
         raise RefusedError(
             "this would change something, and there is no terminal to ask on",
             hint="look at `orchestrator plan`, then give --yes",
         )
-    if not ask(_what_is_asked(plan, reader)):
+    if not ask(question):
+        raise RefusedError("not confirmed; nothing was sent")
+
+
+def confirm_again(reader: Reader, options: Options) -> None:
+    """Ask before a run is gone on with in spite of what forbids it; otherwise that needs no question.
+
+    Raises:
+        RefusedError: the answer is no, or nobody can be asked.
+    """
+    if options.choices.break_glass and reader.changes():
+        _confirm(f"{reader.playbook}: go on with {reader.run_id} in spite of windows, freezes and approvals?", options)
+        confirm_emergency(reader.playbook, options)
+
+
+def confirm_emergency(name: str, options: Options) -> None:
+    """Have somebody say again that windows, freezes and approvals are to be ignored; --yes does not, and no script can.
+
+    Raises:
+        RefusedError: nobody does.
+    """
+    reason = options.choices.break_glass
+    if not reason:
+        return
+    if not is_terminal():
+        raise RefusedError(
+            "--break-glass must be confirmed at a terminal, and there is none",
+            hint="log in with one (ssh -t); --yes does not answer for the person who decides this",
+        )
+    message(f"--break-glass: windows, freezes and approvals will be ignored ({safe(reason, 500)}); the report says so")
+    if not ask_to_type(f"Type {name!r} to go on", name):
         raise RefusedError("not confirmed; nothing was sent")
 
 

@@ -26,6 +26,17 @@ def ask(question: str) -> bool:
         message("please answer y or n")
 
 
+def ask_to_type(question: str, word: str) -> bool:
+    """Have a word typed on the terminal, in capitals or not; anything else is a no."""
+    _forget_typed()
+    message(f"{safe(question, 1000)}: ", end="")
+    return _folded(_read()) == _folded(word)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
 async def ask_meanwhile(question: str, show: Callable[[str], None]) -> bool:
     """The same inside an event loop; a cancellation ends the question.
 

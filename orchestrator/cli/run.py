@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
 
-from orchestrator.cli.app import GIVEN, LIMIT, App, load_source, options_of, parse_given, planned_so_far, working
+from orchestrator.cli.app import (
+    GIVEN,
+    LIMIT,
+    App,
+    load_source,
+    options_of,
+    parse_given,
+    plan_name,
+    planned_so_far,
+    working,
+)
 from orchestrator.cli.output import message_folded
 
 
@@ -27,16 +38,21 @@ def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, *
       orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
     """
     from orchestrator.cli.conduct import conduct, confirm
+    from orchestrator.runs.approvals import refuse_at_once
     from orchestrator.runs.work import begin, fresh
     from orchestrator.views.plan_text import plan_lines
 
     options = options_of(working)
     planned = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit)
+    file = plan_name(playbook)
+    words = [*(word for pair in given for word in ("-e", pair)), *(["--limit", limit] if limit else [])]
+    saving = shlex.join(["orchestrator", "plan", playbook, *words, "-o", file])
+    refuse_at_once(planned.plan, options.choices, saving, file)
     with fresh(planned.create(app.store, planned_so_far)) as made, made.read() as reader:
         if options.form == "text" and not options.yes:
             for line in plan_lines(planned.plan, reader, verbose=False):
                 message_folded(line)
-        confirm(planned.plan, reader, yes=options.yes)
+        confirm(planned.plan, reader, options)
     _, code = conduct(app, options, lambda how: begin(made, app.store, app.fleet, **how))
     return code
 

@@ -26,6 +26,7 @@ LISTED = 50
 @click.option("--failed", is_flag=True, help="List what failed or was unreachable.")
 @click.option("--in-doubt", is_flag=True, help="List what is in doubt.")
 @click.option("--all", "everything", is_flag=True, help="List all operations.")
+@click.option("--manifest", is_flag=True, help="Print what was planned: the text that approvers sign.")
 @FORMAT
 @click.pass_obj
 def show(
@@ -36,6 +37,7 @@ def show(
     failed: bool,
     in_doubt: bool,
     everything: bool,
+    manifest: bool = False,
     form: str,
 ) -> int:
     """Show RUN (default: the newest): its steps, failures and what to do next.
@@ -47,7 +49,9 @@ def show(
       orchestrator show
       orchestrator show last --failed
       orchestrator show last 5.17
+      orchestrator show tuesday.plan --manifest | sha256sum
     """
+    from orchestrator.cli.plan import emit_manifest
     from orchestrator.outcome import State
     from orchestrator.runs.follow import look
     from orchestrator.views.objects import report_object
@@ -55,6 +59,11 @@ def show(
 
     found = app.find(run)
     with found.read() as reader:
+        if manifest or (reader.resumable and not reader.sessions()):
+            reader.verify()
+        if manifest:
+            emit_manifest(reader)
+            return exit_codes.DONE
         if operation is not None:
             return _operation(reader, operation, form)
         chosen: tuple[State, ...] = tuple(State) if everything else ()

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from orchestrator.answers import Answer
+from orchestrator.approval import Approval
 from orchestrator.errors import JournalError
 from orchestrator.found import Found
 from orchestrator.operation import Operation
@@ -20,6 +21,7 @@ from orchestrator.outcome import Outcome, State
 from orchestrator.plan.kept import Kept
 from orchestrator.plan.steps import Draft, Plan, Planning
 from orchestrator.status import Ending, Status
+from orchestrator.version import __version__
 
 T = TypeVar("T")
 
@@ -46,6 +48,7 @@ class Header:
             with its machine; empty for what is run at once, whose sessions tell who runs it.
         policy: what the policy said then, and the hash of its signers file, JSON; null without a policy.
         settings: the limits and retries of the configuration then, JSON.
+        version: of the program that planned it.
     """
 
     created: int
@@ -57,6 +60,7 @@ class Header:
     authors: tuple[str, ...] = ()
     policy: str = "null"
     settings: str = "{}"
+    version: str = __version__
 
 
 @dataclass(frozen=True)
@@ -241,8 +245,11 @@ class Reader(AbstractContextManager["Reader"], Protocol):
     def applied(self) -> str:
         """As which run, and where, this saved plan was applied; empty when it was not."""
 
+    def approvals(self) -> list[Approval]:
+        """Who had approved the plan when it was started."""
+
     def emergencies(self) -> list[tuple[int, str]]:
-        """When, in milliseconds since the epoch, and why windows and freezes did not hold."""
+        """When, in milliseconds since the epoch, and why windows, freezes and approvals did not hold."""
 
     def undoing(self) -> Ending | None:
         """Why what was done is being undone; once that was begun a run goes no further forward."""
@@ -372,6 +379,7 @@ class Start(NamedTuple):
         expected: the only statuses in which it may be begun; another one is refused.
         digest: of the plan that was shown, or empty: another one is refused.
         take_over: from a process on another machine, which the operator knows to be gone.
+        approvals: that were verified, kept with the run.
     """
 
     limits: Mapping[str, Any]
@@ -379,6 +387,7 @@ class Start(NamedTuple):
     expected: frozenset[Status] | None = None
     digest: str = ""
     take_over: bool = False
+    approvals: tuple[Approval, ...] = ()
 
 
 class Run(Protocol):

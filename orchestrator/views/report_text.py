@@ -25,6 +25,7 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
     if report.given:
         yield "  " + "  ".join(f"{name}={safe(value, 100)}" for name, value in report.given.items())
     yield f"  {_times(report)}"
+    yield from _approvals(report)
     yield from _sessions(report)
     yield ""
     for step in report.steps:
@@ -60,7 +61,12 @@ def summary_lines(report: Report, program: str) -> Iterator[str]:
 
 def _emergencies(report: Report) -> Iterator[str]:
     for at, why in report.emergencies:
-        yield f"  windows and freezes ignored ({moment(at)}): {safe(why)}"
+        yield f"  windows, freezes and approvals ignored ({moment(at)}): {safe(why)}"
+
+
+def _approvals(report: Report) -> Iterator[str]:
+    for approval in report.approvals:
+        yield f"  approved by {safe(str(approval))}, verified {moment(approval.at)}"
 
 
 def _next_lines(report: Report, program: str) -> Iterator[str]:

@@ -21,7 +21,6 @@ from orchestrator.plan.expand import changed_hosts, contents
 from orchestrator.plan.kept import Kept, keep
 from orchestrator.plan.manifest import digest
 from orchestrator.plan.steps import Draft, Plan, Planning
-from orchestrator.version import __version__
 
 OFTEN = 250_000  # operations; some seconds of planning
 
@@ -225,7 +224,7 @@ def _meta(
         "authors": json.dumps(header.authors, ensure_ascii=False),
         "policy": header.policy,
         "settings": header.settings,
-        "version": __version__,
+        "version": header.version,
         "playbook": plan.terms.name,
         "terms": kept.terms,
         "origin": kept.origin,

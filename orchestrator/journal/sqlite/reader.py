@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orchestrator.answers import Answer, Recorded, collect
+from orchestrator.approval import Approval
 from orchestrator.errors import DamagedRunError
 from orchestrator.found import Found
 from orchestrator.journal.base import (
@@ -64,6 +65,7 @@ class FileReader:
             authors=tuple(json.loads(self._meta.get("authors", "[]"))),
             policy=self._meta.get("policy", "null"),
             settings=self._meta.get("settings", "{}"),
+            version=self._meta.get("version", ""),
         )
         self.resumable = self._read(format_of) == FORMAT
 
@@ -419,8 +421,13 @@ class FileReader:
         """As which run, and in which directory, this saved plan was applied; empty when it was not."""
         return next((text for (text,) in self._rows("SELECT text FROM event WHERE kind = 'applied'")), "")
 
+    def approvals(self) -> list[Approval]:
+        """Who had approved the plan when it was started."""
+        rows = self._rows("SELECT text, at FROM event WHERE kind = 'approved' ORDER BY rowid")
+        return [Approval.from_json(text, at) for text, at in rows]
+
     def emergencies(self) -> list[tuple[int, str]]:
-        """When, in milliseconds since the epoch, and why windows and freezes did not hold."""
+        """When, in milliseconds since the epoch, and why windows, freezes and approvals did not hold."""
         return list(self._rows("SELECT at, text FROM event WHERE kind = 'break glass' ORDER BY at"))
 
     def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
