@@ -36,7 +36,7 @@ def apply(app: App, /, plan: str, approvals: tuple[str, ...], **working: Any) ->
     Examples:
       orchestrator apply tuesday.plan
     """
-    from orchestrator.cli.conduct import conduct, confirm
+    from orchestrator.cli.conduct import conduct, confirm, confirm_emergency
     from orchestrator.runs import work
     from orchestrator.runs.approvals import allowed
     from orchestrator.runs.planning import plan_of
@@ -57,7 +57,8 @@ def apply(app: App, /, plan: str, approvals: tuple[str, ...], **working: Any) ->
         if options.form == "text" and not options.yes:
             for line in plan_lines(planned, reader, verbose=False):
                 message_folded(line)
-        confirm(planned, reader, options)
+        confirm(planned, reader, yes=options.yes)
+        confirm_emergency(options, changes=planned.changes_anything)
     if elsewhere:
         work.refuse_replaced(saved, run_id, digest)
         target = app.store.adopt(saved)

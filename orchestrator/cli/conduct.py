@@ -13,7 +13,7 @@ import anyio
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App
 from orchestrator.cli.output import beside_the_point, emit_folded, emit_json, is_terminal, message
-from orchestrator.cli.question import ask, ask_to_type
+from orchestrator.cli.question import ask, ask_for
 from orchestrator.cli.screen import Screen
 from orchestrator.errors import RefusedError
 from orchestrator.events import Audience
@@ -47,6 +47,7 @@ class Options:
 
 
 Call = Callable[[How], Awaitable[Report]]
+EMERGENCY = "break glass"  # what is typed to confirm it
 
 
 def conduct(app: App, options: Options, call: Call) -> tuple[Report, int]:
@@ -117,60 +118,23 @@ async def _attend(
                 os._exit(128 + number)
 
 
-def confirm(plan: Plan, reader: Reader, options: Options) -> None:
+def confirm(plan: Plan, reader: Reader, *, yes: bool) -> None:
     """Ask before anything is changed.
 
     Raises:
         RefusedError: the answer is no, or nobody can be asked.
     """
-    if options.yes:
+    if yes:
         for warning in plan.warnings:  # nobody has seen the plan
             message(f"warning: {warning}")
-    if not plan.changes_anything:
-        return
-    _confirm(_what_is_asked(plan, reader), options)
-    confirm_emergency(plan.terms.name, options)
-
-
-def _confirm(question: str, options: Options) -> None:
-    if options.yes:
+    if yes or not plan.changes_anything:
         return
     if not is_terminal():
         raise RefusedError(
             "this would change something, and there is no terminal to ask on",
             hint="look at `orchestrator plan`, then give --yes",
         )
-    if not ask(question):
-        raise RefusedError("not confirmed; nothing was sent")
-
-
-def confirm_again(reader: Reader, options: Options) -> None:
-    """Ask before a run is gone on with in spite of what forbids it; otherwise that needs no question.
-
-    Raises:
-        RefusedError: the answer is no, or nobody can be asked.
-    """
-    if options.choices.break_glass and reader.changes():
-        _confirm(f"{reader.playbook}: go on with {reader.run_id} in spite of windows, freezes and approvals?", options)
-        confirm_emergency(reader.playbook, options)
-
-
-def confirm_emergency(name: str, options: Options) -> None:
-    """Have somebody say again that windows, freezes and approvals are to be ignored; --yes does not, and no script can.
-
-    Raises:
-        RefusedError: nobody does.
-    """
-    reason = options.choices.break_glass
-    if not reason:
-        return
-    if not is_terminal():
-        raise RefusedError(
-            "--break-glass must be confirmed at a terminal, and there is none",
-            hint="log in with one (ssh -t); --yes does not answer for the person who decides this",
-        )
-    message(f"--break-glass: windows, freezes and approvals will be ignored ({safe(reason, 500)}); the report says so")
-    if not ask_to_type(f"Type {name!r} to go on", name):
+    if not ask(_what_is_asked(plan, reader)):
         raise RefusedError("not confirmed; nothing was sent")
 
 
@@ -182,6 +146,31 @@ def _what_is_asked(plan: Plan, reader: Reader) -> str:
     about = f"user impact in step{'s' if len(felt) > 1 else ''} {', '.join(felt)}" if felt else "no user impact"
     name = " ".join([plan.terms.name, *([f"({values})"] if values else [])])
     return f"{name}: changes {changed}; {about}; digest {short(reader.digest)}. Run it?"
+
+
+def confirm_emergency(options: Options, *, changes: bool, question: str = "") -> None:
+    """Have a person say again that windows, freezes and approvals are to be ignored: --yes does not, and no script can.
+
+    Args:
+        options: with --break-glass, or without.
+        changes: whether anything would be changed.
+        question: to be asked first, by a verb that otherwise asks nothing.
+
+    Raises:
+        RefusedError: nobody says so.
+    """
+    reason = options.choices.break_glass
+    if not (reason and changes):
+        return
+    if not is_terminal():
+        raise RefusedError(
+            "--break-glass must be confirmed at a terminal, and there is none",
+            hint="log in with one (ssh -t); --yes does not answer for the person who decides this",
+        )
+    if question and not options.yes and not ask(question):
+        raise RefusedError("not confirmed; nothing was sent")
+    if not ask_for(f"Windows, freezes and approvals will be ignored: {reason}", EMERGENCY, "do that"):
+        raise RefusedError("not confirmed; nothing was sent")
 
 
 def _show_end(app: App, report: Report, options: Options) -> None:

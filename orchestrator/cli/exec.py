@@ -59,7 +59,7 @@ def exec_(
       orchestrator exec d1 directorStatus user=jane@example.com
       orchestrator exec b1 kick mask=jane@example.com
     """
-    from orchestrator.cli.conduct import conduct, confirm
+    from orchestrator.cli.conduct import conduct, confirm, confirm_emergency
     from orchestrator.cli.plan import say_saved, show_plan
     from orchestrator.runs.approvals import refuse_at_once
     from orchestrator.runs.work import begin, fresh
@@ -89,7 +89,8 @@ def exec_(
     with fresh(planned.create(app.store)) as made, made.read() as reader:
         if planned.changes_anything and not options.yes:
             _announce(reader)
-        confirm(planned.plan, reader, options)
+        confirm(planned.plan, reader, yes=options.yes)
+        confirm_emergency(options, changes=planned.changes_anything)
     report, code = conduct(app, options, lambda how: begin(made, app.store, app.fleet, **how))
     with made.read() as reader, beside_the_point():
         if options.form == "json":

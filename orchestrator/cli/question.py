@@ -26,15 +26,22 @@ def ask(question: str) -> bool:
         message("please answer y or n")
 
 
-def ask_to_type(question: str, word: str) -> bool:
-    """Have a word typed on the terminal, in capitals or not; anything else is a no."""
-    _forget_typed()
-    message(f"{safe(question, 1000)}: ", end="")
-    return _folded(_read()) == _folded(word)
+def ask_for(question: str, word: str, what: str) -> bool:
+    """Ask on the terminal for a word, which nobody types by habit; Enter alone, and the end of input, are a no.
 
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
+    Args:
+        question: what is about to happen.
+        word: what is to be typed.
+        what: what typing it does, such as "run it".
+    """
+    while True:
+        _forget_typed()
+        message(safe(question, 1000))
+        message(f"Type {word} to {what}, or Enter to leave: ", end="")
+        answer = _read(lower=False)
+        if answer == word or answer.lower() in _NO:
+            return answer == word
+        message(f"that is not {word}")
 
 
 async def ask_meanwhile(question: str, show: Callable[[str], None]) -> bool:
@@ -64,8 +71,9 @@ def _asked(question: str) -> str:
     return f"{safe(question, 1000)} [y/N]: "
 
 
-def _read() -> str:
+def _read(*, lower: bool = True) -> str:
     try:
-        return sys.stdin.readline().strip().lower()
+        typed = sys.stdin.readline().strip()
+        return typed.lower() if lower else typed
     except (OSError, ValueError):  # the terminal is gone
         return ""

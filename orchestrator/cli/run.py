@@ -37,7 +37,7 @@ def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, *
       orchestrator run drain-backend -e backend=b1
       orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
     """
-    from orchestrator.cli.conduct import conduct, confirm
+    from orchestrator.cli.conduct import conduct, confirm, confirm_emergency
     from orchestrator.runs.approvals import refuse_at_once
     from orchestrator.runs.work import begin, fresh
     from orchestrator.views.plan_text import plan_lines
@@ -52,7 +52,8 @@ def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, *
         if options.form == "text" and not options.yes:
             for line in plan_lines(planned.plan, reader, verbose=False):
                 message_folded(line)
-        confirm(planned.plan, reader, options)
+        confirm(planned.plan, reader, yes=options.yes)
+        confirm_emergency(options, changes=planned.changes_anything)
     _, code = conduct(app, options, lambda how: begin(made, app.store, app.fleet, **how))
     return code
 

@@ -28,6 +28,7 @@ name: Kick a list
 steps:
   - {name: Kick them, hosts: backends, command: kick, for_each: {file: users.txt}, parameters: {mask: ["{{ item }}"]}}
 """
+RELOADS = "name: Reload\nsteps: [{name: Reload, hosts: backends, command: reload}]\n"
 LOOKS = "name: Look\nsteps: [{name: Look, hosts: backends, command: who}]\n"
 
 pytestmark = needs_root
@@ -318,25 +319,28 @@ def test_changes_within_windows_only(place: Place) -> None:
     assert place.cli("resume", "--rate", "1000").code == 0  # the run keeps its --until
 
 
-def broken_glass(place: Place, *words: str, answers: tuple[str, ...]) -> tuple[int, str]:
-    """The exit code, and what the terminal showed."""
+def broken_glass(place: Place, *words: str, answers: tuple[str, str]) -> tuple[int, str]:
+    """The exit code, and what the terminal showed; an answer that is empty is not given."""
     with Terminal(place.cli, *words, "--break-glass", "mail is down") as terminal:
-        for question, answer in zip(("[y/N]", "to go on: ")[-len(answers) :], answers, strict=True):
-            terminal.wait_for(question)
-            terminal.type(f"{answer}\n")
+        for question, answer in zip(("[y/N]: ", "or Enter to leave: "), answers, strict=True):
+            if answer:
+                terminal.wait_for(question)
+                terminal.type(f"{answer}\n")
         return terminal.end(), terminal.shown
 
 
 def test_in_an_emergency_the_glass_is_broken(place: Place) -> None:
-    """It is asked about twice, the second time by a name that is typed, also with --yes; the report begins with it."""
+    """It is asked about twice, the second time by words that are typed, also with --yes; the report begins with it."""
     place.policed.says(f"{APPROVALS}require_window: true\n", bob="")
-    run = ("run", place.playbook)
-    assert broken_glass(place, *run, answers=("y", "y"))[0] == 5
+    run = ("run", place.cli.playbook(RELOADS, "reload.yaml"))
+    assert broken_glass(place, *run, answers=("y", "no"))[0] == 5
+    assert broken_glass(place, *run, answers=("n", ""))[0] == 5
     assert place.site.commands() == []
-    code, shown = broken_glass(place, *run, "--yes", answers=("kick A  list",))
+    code, shown = broken_glass(place, *run, "--yes", answers=("", "break glass"))
     assert code == 0, shown
-    assert "windows, freezes and approvals will be ignored (mail is down); the report says so" in shown
-    assert "Type 'Kick a list' to go on: " in shown
+    assert "Windows, freezes and approvals will be ignored: mail is down" in shown
+    assert "Type break glass to do that, or Enter to leave: " in shown
+    assert place.site.commands() == ["reload", "reload"]
     lines = place.cli("report").out.splitlines()
     assert re.fullmatch(r"  windows, freezes and approvals ignored \(.*\): mail is down", lines[2])
 
@@ -351,13 +355,14 @@ def test_a_script_cannot_break_the_glass(place: Place) -> None:
 def test_the_glass_is_broken_for_one_session(place: Place) -> None:
     """Whoever resumes a run that was begun so is asked again."""
     with Terminal(place.cli, "run", place.playbook, "--yes", "--rate", "10", "--break-glass", "x") as terminal:
-        terminal.wait_for("to go on: ")
-        terminal.type("kick a list\n")
+        terminal.wait_for("or Enter to leave: ")
+        terminal.type("break glass\n")
         wait_until(lambda: len(place.site.fleet.requests) > 3)
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 130
     assert "is not approved: approved by 0 of 1" in place.refused("resume", "--rate", "1000")
-    code, shown = broken_glass(place, "resume", "--rate", "1000", answers=("y", "kick a list"))
+    assert broken_glass(place, "resume", "--rate", "1000", answers=("n", ""))[0] == 5
+    code, shown = broken_glass(place, "resume", "--rate", "1000", answers=("y", "break glass"))
     assert code == 0, shown
 
 
@@ -449,6 +454,7 @@ def test_a_large_plan_is_approved(place: Place) -> None:
     (place.cli.folder / "users.txt").write_text("".join(f"u{number}@example.com\n" for number in range(50_000)))
     place.policed.sign(place.plan("large.plan"), "bob")
     with Terminal(place.cli, "apply", "large.plan") as terminal:
-        terminal.wait_for("[y/N]")
+        terminal.wait_for("; digest ")  # the question, which comes when the plan was found approved
         terminal.type("n\n")
         assert terminal.end() == 5
+    assert "not confirmed" in terminal.shown

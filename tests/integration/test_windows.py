@@ -123,8 +123,8 @@ def test_in_a_freeze_nothing_is_changed(site: Callable[..., Site]) -> None:
     assert "waiting until the freeze ends: " in err
     assert here.commands() == []
     with Terminal(here.cli, "exec", "b1", "reload", "--yes", "--break-glass", "mail is down") as terminal:
-        terminal.wait_for("Type 'exec reload' to go on: ")
-        terminal.type("exec reload\n")
+        terminal.wait_for("Type break glass to do that, or Enter to leave: ")
+        terminal.type("break glass\n")
         assert terminal.end() == 0, terminal.shown
     report = here.cli("report")
     assert "): mail is down" in report.out
