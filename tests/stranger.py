@@ -36,6 +36,16 @@ def stranger(folder: Path, *words: str, **more: str) -> subprocess.CompletedProc
     )
 
 
+def stranger_says(script: str) -> str:
+    """What a script prints when the stranger runs it."""
+    python, path = program()
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path}
+    done = subprocess.run(
+        [python, "-c", script], env=environment, cwd="/", capture_output=True, text=True, check=True, **_AS_STRANGER
+    )
+    return done.stdout.strip()
+
+
 def give(folder: Path) -> None:
     """Have a folder with all that is in it be the stranger's, and the way to it open."""
     for path in (folder, *folder.rglob("*")):

@@ -18,6 +18,7 @@ from orchestrator.errors import RefusedError
 # Not the operator's PATH: whoever must be stopped by a signature that is missing could put another ssh-keygen there.
 PLACES = "/usr/bin:/bin:/usr/local/bin:/run/current-system/sw/bin"
 WITHIN = 60  # seconds
+MOST = 65_536  # bytes of a signature
 _FINGERPRINT = re.compile(rb"SHA256:[A-Za-z0-9+/]+")
 _PATTERN = set("*?!")  # of names in a signers file that mean anybody
 
@@ -122,8 +123,10 @@ def read_signature(path: Path) -> Signature:
         RefusedError: it cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise RefusedError(f"{path} is no file")
         with path.open("rb") as file:
-            content = file.read(65_536)
+            content = file.read(MOST)
     except OSError as error:
         raise RefusedError(f"{path} cannot be read: {error.strerror}") from None
     return Signature(path.name, content.decode("ascii", errors="replace"))
