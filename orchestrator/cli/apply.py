@@ -52,7 +52,7 @@ def apply(app: App, /, plan: str, approvals: tuple[str, ...], **working: Any) ->
         if reader.resumable:
             reader.verify()
         planned, run_id, digest = plan_of(reader, app.fleet), reader.run_id, reader.digest
-        signatures = _signatures(app, saved, plan, approvals)
+        signatures = signatures_of(app, saved, plan, approvals)
         allowed(reader, planned, options.choices, app.fleet, signatures, plan)
         if options.form == "text" and not options.yes:
             for line in plan_lines(planned, reader, verbose=False):
@@ -67,7 +67,7 @@ def apply(app: App, /, plan: str, approvals: tuple[str, ...], **working: Any) ->
     return code
 
 
-def _signatures(app: App, saved: FileRun, plan: str, given: tuple[str, ...]) -> list[Signature]:
+def signatures_of(app: App, saved: FileRun, plan: str, given: tuple[str, ...]) -> list[Signature]:
     """The signatures that were named, or those beside the plan.
 
     Raises:

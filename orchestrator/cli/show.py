@@ -15,6 +15,7 @@ from orchestrator.cli.output import emit, emit_folded, emit_json, message
 
 if TYPE_CHECKING:
     from orchestrator.journal.base import OperationRecord, Reader
+    from orchestrator.journal.sqlite.store import FileRun
     from orchestrator.outcome import State
 
 LISTED = 50
@@ -52,6 +53,7 @@ def show(
       orchestrator show tuesday.plan --manifest | sha256sum
     """
     from orchestrator.cli.plan import emit_manifest
+    from orchestrator.errors import RefusedError
     from orchestrator.outcome import State
     from orchestrator.runs.follow import look
     from orchestrator.views.objects import report_object
@@ -59,7 +61,10 @@ def show(
 
     found = app.find(run)
     with found.read() as reader:
-        if manifest or (reader.resumable and not reader.sessions()):
+        if manifest and not reader.resumable:
+            raise RefusedError(f"run {reader.run_id} was written by an older version, and has no manifest")
+        planned = reader.resumable and not reader.sessions()
+        if manifest or planned:
             reader.verify()
         if manifest:
             emit_manifest(reader)
@@ -82,7 +87,24 @@ def show(
         emit_folded(line)
     if report.holder:
         emit(f"being worked on by {report.holder}")
+    if planned:
+        _show_approvals(app, found, run or "")
     return exit_codes.DONE
+
+
+def _show_approvals(app: App, plan: FileRun, typed: str) -> None:
+    """Who has approved a plan so far, where the policy wants that."""
+    from orchestrator.cli.apply import signatures_of
+    from orchestrator.errors import OrchestratorError
+    from orchestrator.runs.approvals import standing
+    from orchestrator.views.words import safe
+
+    with plan.read() as reader:
+        try:
+            if found := standing(reader, signatures_of(app, plan, typed, ())):
+                emit(safe(found, 2000))
+        except OrchestratorError as error:
+            message(f"warning: approvals cannot be verified: {error.message}")
 
 
 @click.command("report", short_help="Print the report of a run.")

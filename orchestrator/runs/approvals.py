@@ -88,6 +88,20 @@ def allowed(
     return _approved(reader, terms, policy, fleet, signatures, name or reader.run_id)
 
 
+def standing(reader: Reader, signatures: Iterable[Signature]) -> str:
+    """Who has approved a plan that nobody has begun, and what is wrong with the other signatures; empty where none are wanted.
+
+    Raises:
+        InputError, RefusedError: the policy, or ssh-keygen, cannot be used.
+    """
+    terms = load_policy().file.approvals
+    if terms is None or not reader.changes():
+        return ""
+    found, refused = _verified(((one, 0) for one in signatures), reader, terms)
+    counted, lacking = count(terms, found, reader.header.authors)
+    return "; ".join([lacking or f"approved by {', '.join(map(str, counted))}", *refused])
+
+
 def _people(terms: ApprovalTerms) -> str:
     return f"{terms.needed} {'person' if terms.needed == 1 else 'people'} of {terms.signers}"
 
@@ -121,7 +135,12 @@ def _approved(
 
 
 def _refuse_without_kept(reader: Reader, terms: ApprovalTerms) -> None:
-    """A run that was begun needs no new approval; those that it keeps must still be by people who may approve."""
+    """A run that was begun needs no new approval; those that it keeps must still be by people who may approve.
+
+    As many as were needed when it was planned: a policy that wants more now is for what is planned now.
+    """
+    then = (json.loads(reader.header.policy) or {}).get("approvals") or {}
+    terms = terms.model_copy(update={"needed": min(terms.needed, then.get("needed", terms.needed))})
     kept = [(Signature(f"approval of {one.people[0]}", one.signature), one.at) for one in reader.approvals()]
     found, refused = _verified(kept, reader, terms)
     _, lacking = count(terms, found, reader.header.authors)

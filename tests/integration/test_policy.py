@@ -111,6 +111,7 @@ def test_the_way_from_a_run_to_an_approved_one(place: Place) -> None:
     assert "no runs in" in place.cli("runs").out
     signed = typed(signing)
     assert signed.returncode == 0, signed.stderr
+    assert place.cli("show", "playbook.plan").out.splitlines()[-1].startswith("approved by bob (SHA256:")
     done = typed(f"{applying} --yes")
     assert done.returncode == 0, done.stderr
     assert len(place.site.commands()) == 60
@@ -210,6 +211,7 @@ def test_an_approval_that_is_named(place: Place) -> None:
     """A signature may stand anywhere, and be named; then no other one is looked at."""
     plan = place.plan()
     kept = place.policed.sign(plan, "bob").rename(place.cli.folder / "elsewhere.sig")
+    assert place.cli("show", "my.plan").out.splitlines()[-1] == "approved by 0 of 1"
     assert "approved by 0 of 1" in place.refused("apply", "my.plan", "--yes")
     assert "nothere.sig cannot be read" in place.refused("apply", "my.plan", "--yes", "--approval", "nothere.sig")
     assert place.cli("apply", "my.plan", "--yes", "--approval", str(kept)).code == 0
@@ -282,7 +284,7 @@ def test_a_run_that_was_approved_goes_on(place: Place) -> None:
     signature.unlink()
     place.policed.says(APPROVALS, carol="")
     assert "is not approved: approved by 0 of 1; approval of bob: by nobody who may approve" in place.refused("resume")
-    place.policed.says(APPROVALS, carol="", bob="")
+    place.policed.says(APPROVALS.replace("{", "{needed: 2, "), carol="", bob="")
     assert "--in-flight 200 allows more than" in place.refused("resume", "--in-flight", "200")
     assert place.cli("resume", "--rate", "1000").code == 0
     assert len(place.site.fleet.requests) == 60
