@@ -16,12 +16,12 @@ from orchestrator.answers import Answer
 from orchestrator.approval import Approval
 from orchestrator.errors import JournalError
 from orchestrator.found import Found
+from orchestrator.journal.header import Header
 from orchestrator.operation import Operation
 from orchestrator.outcome import Outcome, State
 from orchestrator.plan.kept import Kept
 from orchestrator.plan.steps import Draft, Plan, Planning
 from orchestrator.status import Ending, Status
-from orchestrator.version import __version__
 
 T = TypeVar("T")
 
@@ -32,35 +32,6 @@ class Verdict(Enum):
     RETRY = "retry"  # it was not executed, or may be executed twice: send it (again)
     DONE = "done"  # it was executed
     FAILED = "failed"  # it was not, and shall not be
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a run says of itself when it is planned.
-
-    Attributes:
-        created: milliseconds since the epoch.
-        given: the texts of the playbook's parameters.
-        config_path: the configuration that it was planned with.
-        limit: the selection of --limit, or empty.
-        ticket, reason: the change that it belongs to, in the operator's words.
-        authors: who made a plan that was saved: all logins by which that person is known, the most personal first, each
-            with its machine; empty for what is run at once, whose sessions tell who runs it.
-        policy: what the policy said then, and the hash of its signers file, JSON; null without a policy.
-        settings: the limits and retries of the configuration then, JSON.
-        version: of the program that planned it.
-    """
-
-    created: int
-    given: Mapping[str, str]
-    config_path: str
-    limit: str = ""
-    ticket: str = ""
-    reason: str = ""
-    authors: tuple[str, ...] = ()
-    policy: str = "null"
-    settings: str = "{}"
-    version: str = __version__
 
 
 @dataclass(frozen=True)

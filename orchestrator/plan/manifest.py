@@ -4,8 +4,9 @@ JSON lines in UTF-8: no spaces, keys sorted, one line end after each. First what
 hosts, its lists (by their hash), its steps, and each operation that is known. It is made of what the run keeps, whatever that
 is: what a plan comes to hold is in it without anybody thinking of it.
 
-Who made a plan and when is in the manifest of a saved plan alone, which is approved as the one that it is. Two plannings of the
-same have the same manifest otherwise, and the digest in a question can be compared with one that was reviewed.
+Who made a plan, when, and what was seen of the fleet then, is in the manifest of a saved plan alone, which is approved as the one
+that it is. Two plannings of the same have the same manifest otherwise, and the digest in a question can be compared with one that
+was reviewed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SHOWN = 16  # characters of a digest, where people read it
 GATHERED = 1_000  # operations that are handed out together
 
 _LATER = frozenset({"digest", "limits"})  # the one is made of the manifest, the others are said when the run is started
-_OF_THE_SAVED = frozenset({"authors", "created", "run_id"})
+_OF_THE_SAVED = frozenset({"authors", "created", "run_id", "seen"})
 _TEXTS = frozenset({"config_path", "created", "limit", "playbook", "reason", "run_id", "ticket", "version"})
 _SENT, _LEFT_OUT = '","parameters":', '","left_out":true,"parameters":'
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode

@@ -16,7 +16,8 @@ from orchestrator.dovecot.command import command_line
 from orchestrator.errors import RefusedError
 from orchestrator.fleet.config import Config, find_config, load_config
 from orchestrator.fleet.inventory import Inventory, build_inventory, meant, protect
-from orchestrator.journal.base import Header, Reader, Run, Store
+from orchestrator.journal.base import Reader, Run, Store
+from orchestrator.journal.header import Header
 from orchestrator.plan.expand import contents
 from orchestrator.plan.kept import recall
 from orchestrator.plan.layout import build_plan

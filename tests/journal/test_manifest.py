@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import RefusedError
-from orchestrator.journal.base import Header
+from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.planned import verify
 from orchestrator.journal.sqlite.store import FileRun
@@ -211,10 +211,6 @@ CHANGES = [
     "UPDATE host SET groups = '[]'",
     "UPDATE list SET content = CAST('u1' || char(10) || 'u3' || char(10) AS BLOB)",
     "UPDATE list SET path = path || 'x'",
-    "INSERT INTO remark VALUES (1, 'done', '', '')",
-    "INSERT INTO answer VALUES (1, '[]', 0)",
-    "INSERT INTO attempt VALUES (1, 1, 1, 1, 'failed', 1, '')",
-    "INSERT INTO condition VALUES (1, 1, 1, '')",
     "INSERT INTO meta VALUES ('more', '1')",
 ]
 
@@ -226,6 +222,17 @@ def test_a_change_of_a_plan_is_noticed(saved: FileRun, change: str) -> None:
         reader.verify()
     assert execute(saved, change)
     with saved.read() as reader, pytest.raises(RefusedError, match=r"the plan r-1 was changed after it was made: .*\Z"):
+        reader.verify()
+
+
+@pytest.mark.parametrize("table", ["answer", "attempt", "condition", "remark"])
+def test_results_of_a_plan_that_nobody_has_begun(saved: FileRun, table: str) -> None:
+    """There are none: an answer that is there before anybody was asked would decide what is done."""
+    with sqlite3.connect(saved._path) as connection:
+        columns = connection.execute(f"SELECT count(*) FROM pragma_table_info('{table}')").fetchone()[0]
+        connection.execute(f"INSERT INTO {table} VALUES ({', '.join('1' * columns)})")
+    connection.close()
+    with saved.read() as reader, pytest.raises(RefusedError, match="and nobody has begun it"):
         reader.verify()
 
 

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from orchestrator.errors import InputError, JournalError
-from orchestrator.journal.base import Header
+from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite import statements
 from orchestrator.journal.sqlite.draft import drafted, sweep
 from orchestrator.journal.sqlite.planned import manifest_in, note_planned

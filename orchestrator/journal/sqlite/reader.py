@@ -18,13 +18,13 @@ from orchestrator.found import Found
 from orchestrator.journal.base import (
     Attempt,
     Cause,
-    Header,
     OperationRecord,
     PlannedHost,
     SessionRecord,
     StepRecord,
     Totals,
 )
+from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite.lock import holder_in
 from orchestrator.journal.sqlite.planned import manifest_in, verify
 from orchestrator.journal.sqlite.reading import sessions_of, status_in, undoing_in
