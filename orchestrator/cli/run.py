@@ -45,7 +45,8 @@ def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, *
     options = options_of(working)
     planned = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit)
     file = plan_name(playbook)
-    words = [*(word for pair in given for word in ("-e", pair)), *(["--limit", limit] if limit else [])]
+    more = [*(("-e", pair) for pair in given), ("--limit", limit)]
+    words = [word for option, value in more if value for word in (option, value)]
     saving = shlex.join(["orchestrator", "plan", playbook, *words, "-o", file])
     refuse_at_once(planned.plan, options.choices, saving, file)
     with fresh(planned.create(app.store, planned_so_far)) as made, made.read() as reader:

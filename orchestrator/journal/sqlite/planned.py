@@ -5,14 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from orchestrator.errors import RefusedError
+from orchestrator.journal.header import Header
 from orchestrator.outcome import State
 from orchestrator.plan import manifest
 from orchestrator.plan.manifest import StepText, digest, short
 
 _BLOCK = 1 << 20  # bytes of a list that are hashed at a time
+
+
+def header_of(texts: Mapping[str, str]) -> Header:
+    """What a run says of itself, also one of format 1.
+
+    Args:
+        texts: by name, as they stand in the file.
+    """
+    return Header(
+        created=int(texts["created"]),
+        given=json.loads(texts["given"]),
+        config_path=texts["config_path"],
+        limit=texts["limit"],
+        ticket=texts.get("ticket", ""),
+        reason=texts.get("reason", ""),
+        authors=tuple(json.loads(texts.get("authors", "[]"))),
+        policy=texts.get("policy", "null"),
+        settings=texts.get("settings", "{}"),
+        version=texts.get("version", ""),
+    )
 
 
 def manifest_in(connection: sqlite3.Connection) -> Iterator[bytes]:

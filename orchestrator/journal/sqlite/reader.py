@@ -24,9 +24,8 @@ from orchestrator.journal.base import (
     StepRecord,
     Totals,
 )
-from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite.lock import holder_in
-from orchestrator.journal.sqlite.planned import manifest_in, verify
+from orchestrator.journal.sqlite.planned import header_of, manifest_in, verify
 from orchestrator.journal.sqlite.reading import sessions_of, status_in, undoing_in
 from orchestrator.journal.sqlite.schema import FORMAT, connect, explain, format_of
 from orchestrator.journal.sqlite.statements import FAILED_STATES, RETRYABLE
@@ -55,18 +54,7 @@ class FileReader:
         self.run_id = self._meta["run_id"]
         self.playbook = self._meta["playbook"]
         self.digest = self._meta["digest"]
-        self.header = Header(
-            created=int(self._meta["created"]),
-            given=json.loads(self._meta["given"]),
-            config_path=self._meta["config_path"],
-            limit=self._meta["limit"],
-            ticket=self._meta.get("ticket", ""),
-            reason=self._meta.get("reason", ""),
-            authors=tuple(json.loads(self._meta.get("authors", "[]"))),
-            policy=self._meta.get("policy", "null"),
-            settings=self._meta.get("settings", "{}"),
-            version=self._meta.get("version", ""),
-        )
+        self.header = header_of(self._meta)
         self.resumable = self._read(format_of) == FORMAT
 
     @cached_property
