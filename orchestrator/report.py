@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.approval import Approval
 from orchestrator.dovecot import catalog
 from orchestrator.errors import DamagedRunError
 from orchestrator.found import found_sentence
@@ -26,7 +27,8 @@ class Report:
         unexpanded: steps whose operations were not known when the run ended.
         attempts, retries: in all.
         found: step and sentence, where a step tells how many of a list's names it found.
-        emergencies: when (milliseconds since the epoch) and why windows and freezes did not hold.
+        emergencies: when (milliseconds since the epoch) and why windows, freezes and approvals did not hold.
+        approvals: who had approved the plan when it was started.
         started, finished: milliseconds since the epoch, or None.
         resumable: of this version; what an older one wrote can only be read.
         undoing: what was done is being undone; such a run is resumed, and not retried.
@@ -49,6 +51,7 @@ class Report:
     attempts: int
     retries: int
     emergencies: list[tuple[int, str]]
+    approvals: list[Approval]
     started: int | None
     finished: int | None
     causes: list[Cause]
@@ -145,6 +148,7 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         attempts=totals.attempts,
         retries=totals.retries,
         emergencies=reader.emergencies(),
+        approvals=reader.approvals(),
         started=sessions[0].began if sessions else None,
         finished=_finished(sessions, totals.finished),
         causes=reader.causes(),

@@ -40,12 +40,18 @@ class CommandLine:
     Args:
         folder: for state, and the working directory.
         config: the configuration file.
+
+    Attributes:
+        program: how the program is called.
+        more: variables of its environment.
     """
 
     def __init__(self, folder: Path, config: Path) -> None:
         self.folder = folder
         self.state = folder / "state"
         self.config = config
+        self.program = [sys.executable, "-m", "orchestrator"]
+        self.more: dict[str, str] = {}
         self._started: list[subprocess.Popen[str]] = []
 
     @property
@@ -59,12 +65,13 @@ class CommandLine:
             "PYTHONPATH": str(ROOT),
             "NO_COLOR": "1",
             "COLUMNS": "200",
+            **self.more,
         }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start it and return at once."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *arguments],
+            [*self.program, *arguments],
             env=self.environment,
             cwd=self.folder,
             stdin=subprocess.DEVNULL,

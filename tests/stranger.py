@@ -22,7 +22,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 def stranger(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder, with hardly any environment."""
-    python, path = _program()
+    python, path = program()
     return subprocess.run(
         [python, "-m", "orchestrator", *words],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": path, **more},
@@ -34,6 +34,16 @@ def stranger(folder: Path, *words: str, **more: str) -> subprocess.CompletedProc
         timeout=60,
         **_AS_STRANGER,
     )
+
+
+def stranger_says(script: str) -> str:
+    """What a script prints when the stranger runs it."""
+    python, path = program()
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path}
+    done = subprocess.run(
+        [python, "-c", script], env=environment, cwd="/", capture_output=True, text=True, check=True, **_AS_STRANGER
+    )
+    return done.stdout.strip()
 
 
 def give(folder: Path) -> None:
@@ -51,7 +61,7 @@ def open_way(folder: Path) -> None:
 
 
 @functools.cache
-def _program() -> tuple[str, str]:
+def program() -> tuple[str, str]:
     """A Python, and where it finds the product, that a stranger may use; root's own may be in root's home."""
     packages = next(path for path in sys.path if path.endswith("site-packages"))
     path = os.pathsep.join([str(ROOT), packages])

@@ -8,7 +8,6 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +33,7 @@ class Terminal:
         with contextlib.ExitStack() as stack:
             stdout = stack.enter_context(out.open("w")) if out else slave
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "orchestrator", *arguments],
+                [*cli.program, *arguments],
                 env={**cli.environment, "TERM": "xterm", "COLUMNS": "100"},
                 cwd=cli.folder,
                 stdin=slave,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -158,7 +159,7 @@ def working(function: F) -> F:
     for option in (
         FORMAT,
         VERBOSE,
-        click.option("--break-glass", metavar="REASON", help="Ignore windows and freezes; the report shows REASON."),
+        click.option("--break-glass", metavar="REASON", help="Ignore windows, freezes and approvals; asks twice."),
         click.option(
             "--takes",
             metavar="DURATION",
@@ -215,6 +216,13 @@ def options_of(values: dict[str, Any], *, quiet: bool = False) -> Options:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     return Options(choices, values["form"], values["verbose"], values["yes"], quiet=quiet)
+
+
+def plan_name(playbook: str) -> str:
+    """What a saved plan of a playbook, or of a command, might be called."""
+    from pathlib import PurePath
+
+    return re.sub(r"[^\w.-]+", "-", PurePath(playbook).stem) + ".plan"
 
 
 def planned_so_far(count: int) -> None:

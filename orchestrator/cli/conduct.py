@@ -19,6 +19,7 @@ from orchestrator.errors import RefusedError
 from orchestrator.events import Audience
 from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader
+from orchestrator.plan.manifest import short
 from orchestrator.plan.steps import Plan
 from orchestrator.plan.target import target
 from orchestrator.report import Report
@@ -47,6 +48,7 @@ class Options:
 
 
 Call = Callable[[How], Awaitable[Report]]
+EMERGENCY = "break glass"  # what is typed to confirm it
 
 
 def conduct(app: App, options: Options, call: Call) -> tuple[Report, int]:
@@ -148,7 +150,32 @@ def _what_is_asked(plan: Plan, reader: Reader) -> str:
     about = f"user impact in step{'s' if len(felt) > 1 else ''} {', '.join(felt)}" if felt else "no user impact"
     about += noticed(plan.seen)
     name = " ".join([plan.terms.name, *([f"({values})"] if values else [])])
-    return f"{name}: changes {changed}; {about}; digest {reader.digest}."
+    return f"{name}: changes {changed}; {about}; digest {short(reader.digest)}."
+
+
+def confirm_emergency(options: Options, *, changes: bool, question: str = "") -> None:
+    """Have a person say again that windows, freezes and approvals are to be ignored: --yes does not, and no script can.
+
+    Args:
+        options: with --break-glass, or without.
+        changes: whether anything would be changed.
+        question: to be asked first, by a verb that otherwise asks nothing.
+
+    Raises:
+        RefusedError: nobody says so.
+    """
+    reason = options.choices.break_glass
+    if not (reason and changes):
+        return
+    if not is_terminal():
+        raise RefusedError(
+            "--break-glass must be confirmed at a terminal, and there is none",
+            hint="log in with one (ssh -t); --yes does not answer for the person who decides this",
+        )
+    if question and not options.yes and not ask(question):
+        raise RefusedError("not confirmed; nothing was sent")
+    if not ask_for(f"Windows, freezes and approvals will be ignored: {reason}", EMERGENCY, "do that"):
+        raise RefusedError("not confirmed; nothing was sent")
 
 
 def _show_end(app: App, report: Report, options: Options) -> None:

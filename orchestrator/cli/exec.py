@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import exit_codes
-from orchestrator.cli.app import App, options_of, working
+from orchestrator.cli.app import App, options_of, plan_name, working
 from orchestrator.cli.output import beside_the_point, emit, emit_json, message
 from orchestrator.outcome import Effect
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 )
 @click.option("--accept", multiple=True, type=int, metavar="CODE", help="An exit code that counts as done.")
 @click.option("--timeout", metavar="DURATION", help="How long to wait for each answer.")
+@click.option(
+    "-o", "--output", metavar="FILE", type=click.Path(dir_okay=False), help="Send nothing; save it as a plan."
+)
 @working
 @click.pass_obj
 def exec_(
@@ -41,6 +45,7 @@ def exec_(
     effect: str | None,
     accept: tuple[int, ...],
     timeout: str | None,
+    output: str | None,
     **working: Any,
 ) -> int:
     """Send COMMAND with PARAMETERS (name=value; a list is name=a name=b) to each host of SELECTION.
@@ -54,7 +59,9 @@ def exec_(
       orchestrator exec d1 directorStatus user=jane@example.com
       orchestrator exec b1 kick mask=jane@example.com
     """
-    from orchestrator.cli.conduct import conduct, confirm
+    from orchestrator.cli.conduct import conduct, confirm, confirm_emergency
+    from orchestrator.cli.plan import say_saved, show_plan
+    from orchestrator.runs.approvals import refuse_at_once
     from orchestrator.runs.work import begin, fresh
 
     options = options_of(working, quiet=not (working["verbose"] or working["wait"]) and working["form"] == "text")
@@ -70,10 +77,20 @@ def exec_(
     if accept:
         step["accept"] = list(accept)
     planned = _planned(app, command, step)
+    if output is not None:
+        with planned.save(app.store, output).read() as reader:
+            show_plan(planned.plan, reader, form=options.form)
+        say_saved(app, output, changes=planned.changes_anything)
+        return exit_codes.DONE
+    more = [("--effect", effect), ("--timeout", timeout), *(("--accept", str(code)) for code in accept)]
+    words = [word for option, value in more if value is not None for word in (option, value)]
+    saving = ["orchestrator", "exec", selection, command, *parameters, *words, "-o", plan_name(command)]
+    refuse_at_once(planned.plan, options.choices, shlex.join(saving), plan_name(command))
     with fresh(planned.create(app.store)) as made, made.read() as reader:
         if planned.changes_anything and not options.yes:
             _announce(reader)
         confirm(planned.plan, reader, yes=options.yes)
+        confirm_emergency(options, changes=planned.changes_anything)
     report, code = conduct(app, options, lambda how: begin(made, app.store, app.fleet, **how))
     with made.read() as reader, beside_the_point():
         if options.form == "json":
@@ -97,7 +114,10 @@ def _planned(app: App, command: str, step: dict[str, Any]) -> Planned:
         return app.fleet.plan(Source(parse(dump({"name": name, "steps": [step]}), source=name, folder=Path.cwd())))
     except InputError as error:
         raise InputError(
-            [Problem(found.message, Place(found.place.source), found.suggestion) for found in error.problems],
+            [
+                Problem(found.message, Place(name), found.suggestion) if found.place.source == name else found
+                for found in error.problems
+            ],
             hint=error.hint,
         ) from None
 

@@ -22,7 +22,7 @@ MEANINGS = {
     BAD_INPUT: "bad usage, playbook, configuration or inventory",
     STOPPED: "stopped with work left; the message names the command to continue with",
     IN_DOUBT: "operations in doubt wait for a decision",
-    REFUSED: "refused: a `require` or condition failed, locked, not confirmed, protected host, changed fleet, outside the window",
+    REFUSED: "refused: condition false, locked, not confirmed or approved, protected host, changed fleet, outside the window",
     BUG: "a bug in this program",
     NO_OUTPUT: "the output cannot be written (a verb that only prints)",
     INTERRUPTED: "stopped by SIGINT, cleanly; resumable (143 for SIGTERM)",

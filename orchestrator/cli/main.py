@@ -45,7 +45,7 @@ _SUMMARIES = {
     "commands": "What the doveadm HTTP API can do.",
     "playbooks": "What the shipped playbooks do.",
     "validate": "Check playbooks without a fleet.",
-    "schema": "Print the JSON Schema of playbooks or of the configuration.",
+    "schema": "Print the JSON Schema of playbooks, configuration or policy.",
     "plan": "Show all that a playbook would do. Sends nothing.",
     "diff": "Show how two saved plans differ, or a plan from now.",
     "apply": "Run a saved plan, exactly.",

@@ -46,7 +46,7 @@ def resume(app: App, /, run: str | None, in_doubt: str | None, **working: Any) -
       orchestrator resume 20261123-021503-drain-a-backend
       orchestrator resume --in-doubt done
     """
-    from orchestrator.cli.conduct import conduct
+    from orchestrator.cli.conduct import conduct, confirm_emergency
     from orchestrator.journal.base import Verdict
     from orchestrator.runs import work
     from orchestrator.runs.follow import look
@@ -65,6 +65,8 @@ def resume(app: App, /, run: str | None, in_doubt: str | None, **working: Any) -
             why = f": {safe(left.reason)}" if left.reason else ""
             message(f"resuming {found.id} ({left.status.word}{why}){_limits(reader, options.choices)}")
             message(f"  {_about(look(found, brief=True))}")
+        asked = f"{reader.playbook}: go on with {reader.run_id} in spite of windows, freezes and approvals?"
+        confirm_emergency(options, changes=bool(reader.changes()), question=asked)
     _, code = conduct(app, options, lambda how: work.resume(found, app.store, app.fleet, **how))
     return code
 
@@ -83,7 +85,7 @@ def retry(app: App, /, run: str | None, **working: Any) -> int:
     Examples:
       orchestrator retry
     """
-    from orchestrator.cli.conduct import conduct
+    from orchestrator.cli.conduct import conduct, confirm_emergency
     from orchestrator.runs import work
     from orchestrator.views.words import count
 
@@ -96,6 +98,8 @@ def retry(app: App, /, run: str | None, **working: Any) -> int:
         if options.form == "text":
             failed = count(reader.retryable(), "operation")
             message(f"{found.id}: retrying {failed}{_limits(reader, options.choices)}")
+        asked = f"{reader.playbook}: go on with {reader.run_id} in spite of windows, freezes and approvals?"
+        confirm_emergency(options, changes=bool(reader.changes()), question=asked)
     _, code = conduct(app, options, lambda how: work.retry(found, app.store, app.fleet, **how))
     return code
 

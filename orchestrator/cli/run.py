@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from orchestrator.cli.app import (
     load_source,
     options_of,
     parse_given,
+    plan_name,
     planned_so_far,
     working,
 )
@@ -49,17 +51,24 @@ def run(
       orchestrator run drain-backend -e backend=b1
       orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
     """
-    from orchestrator.cli.conduct import conduct, confirm
+    from orchestrator.cli.conduct import conduct, confirm, confirm_emergency
+    from orchestrator.runs.approvals import refuse_at_once
     from orchestrator.runs.work import begin, fresh
     from orchestrator.views.plan_text import plan_lines
 
     options = options_of(working)
     planned = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit, ticket=ticket, reason=reason)
+    file = plan_name(playbook)
+    more = [*(("-e", pair) for pair in given), ("--limit", limit), ("--ticket", ticket), ("--reason", reason)]
+    words = [word for option, value in more if value for word in (option, value)]
+    saving = shlex.join(["orchestrator", "plan", playbook, *words, "-o", file])
+    refuse_at_once(planned.plan, options.choices, saving, file)
     with fresh(planned.create(app.store, planned_so_far)) as made, made.read() as reader:
         if options.form == "text" and not options.yes:
             for line in plan_lines(planned.plan, reader, verbose=False):
                 message_folded(line)
         confirm(planned.plan, reader, yes=options.yes)
+        confirm_emergency(options, changes=planned.changes_anything)
     _, code = conduct(app, options, lambda how: begin(made, app.store, app.fleet, **how))
     return code
 

@@ -15,6 +15,7 @@ from orchestrator.cli.output import emit, emit_folded, emit_json, message
 
 if TYPE_CHECKING:
     from orchestrator.journal.base import OperationRecord, Reader
+    from orchestrator.journal.sqlite.store import FileRun
     from orchestrator.outcome import State
 
 LISTED = 50
@@ -26,6 +27,7 @@ LISTED = 50
 @click.option("--failed", is_flag=True, help="List what failed or was unreachable.")
 @click.option("--in-doubt", is_flag=True, help="List what is in doubt.")
 @click.option("--all", "everything", is_flag=True, help="List all operations.")
+@click.option("--manifest", is_flag=True, help="Print what was planned: the text that approvers sign.")
 @FORMAT
 @click.pass_obj
 def show(
@@ -36,6 +38,7 @@ def show(
     failed: bool,
     in_doubt: bool,
     everything: bool,
+    manifest: bool = False,
     form: str,
 ) -> int:
     """Show RUN (default: the newest): its steps, failures and what to do next.
@@ -47,7 +50,10 @@ def show(
       orchestrator show
       orchestrator show last --failed
       orchestrator show last 5.17
+      orchestrator show tuesday.plan --manifest | sha256sum
     """
+    from orchestrator.cli.plan import emit_manifest
+    from orchestrator.errors import RefusedError
     from orchestrator.outcome import State
     from orchestrator.runs.follow import look
     from orchestrator.views.objects import report_object
@@ -55,6 +61,14 @@ def show(
 
     found = app.find(run)
     with found.read() as reader:
+        if manifest and not reader.resumable:
+            raise RefusedError(f"run {reader.run_id} was written by an older version, and has no manifest")
+        planned = reader.resumable and not reader.sessions()
+        if manifest or planned:
+            reader.verify()
+        if manifest:
+            emit_manifest(reader)
+            return exit_codes.DONE
         if operation is not None:
             return _operation(reader, operation, form)
         chosen: tuple[State, ...] = tuple(State) if everything else ()
@@ -73,7 +87,24 @@ def show(
         emit_folded(line)
     if report.holder:
         emit(f"being worked on by {report.holder}")
+    if planned:
+        _show_approvals(app, found, run or "")
     return exit_codes.DONE
+
+
+def _show_approvals(app: App, plan: FileRun, typed: str) -> None:
+    """Who has approved a plan so far, where the policy wants that."""
+    from orchestrator.cli.apply import signatures_of
+    from orchestrator.errors import OrchestratorError
+    from orchestrator.runs.approvals import standing
+    from orchestrator.views.words import safe
+
+    with plan.read() as reader:
+        try:
+            if found := standing(reader, signatures_of(app, plan, typed, ())):
+                emit(safe(found, 2000))
+        except OrchestratorError as error:
+            message(f"warning: approvals cannot be verified: {error.message}")
 
 
 @click.command("report", short_help="Print the report of a run.")

@@ -44,10 +44,10 @@ def validate(playbooks: tuple[str, ...], form: str) -> int:
     return exit_codes.BAD_INPUT if bad else exit_codes.DONE
 
 
-@click.command("schema", short_help="Print the JSON Schema of playbooks or of the configuration.")
-@click.argument("subject", type=click.Choice(["playbook", "config"]), default="playbook")
+@click.command("schema", short_help="Print the JSON Schema of playbooks, of the configuration, or of the policy.")
+@click.argument("subject", type=click.Choice(["playbook", "config", "policy"]), default="playbook")
 def schema(subject: str) -> int:
-    """Print the JSON Schema of playbooks, or of the configuration, for editors.
+    """Print the JSON Schema of playbooks, of the configuration, or of the policy, for editors.
 
     \b
     Examples:
@@ -56,8 +56,11 @@ def schema(subject: str) -> int:
     """
     from orchestrator.fleet.config import ConfigFile
     from orchestrator.playbook.model import Playbook
+    from orchestrator.policy import PolicyFile
+    from orchestrator.text.document import Strict
 
-    model = Playbook if subject == "playbook" else ConfigFile
+    models: dict[str, type[Strict]] = {"playbook": Playbook, "config": ConfigFile, "policy": PolicyFile}
+    model = models[subject]
     emit(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}, indent=2))
     return exit_codes.DONE
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, islice
 from typing import Any, ClassVar, Literal
@@ -35,6 +36,7 @@ class Host:
         groups, tags: in the order of the configuration.
         per_host: requests at a time on it, "auto", or None for the run's limit.
         protected: nothing may be changed here.
+        protected_by: who says so: the configuration, or the policy.
         endpoint: how its API is reached.
         readable: what of it expressions may read.
     """
@@ -48,6 +50,7 @@ class Host:
     per_host: int | Literal["auto"] | None
     protected: bool
     endpoint: Endpoint
+    protected_by: str = "configuration"
 
     @property
     def port(self) -> int:
@@ -280,7 +283,30 @@ class _Builder:
 
 
 def _protect(host: Host) -> Host:
-    return Host(host.name, host.address, host.groups, host.tags, host.per_host, protected=True, endpoint=host.endpoint)
+    return replace(host, protected=True)
+
+
+def meant(inventory: Inventory, selection: str) -> set[str]:
+    """The hosts that a selection from elsewhere means, which was written for more fleets than this one; also by their address.
+
+    Where a part of it means nothing here, the others still do, and nothing is taken away from them.
+    """
+    found = {name for name, host in inventory.hosts.items() if host.address == selection.strip()}
+    with suppress(InputError):
+        return found | {host.name for host in inventory.select(selection)}
+    terms = [term.strip() for term in re.split(r"[,:](?![^\[]*\])", selection)]
+    parts = [term for term in terms if term and term[0] not in "!&" and term != selection]
+    return found.union(*(meant(inventory, part) for part in parts))
+
+
+def protect(inventory: Inventory, selections: Iterable[str]) -> Inventory:
+    """An inventory in which the policy protects some hosts as well."""
+    chosen = {name for selection in selections for name in meant(inventory, selection)}
+    hosts = {
+        name: replace(host, protected=True, protected_by="policy") if name in chosen and not host.protected else host
+        for name, host in inventory.hosts.items()
+    }
+    return Inventory(hosts, inventory.groups)
 
 
 def _first(layers: Iterable[HostSettings], name: str) -> Any:

@@ -13,8 +13,10 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from orchestrator.answers import Answer
+from orchestrator.approval import Approval
 from orchestrator.errors import JournalError
 from orchestrator.found import Found
+from orchestrator.journal.header import Header
 from orchestrator.operation import Operation
 from orchestrator.outcome import Outcome, State
 from orchestrator.plan.kept import Kept
@@ -31,26 +33,6 @@ class Verdict(Enum):
     RETRY = "retry"  # it was not executed, or may be executed twice: send it (again)
     DONE = "done"  # it was executed
     FAILED = "failed"  # it was not, and shall not be
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a run says of itself when it is planned.
-
-    Attributes:
-        created: milliseconds since the epoch.
-        given: the texts of the playbook's parameters.
-        config_path: the configuration that it was planned with.
-        limit: the selection of --limit, or empty.
-        ticket, reason: the change that it belongs to, in the operator's words.
-    """
-
-    created: int
-    given: Mapping[str, str]
-    config_path: str
-    limit: str = ""
-    ticket: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,6 +187,12 @@ class Reader(AbstractContextManager["Reader"], Protocol):
     def kept(self) -> Kept:
         """The plan's texts."""
 
+    def manifest(self) -> Iterator[bytes]:
+        """What was planned, as the text whose SHA-256 is the digest (`plan.manifest`), whatever was done since."""
+
+    def verify(self) -> None:
+        """Look whether what was planned is still what is there; RefusedError."""
+
     def changes(self) -> set[str]:
         """The hosts that the run may change."""
 
@@ -229,8 +217,11 @@ class Reader(AbstractContextManager["Reader"], Protocol):
     def applied(self) -> str:
         """As which run, and where, this saved plan was applied; empty when it was not."""
 
+    def approvals(self) -> list[Approval]:
+        """Who had approved the plan when it was started."""
+
     def emergencies(self) -> list[tuple[int, str]]:
-        """When, in milliseconds since the epoch, and why windows and freezes did not hold."""
+        """When, in milliseconds since the epoch, and why windows, freezes and approvals did not hold."""
 
     def conditions(self) -> list[Sighting]:
         """What was seen of conditions, in order."""
@@ -366,6 +357,7 @@ class Start(NamedTuple):
         expected: the only statuses in which it may be begun; another one is refused.
         digest: of the plan that was shown, or empty: another one is refused.
         take_over: from a process on another machine, which the operator knows to be gone.
+        approvals: that were verified, kept with the run.
     """
 
     limits: Mapping[str, Any]
@@ -373,6 +365,7 @@ class Start(NamedTuple):
     expected: frozenset[Status] | None = None
     digest: str = ""
     take_over: bool = False
+    approvals: tuple[Approval, ...] = ()
 
 
 class Run(Protocol):

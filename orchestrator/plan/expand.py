@@ -52,11 +52,12 @@ def _chooser(step: CommandStep, plan: Plan, origin: ItemList | None = None) -> C
             within = " within --limit" if plan.limited is not None else ""
             raise InputError.at(f"the step {step.name!r} selects no host{within} ({step.hosts})", place())
         chosen = hosts[:1] if step.run_once else hosts
-        protected = [host.name for host in chosen if host.protected] if changes else []
+        protected = [host for host in chosen if host.protected] if changes else []
         if protected:
+            names, by = ", ".join(host.name for host in protected), protected[0].protected_by
             raise RefusedError(
-                f"the step {step.name!r} would change {', '.join(protected)}, which the configuration protects",
-                hint="take the host out of the selection, or out of `protect` in the configuration",
+                f"the step {step.name!r} would change {names}, which the {by} protects",
+                hint=f"take the host out of the selection, or out of `protect` in the {by}",
             )
         return chosen
 

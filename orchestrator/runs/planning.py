@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -16,8 +17,9 @@ from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line
 from orchestrator.errors import RefusedError
 from orchestrator.fleet.config import Config, find_config, load_config
-from orchestrator.fleet.inventory import Inventory, build_inventory
-from orchestrator.journal.base import Header, PlannedHost, Reader, Run, Store
+from orchestrator.fleet.inventory import Inventory, build_inventory, meant, protect
+from orchestrator.journal.base import PlannedHost, Reader, Run, Store
+from orchestrator.journal.header import Header
 from orchestrator.plan.expand import contents
 from orchestrator.plan.kept import recall
 from orchestrator.plan.layout import build_plan
@@ -25,7 +27,8 @@ from orchestrator.plan.steps import Plan, PlannedCondition, Planning
 from orchestrator.playbook.items import Lists
 from orchestrator.playbook.source import Source, check_conditions, load_playbook
 from orchestrator.playbook.values import given_values
-from orchestrator.user import expand
+from orchestrator.policy import Policy, load_policy
+from orchestrator.user import expand, logins
 
 R = TypeVar("R", bound=Run)
 FEW = 5  # differences that are named
@@ -43,8 +46,27 @@ class Fleet:
 
         Raises:
             InputError: a host is defined twice or nowhere, or has no authentication.
+            InputError, RefusedError: the policy cannot be used; see `policy`.
         """
-        return build_inventory(self.config)
+        return protect(build_inventory(self.config), self.policy.file.protect)
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What holds on this machine, whatever the configuration says.
+
+        Raises:
+            InputError: it has mistakes, each with its place.
+            RefusedError: it cannot be read, or others than root could write it.
+        """
+        return load_policy()
+
+    @property
+    def settings(self) -> str:
+        """Limits and retries of the configuration, JSON: what it adds to a plan."""
+        file = self.config.file
+        limits, retry = (part.model_dump(exclude_unset=True) for part in (file.limits, file.retry))
+        per_host = {host.name: host.per_host for host in self.inventory.hosts.values() if host.per_host}
+        return json.dumps({"limits": limits, "retry": retry, "per_host": per_host}, sort_keys=True)
 
     @property
     def state_dir(self) -> str | None:
@@ -83,9 +105,9 @@ class Fleet:
         values = given_values(source, given, self.inventory, lists)
         plan = build_plan(source, self.inventory, values, limit=limit, lists=lists, conditions=self._conditions())
         kept = {name: _kept(source, name, text, values[name]) for name, text in given.items()}
-        return Planned(
-            plan, Header(time.time_ns() // 1_000_000, kept, str(self.config.path), limit or "", ticket, reason)
-        )
+        now, path = time.time_ns() // 1_000_000, str(self.config.path)
+        header = Header(now, kept, path, limit or "", ticket, reason, policy=self.policy.text, settings=self.settings)
+        return Planned(plan, header)
 
     def _conditions(self) -> Iterator[PlannedCondition]:
         """What must hold for every playbook that changes something."""
@@ -93,8 +115,10 @@ class Fleet:
             yield PlannedCondition(condition=condition, source="configuration", number=number)
 
     def warnings(self) -> list[str]:
-        """What an operator should know of its secrets and its TLS, a sentence each."""
-        return sorted(set(_warnings(self.inventory)))
+        """What an operator should know of its secrets, its TLS and its policy, a sentence each."""
+        nowhere = [part for part in self.policy.file.protect if not meant(self.inventory, part)]
+        spared = [f"the policy protects {part!r}, which this configuration does not have" for part in nowhere]
+        return sorted({*_warnings(self.inventory), *spared})
 
 
 def _kept(source: Source, name: str, text: str, value: object) -> str:
@@ -167,6 +191,25 @@ class Planned:
             InputError, ExpressionError: a request cannot be made of the values; nothing is left behind.
         """
         return store.create(self.plan, self.header, planned)
+
+    def save(self, store: Store[R], target: str, planned: Planning = lambda _count: None) -> R:
+        """Write it, with who made it, to a file of its own, to be looked at, approved and applied later; nothing is sent.
+
+        Args:
+            store: where it will be a run.
+            target: the file's path.
+            planned: see `create`.
+
+        Raises:
+            RefusedError: the file is there.
+            JournalError, InputError, ExpressionError: see `create`.
+        """
+        authors = tuple(f"{name}@{socket.gethostname()}" for name in logins())
+        try:
+            return store.save(target, self.plan, replace(self.header, authors=authors), planned)
+        except FileExistsError:
+            hint = "a saved plan is never overwritten; give another name"
+            raise RefusedError(f"{target} exists", hint=hint) from None
 
 
 def load_fleet(config: str | os.PathLike[str] | None = None) -> Fleet:

@@ -19,9 +19,11 @@ from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader, Run, Start, Store
 from orchestrator.limits import Limits
 from orchestrator.report import Report, make_report
+from orchestrator.runs.approvals import allowed
 from orchestrator.runs.follow import Standing, standing
 from orchestrator.runs.hours import hours_of, opening_of, refuse_without_room
 from orchestrator.runs.planning import Fleet, plan_of
+from orchestrator.runs.signatures import Signature
 from orchestrator.status import RESUMABLE, Status
 from orchestrator.text.units import Share, parse_share
 
@@ -45,7 +47,7 @@ class Choices:
         until: a time of day at which the run stops, or a day with one; the run keeps it until it is over.
         wait: for the window to open.
         takes: seconds that every batch, and every step that must not be cut, takes at most.
-        break_glass: why windows and freezes do not hold this time.
+        break_glass: why windows, freezes and approvals do not hold this time.
         force: even while another run changes the same hosts.
         take_over: from a process on another machine, which the operator knows to be gone.
         ask: before each step that changes something.
@@ -135,12 +137,14 @@ class How(TypedDict, total=False):
         observers: who is told what happens; they are closed when the call ends.
         approve: answers the questions of the playbook's pauses; without it every answer is no, and the run stops there.
         control: stops the run from outside.
+        signatures: approvals of a plan that is to be started.
     """
 
     choices: Choices
     observers: Iterable[Observer]
     approve: Approve
     control: Control
+    signatures: Iterable[Signature]
 
 
 async def work(
@@ -153,6 +157,7 @@ async def work(
     observers: Iterable[Observer] = (),
     approve: Approve | None = None,
     control: Control | None = None,
+    signatures: Iterable[Signature] = (),
 ) -> Report:
     """Work on a run until it is done or stopped.
 
@@ -165,9 +170,10 @@ async def work(
         observers: see `How`.
         approve: see `How`.
         control: see `How`.
+        signatures: see `How`.
 
     Raises:
-        RefusedError: it is not as expected, the fleet has changed, or another run changes the same hosts.
+        RefusedError: it is not as expected or not allowed, the fleet has changed, or another run changes the same hosts.
         LockedError: somebody else works on it.
         JournalError: it cannot be read or written; what was recorded is true.
         SecretError: a secret cannot be had; nothing was begun.
@@ -180,12 +186,15 @@ async def work(
     with Audience(observers) as audience:
         with run.read() as reader:
             _check(reader)
+            if reader.resumable and not reader.sessions():
+                reader.verify()
             plan = plan_of(reader, fleet)
             if not choices.force:
                 refuse_overlap(run, reader, others)
             choices = choices.with_kept(reader)
+            approvals = allowed(reader, plan, choices, fleet, signatures)
             hours, choices = _hours(run, reader, plan, fleet, choices, others)
-        start = start._replace(limits=choices.limits, take_over=choices.take_over)
+        start = start._replace(limits=choices.limits, take_over=choices.take_over, approvals=approvals)
         async with (
             Client(host.endpoint for host in plan.inventory.hosts.values()) as client,
             run.work(start) as session,
@@ -194,7 +203,7 @@ async def work(
             world = World(client, audience, settings, approve or nobody, hours, fetch=fetch, ask=choices.ask)
             if choices.break_glass:
                 await session.event("break glass", choices.break_glass)
-                audience.note(f"windows and freezes are ignored: {choices.break_glass}")
+                audience.note(f"windows, freezes and approvals are ignored: {choices.break_glass}")
             with run.read() as reader:
                 runner = Runner(plan, reader, session, world)
                 if control:

@@ -139,10 +139,10 @@ def load(path: Path, *, what: str = "file", source: str = "") -> Document:
         raise InputError.at(f"is a directory; a {what} is a YAML file", source) from None
     except OSError as error:
         raise InputError.at(f"cannot read this {what}: {error.strerror}", source) from None
-    return parse(_decoded(content, source), source=source, folder=path.resolve().parent)
+    return parse(decoded(content, source), source=source, folder=path.resolve().parent)
 
 
-def _decoded(content: bytes, source: str) -> str:
+def decoded(content: bytes, source: str) -> str:
     """The text of a file.
 
     Raises:

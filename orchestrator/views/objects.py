@@ -144,6 +144,10 @@ def report_object(report: Report, program: str) -> dict[str, Any]:
         "digest": report.digest,
         "parameters": dict(report.given),
         "break_glass": [{"at": at, "reason": why} for at, why in report.emergencies],
+        "approvals": [
+            {"people": list(one.people), "key": one.key, "signature": one.signature, "at": one.at}
+            for one in report.approvals
+        ],
         "planned": report.planned,
         "counts": {state.word: number for state, number in report.counts.items()},
         "attempts": report.attempts,

@@ -13,6 +13,7 @@ from orchestrator.fleet.inventory import fold
 from orchestrator.journal.base import Reader, StepRecord
 from orchestrator.outcome import Effect, State
 from orchestrator.plan.expand import hosts_of
+from orchestrator.plan.manifest import short
 from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep, Scope
 from orchestrator.playbook.items import ItemList
 from orchestrator.text.expression import names_in
@@ -42,7 +43,7 @@ def plan_lines(plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None =
         seen: what read-only questions to the fleet added.
     """
     records = {record.number: record for record in reader.steps()}
-    yield f"Plan: {plan.terms.name}   (digest {reader.digest})"
+    yield f"Plan: {plan.terms.name}   (digest {short(reader.digest)})"
     planned = moment(reader.header.created, zone=True)
     yield f"  playbook {plan.origin.source}   fleet {reader.header.config_path}   planned {planned}"
     if plan.values:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.journal.base import StepRecord
 from orchestrator.outcome import BAD_STATES
+from orchestrator.plan.manifest import short
 from orchestrator.report import Report
 from orchestrator.text.units import format_duration
 from orchestrator.views.words import clock, count, moment, safe, states
@@ -24,6 +25,7 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
     if report.given:
         yield "  " + "  ".join(f"{name}={safe(value, 100)}" for name, value in report.given.items())
     yield f"  {_times(report)}"
+    yield from _approvals(report)
     yield from _sessions(report)
     yield ""
     for step in report.steps:
@@ -59,7 +61,12 @@ def summary_lines(report: Report, program: str) -> Iterator[str]:
 
 def _emergencies(report: Report) -> Iterator[str]:
     for at, why in report.emergencies:
-        yield f"  windows and freezes ignored ({moment(at)}): {safe(why)}"
+        yield f"  windows, freezes and approvals ignored ({moment(at)}): {safe(why)}"
+
+
+def _approvals(report: Report) -> Iterator[str]:
+    for approval in report.approvals:
+        yield f"  approved by {safe(str(approval))}, verified {moment(approval.at)}"
 
 
 def _next_lines(report: Report, program: str) -> Iterator[str]:
@@ -93,8 +100,8 @@ def _retries(report: Report) -> str:
 
 def _times(report: Report) -> str:
     if report.started is None:
-        return f"planned; digest {report.digest}; nothing was sent"
-    return f"started {moment(report.started, zone=True)}, {_duration(report)}; digest {report.digest}"
+        return f"planned; digest {short(report.digest)}; nothing was sent"
+    return f"started {moment(report.started, zone=True)}, {_duration(report)}; digest {short(report.digest)}"
 
 
 def _when(step: StepRecord) -> str:

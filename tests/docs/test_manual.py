@@ -21,6 +21,7 @@ from orchestrator.fleet.inventory import build_inventory
 from orchestrator.outcome import State
 from orchestrator.playbook.model import Playbook
 from orchestrator.playbook.source import Source, load_playbook
+from orchestrator.policy import PolicyFile
 from orchestrator.text.document import parse
 from orchestrator.text.expression import _ENV
 
@@ -124,9 +125,10 @@ def test_every_playbook_key_is_documented() -> None:
 
 
 def test_every_configuration_key_is_documented() -> None:
-    """Each key of the configuration occurs in its page, or in that of playbooks, which have some of them too."""
+    """Each key of the configuration and of the policy occurs in its page, or in that of playbooks, which have some of them too."""
     page = text("configuration.md") + text("playbooks.md")
-    missing = {key for key in keys_of(ConfigFile, set()) if f"`{key}`" not in page and f"{{{key}:" not in page}
+    keys = {*keys_of(ConfigFile, set()), *keys_of(PolicyFile, set())}
+    missing = {key for key in keys if f"`{key}`" not in page and f"{{{key}:" not in page}
     assert missing == set()
 
 

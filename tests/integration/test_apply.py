@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sqlite3
@@ -10,8 +11,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
+from orchestrator.errors import RefusedError
+from orchestrator.runs.planning import load_fleet
+from orchestrator.runs.store import open_store
+from orchestrator.runs.work import start
 from tests.integration.conftest import Site
 from tests.stranger import give, needs_root, stranger
 from tests.terminal import Terminal
@@ -232,3 +238,62 @@ def test_what_is_not_utf8_is_refused(site: Callable[..., Site], what: str) -> No
     assert b"is not text in UTF-8" in done.stderr
     assert here.fleet.requests == []
     assert not here.cli.state.exists() or list(here.cli.state.iterdir()) == []
+
+
+def change(file: Path) -> None:
+    """Write another number into a plan's second operation."""
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE operation SET parameters = replace(parameters, '1', '9') WHERE seq = 2")
+    connection.close()
+
+
+def test_a_plan_that_was_changed_is_refused(site: Callable[..., Site]) -> None:
+    """What is in the file is what was planned, or nothing is shown, asked or sent; the plan is not marked as applied."""
+    here, plan = planned(site)
+    copy = shutil.copy(plan, plan.with_name("copy.plan"))
+    change(plan)
+    for words in (("apply", str(plan), "--yes"), ("show", str(plan)), ("show", str(plan), "--manifest")):
+        refused = here.cli(*words)
+        assert (refused.code, refused.out) == (5, "")
+        assert "was changed after it was made: what is there has the digest " in refused.err
+        assert "make a new plan" in refused.err
+    assert here.fleet.requests == []
+    assert here.cli("apply", str(copy), "--yes").code == 0
+    assert here.cli("show", "last", "--manifest").code == 0
+
+
+def test_a_program_cannot_start_a_run_that_was_changed(site: Callable[..., Site]) -> None:
+    """The same for who plans and starts from a program, and for a run that was planned in the state directory."""
+    here = site(users=0, directors=0, backends=2)
+    fleet = load_fleet(here.cli.config)
+    store = open_store(here.cli.state)
+    run = fleet.plan(here.cli.playbook(COUNT)).create(store)
+    change(here.cli.state / f"{run.id}.run")
+    with pytest.raises(RefusedError, match="was changed after it was made"):
+        anyio.run(start, run, store, fleet)
+    assert here.fleet.requests == []
+
+
+def test_the_digest_can_be_checked_by_anybody(site: Callable[..., Site]) -> None:
+    """`plan --manifest` and `show --manifest` print, in any locale, the very text whose SHA-256 is the digest; `run` asks with the same."""
+    here = site(users=0, directors=0, backends=2)
+    playbook = here.cli.playbook(COUNT.replace("Begin at 0", "Zähle ab 0"))
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+
+    def printed(*words: str) -> str:
+        command = [*here.cli.program, *words]
+        environment = {**here.cli.environment, **locale}
+        done = subprocess.run(command, env=environment, cwd=here.cli.folder, capture_output=True, check=True)
+        return hashlib.sha256(done.stdout).hexdigest()
+
+    digest = here.cli("plan", playbook, "--format", "json").json()[0]["digest"]
+    assert printed("plan", playbook, "--manifest") == digest
+    assert f"(digest {digest[:16]})" in here.cli("plan", playbook).out
+    with Terminal(here.cli, "run", playbook) as terminal:
+        terminal.wait_for(f"digest {digest[:16]}.")
+        terminal.type("n\n")
+        assert terminal.end() == 5
+    saved = printed("plan", playbook, "--manifest", "-o", "a.plan")
+    assert saved == printed("show", "a.plan", "--manifest") != digest
+    assert here.cli("apply", "a.plan", "--yes").code == 0
+    assert printed("show", "last", "--manifest") == saved == here.cli("report", "--format", "json").json()[0]["digest"]

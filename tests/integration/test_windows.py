@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.command_line import wait_until
 from tests.integration.conftest import Site
+from tests.terminal import Terminal
 
 KICKS = """
 name: Kick many
@@ -121,8 +122,10 @@ def test_in_a_freeze_nothing_is_changed(site: Callable[..., Site]) -> None:
     _, err = waiting.communicate(timeout=60)
     assert "waiting until the freeze ends: " in err
     assert here.commands() == []
-    broken = here.cli("exec", "b1", "reload", "--yes", "--break-glass", "mail is down")
-    assert broken.code == 0, broken.said
+    with Terminal(here.cli, "exec", "b1", "reload", "--yes", "--break-glass", "mail is down") as terminal:
+        terminal.wait_for("Type break glass to do that, or Enter to leave: ")
+        terminal.type("break glass\n")
+        assert terminal.end() == 0, terminal.shown
     report = here.cli("report")
     assert "): mail is down" in report.out
     assert here.cli("report", "--format", "json").json()[0]["break_glass"][0]["reason"] == "mail is down"

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from orchestrator.engine.sending import as_kept
-from orchestrator.journal.base import AttemptResult, Header, Intent, Reader, Run, Start, Store
+from orchestrator.journal.base import AttemptResult, Intent, Reader, Run, Start, Store
+from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite import schema
 from orchestrator.journal.sqlite.owner import Process
 from orchestrator.journal.sqlite.store import FileRun, FileStore

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 
+from orchestrator.approval import Approval
 from orchestrator.errors import JournalError, LockedError, RefusedError
 from orchestrator.journal.base import Intent, Run, Session, Start, Verdict
 from orchestrator.outcome import Kind, State
@@ -22,6 +24,18 @@ async def work(run: Run, **start: Any) -> None:
     """A session that does nothing."""
     async with run.work(Start(start.pop("limits", {}), **start)):
         pass
+
+
+async def test_a_run_keeps_who_approved_it(run: Run) -> None:
+    """The approvals are there as soon as the run has begun, each with its signature, and when it was verified."""
+    bob, carol = (
+        Approval((name, f"{name}@example.com"), f"SHA256:{name}", f"signature of {name}\n") for name in ("bob", "carol")
+    )
+    async with run.work(Start({}, approvals=(bob, carol))):
+        with run.read() as reader:
+            found = reader.approvals()
+    assert [replace(one, at=0) for one in found] == [bob, carol]
+    assert all(one.at > 1_700_000_000_000 for one in found)
 
 
 # one owner

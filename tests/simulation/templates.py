@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.fleet.config import load_config
 from orchestrator.fleet.inventory import build_inventory
-from orchestrator.journal.base import Header
+from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite.create import create
 from orchestrator.plan.layout import build_plan
 from orchestrator.plan.steps import Plan

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.found import Found, found_sentence
-from orchestrator.journal.base import Header
+from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.outcome import State

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import InputError
 from orchestrator.fleet.address import trouble
-from orchestrator.fleet.inventory import Inventory, build_inventory, fold
+from orchestrator.fleet.inventory import Inventory, build_inventory, fold, meant, protect
 from orchestrator.secret import SecretReference
 from tests.strategies import config, fleet, host_names, inventories
 
@@ -327,3 +327,33 @@ def test_hosts_are_found_by_address() -> None:
     found = fleet().by_address("10.0.1.2")
     assert found is not None
     assert (found.name, fleet().by_address("10.9.9.9")) == ("b2", None)
+
+
+@pytest.mark.parametrize(
+    ("selection", "names"),
+    [
+        ("b1", "b1"),
+        ("backends", "b1 b2 b3 b9"),
+        ("10.0.1.2", "b2"),
+        (" 10.0.1.2 ", "b2"),
+        ("10.0.1.2,d1", "b2 d1"),
+        ("nowhere", ""),
+        ("nowhere,b1", "b1"),
+        ("b1,!nowhere", "b1"),
+        ("all:!b1", "b2 b3 b9 d1 d2"),
+        ("nowhere,all:!b1", "b1 b2 b3 b9 d1 d2"),
+        ("10.9.9.9", ""),
+    ],
+)
+def test_what_a_policy_means_in_a_fleet(selection: str, names: str) -> None:
+    """It was written for more fleets than one: what is not here means nothing, and takes nothing away from the rest."""
+    assert " ".join(sorted(meant(fleet(), selection))) == names
+
+
+def test_the_policy_protects_besides_the_configuration() -> None:
+    """What either of them protects is protected, and says by whom."""
+    found = protect(fleet(), ["10.0.1.1", "b9"]).hosts
+    assert {name: host.protected_by for name, host in found.items() if host.protected} == {
+        "b1": "policy",
+        "b9": "configuration",
+    }

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from orchestrator.answers import Answer, Recorded, collect
 from orchestrator.errors import ExpressionError, InputError, RefusedError
 from orchestrator.outcome import Effect, State
-from orchestrator.plan.digest import Digest
-from orchestrator.plan.expand import changed_hosts, expand, known_now, skipped_now
+from orchestrator.plan.expand import changed_hosts, known_now, skipped_now
+from orchestrator.plan.kept import keep
 from orchestrator.plan.steps import CommandStep, Plan
-from tests.strategies import drafts, fleet, plan, steps
+from tests.strategies import drafts, plan, steps
 
 KICK = "command: kick, parameters: {mask: ['{{ item }}']}"
 
@@ -34,16 +34,6 @@ def hosts(made: Plan, key: str = "1", **names: Any) -> str:
 def keys(made: Plan) -> str:
     """The steps of a plan, in the order of running."""
     return " ".join(step.key for step in made.steps)
-
-
-def digest(made: Plan) -> str:
-    """A plan's digest, with all operations that are known now."""
-    found = Digest(made)
-    for step in made.steps:
-        if isinstance(step, CommandStep) and known_now(step, made.scope(step)) and step.role != "undo":
-            for draft in expand(step, made, made.scope(step)):
-                found.add(step, draft)
-    return str(found)
 
 
 def answer(*rows: dict[str, str], host: str = "d1") -> Answer:
@@ -600,51 +590,6 @@ def test_a_number_that_no_host_can_hold_is_an_input_error(number: int) -> None:
         drafts(plan(text, {"n": str(number)}))
 
 
-BASE = "hosts: backends, command: who, parameters: {mask: [u1]}"
-
-
-def test_the_digest_is_stable() -> None:
-    """The same inputs have the same digest, in every process."""
-    assert digest(plan(steps(BASE))) == digest(plan(steps(BASE)))
-    assert len(digest(plan(steps(BASE)))) == 16
-
-
-def test_the_digest_sees_every_change(tmp_path: Path) -> None:
-    """Another word in the playbook, another address, value, item, host or limit gives another digest."""
-    moved = fleet("""
-        defaults: {scheme: http, auth: {password: {env: X}}}
-        groups: {directors: {hosts: {d1: 10.0.0.1, d2: 10.0.0.2}}, backends: {hosts: {b1: 10.0.1.77, "b[2-3]": "10.0.1.[2-3]", b9: 10.0.1.9}}}
-    """)  # fmt: skip
-    with_value = "name: P\nparameters: {x: {default: a}}\n" + steps(BASE).removeprefix("name: P\n")
-    with_file = steps(f"hosts: b1, for_each: {{file: users.txt}}, {KICK}")
-    (tmp_path / "users.txt").write_text("u1\n")
-    found = [
-        digest(plan(steps(BASE))),
-        digest(plan(steps(BASE) + "# said\n")),
-        digest(plan(steps(BASE.replace("u1", "u2")))),
-        digest(plan(steps(BASE), inventory=moved)),
-        digest(plan(steps(BASE), limit="b1")),
-        digest(plan(steps(BASE), limit="b2")),  # as many operations, for the same users, on another host
-        digest(plan(with_value)),
-        digest(plan(with_value, {"x": "b"})),
-        digest(plan(with_file, folder=tmp_path)),
-    ]
-    (tmp_path / "users.txt").write_text("u2\n")
-    found.append(digest(plan(with_file, folder=tmp_path)))
-    assert len(set(found)) == len(found)
-
-
-def test_the_digest_sees_a_list_that_is_used_late(tmp_path: Path) -> None:
-    """A list of a step whose requests are known only at run time is a part of what is reviewed all the same."""
-    asks = "hosts: d1, command: directorStatus, register: s"
-    late = steps(asks, f"hosts: \"{{{{ s.rows | column('tag') }}}}\", for_each: {{file: users.txt}}, {KICK}")
-    found = set()
-    for users in ("u1\n", "u2\n"):
-        (tmp_path / "users.txt").write_text(users)
-        found.add(digest(plan(late, folder=tmp_path)))
-    assert len(found) == 2
-
-
 @pytest.mark.parametrize(
     ("line", "changes"),
     [
@@ -700,10 +645,10 @@ lines = st.builds(
 
 @given(st.lists(lines, min_size=1, max_size=4), st.sampled_from([None, "b1,d1", "all"]))
 def test_the_same_inputs_give_the_same_operations(chosen: list[str], limit: str | None) -> None:
-    """Planning twice gives the same steps, operations and digest, whatever the playbook."""
+    """Planning twice gives the same steps and operations, whatever the playbook."""
     made, again = (plan(steps(*chosen), limit=limit) for _ in range(2))
     for step in made.steps:
         found = drafts(made, step.key)
         assert found == drafts(again, step.key)
         assert all(made.limited is None or draft.host in made.limited for draft in found)
-    assert digest(made) == digest(again)
+    assert keep(made) == keep(again)

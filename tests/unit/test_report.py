@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import DamagedRunError
-from orchestrator.journal.base import AttemptResult, Header
+from orchestrator.journal.base import AttemptResult
+from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.statements import finish, mark

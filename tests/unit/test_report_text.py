@@ -34,7 +34,7 @@ def report(**changes: Any) -> Report:
     usual: dict[str, Any] = {
         "run_id": "r1", "playbook": "P", "given": {"user": "ü"}, "digest": "d1", "config_path": "/c", "status": Status.DONE,
         "reason": "", "steps": [step()], "counts": {State.DONE: 3}, "planned": 3, "unexpanded": 0, "attempts": 3, "retries": 0,
-        "emergencies": [], "started": 1000, "finished": 2500, "causes": [], "found": [], "undoing": False, "holder": "", "resumable": True,
+        "emergencies": [], "approvals": [], "started": 1000, "finished": 2500, "causes": [], "found": [], "undoing": False, "holder": "", "resumable": True,
         "next_words": (), "past_words": (), "sessions": [SESSION],
     }  # fmt: skip
     return Report(**{**usual, **changes})

@@ -6,19 +6,21 @@ import errno
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 from orchestrator.errors import InputError, JournalError
-from orchestrator.journal.base import Header
+from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite import statements
 from orchestrator.journal.sqlite.draft import drafted, sweep
+from orchestrator.journal.sqlite.planned import manifest_in, note_planned
 from orchestrator.journal.sqlite.schema import APPLICATION_ID, FORMAT, SCHEMA, connect, explain
-from orchestrator.plan.digest import Digest
 from orchestrator.plan.expand import changed_hosts, contents
 from orchestrator.plan.kept import Kept, keep
-from orchestrator.plan.steps import Draft, Plan, PlannedStep, Planning
+from orchestrator.plan.manifest import digest
+from orchestrator.plan.steps import Draft, Plan, Planning
 
 OFTEN = 250_000  # operations; some seconds of planning
 
@@ -149,29 +151,31 @@ def _fill(path: Path, plan: Plan, header: Header, run_id: str, planned: Planning
             f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;" + SCHEMA
         )
-        digest, kept = Digest(plan), keep(plan)
+        kept, skipped, counted = keep(plan), [], count(1)
         hosts = _hosts(connection, plan)
         _steps(connection, plan, kept)
         for step, drafts in contents(plan):
             if drafts is None:
+                skipped.append(step.key)
                 statements.mark(
                     connection, step.index, "skipped", "its condition is false", header.created, ended=False
                 )
             else:
-                statements.expand(connection, step.index, _told(step, drafts, digest, planned), hosts)
-        _meta(connection, plan, header, run_id, str(digest), kept)
+                statements.expand(connection, step.index, _told(drafts, counted, planned), hosts)
+        _meta(connection, plan, header, run_id, kept, note_planned(connection, skipped))
+        found = digest(manifest_in(connection))  # of the file itself: whoever reads it finds the same
+        connection.execute("INSERT INTO meta VALUES ('digest', ?)", (found,))
         connection.execute("COMMIT")
         connection.execute("PRAGMA journal_mode = WAL")  # from the start: a run never has to switch
     finally:
         connection.close()
 
 
-def _told(step: PlannedStep, drafts: Iterator[Draft], digest: Digest, planned: Planning) -> Iterator[Draft]:
-    """A step's operations, taken into the digest, and counted for whoever waits."""
+def _told(drafts: Iterator[Draft], counted: Iterator[int], planned: Planning) -> Iterator[Draft]:
+    """A step's operations, counted for whoever waits."""
     for draft in drafts:
-        digest.add(step, draft)
-        if digest.count % OFTEN == 0:
-            planned(digest.count)
+        if (number := next(counted)) % OFTEN == 0:
+            planned(number)
         yield draft
 
 
@@ -205,8 +209,11 @@ def _steps(connection: sqlite3.Connection, plan: Plan, kept: Kept) -> None:
     )
 
 
-def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, run_id: str, digest: str, kept: Kept) -> None:
+def _meta(
+    connection: sqlite3.Connection, plan: Plan, header: Header, run_id: str, kept: Kept, noted: Mapping[str, str]
+) -> None:
     meta = {
+        **noted,
         "run_id": run_id,
         "created": str(header.created),
         "given": json.dumps(dict(header.given), ensure_ascii=False),
@@ -214,6 +221,10 @@ def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, run_id: st
         "limit": header.limit,
         "ticket": header.ticket,
         "reason": header.reason,
+        "authors": json.dumps(header.authors, ensure_ascii=False),
+        "policy": header.policy,
+        "settings": header.settings,
+        "version": header.version,
         "playbook": plan.terms.name,
         "terms": kept.terms,
         "origin": kept.origin,
@@ -224,7 +235,6 @@ def _meta(connection: sqlite3.Connection, plan: Plan, header: Header, run_id: st
         "seen": kept.seen,
         "groups": json.dumps(plan.inventory.groups, ensure_ascii=False),
         "changes": json.dumps(sorted(changed_hosts(plan)), ensure_ascii=False),
-        "digest": digest,
     }
     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
     connection.executemany("INSERT INTO list VALUES (?, ?)", kept.lists.items())

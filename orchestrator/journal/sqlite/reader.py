@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orchestrator.answers import Answer, Recorded, collect
+from orchestrator.approval import Approval
 from orchestrator.errors import DamagedRunError
 from orchestrator.found import Found
 from orchestrator.journal.base import (
     Attempt,
     Cause,
-    Header,
     OperationRecord,
     PlannedHost,
     SessionRecord,
@@ -25,6 +25,7 @@ from orchestrator.journal.base import (
     Totals,
 )
 from orchestrator.journal.sqlite.lock import holder_in
+from orchestrator.journal.sqlite.planned import header_of, manifest_in, verify
 from orchestrator.journal.sqlite.reading import sessions_of, status_in, undoing_in
 from orchestrator.journal.sqlite.schema import FORMAT, connect, explain, format_of
 from orchestrator.journal.sqlite.statements import FAILED_STATES, RETRYABLE
@@ -56,14 +57,7 @@ class FileReader:
         self.run_id = self._meta["run_id"]
         self.playbook = self._meta["playbook"]
         self.digest = self._meta["digest"]
-        self.header = Header(
-            created=int(self._meta["created"]),
-            given=json.loads(self._meta["given"]),
-            config_path=self._meta["config_path"],
-            limit=self._meta["limit"],
-            ticket=self._meta.get("ticket", ""),
-            reason=self._meta.get("reason", ""),
-        )
+        self.header = header_of(self._meta)
         self.resumable = self._read(format_of) == FORMAT
 
     @cached_property
@@ -129,6 +123,25 @@ class FileReader:
             steps=tuple(layout for (layout,) in self._rows("SELECT layout FROM step ORDER BY number")),
             lists=dict(self._rows("SELECT path, content FROM list")),
         )
+
+    def manifest(self) -> Iterator[bytes]:
+        """What was planned, as the text whose SHA-256 is the digest, whatever was done since.
+
+        Raises:
+            RefusedError: it was never written so by this program.
+        """
+        try:
+            yield from manifest_in(self._connection)
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from None
+
+    def verify(self) -> None:
+        """Look whether what was planned is still what is there.
+
+        Raises:
+            RefusedError: something was changed since.
+        """
+        self._read(verify)
 
     def changes(self) -> set[str]:
         """The hosts that the run may change."""
@@ -401,8 +414,13 @@ class FileReader:
         """As which run, and in which directory, this saved plan was applied; empty when it was not."""
         return next((text for (text,) in self._rows("SELECT text FROM event WHERE kind = 'applied'")), "")
 
+    def approvals(self) -> list[Approval]:
+        """Who had approved the plan when it was started."""
+        rows = self._rows("SELECT text, at FROM event WHERE kind = 'approved' ORDER BY rowid")
+        return [Approval.from_json(text, at) for text, at in rows]
+
     def emergencies(self) -> list[tuple[int, str]]:
-        """When, in milliseconds since the epoch, and why windows and freezes did not hold."""
+        """When, in milliseconds since the epoch, and why windows, freezes and approvals did not hold."""
         return list(self._rows("SELECT at, text FROM event WHERE kind = 'break glass' ORDER BY at"))
 
     def conditions(self) -> list[Sighting]:

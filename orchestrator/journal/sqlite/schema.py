@@ -60,6 +60,7 @@ CREATE TABLE operation (
 );
 CREATE INDEX open_operation ON operation (step, host, seq) WHERE state < 2;
 CREATE INDEX not_done_operation ON operation (state, step) WHERE state > 2;  -- questions that use it say state > 2
+CREATE TABLE left_out (operation INTEGER PRIMARY KEY);  -- those whose `when` said no when the plan was made
 CREATE TABLE attempt (
     operation INTEGER NOT NULL,
     number INTEGER NOT NULL,
@@ -122,8 +123,12 @@ def connect(path: Path, *, write: bool = False) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         raise _opening_error(path, error) from None
     _checked(connection, path, write=write)
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA journal_mode = WAL" if write else "PRAGMA query_only = ON")
+    try:  # the first of them reads the tables' definitions
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_mode = WAL" if write else "PRAGMA query_only = ON")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise _opening_error(path, error) from None
     return connection
 
 

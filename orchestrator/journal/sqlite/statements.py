@@ -71,6 +71,8 @@ def begin(connection: sqlite3.Connection, start: Start, who: str, moment: int, *
             hint=f"`orchestrator show {run_id}` shows it",
         )
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('limits', ?)", (json.dumps(dict(start.limits)),))
+    for approval in start.approvals:
+        event(connection, "approved", approval.to_json())
     mark_over(connection, over=False)
     doubtful = _recover(connection)
     if start.retry:

@@ -22,7 +22,8 @@ from orchestrator.errors import (
     RunNotFoundError,
     nearest,
 )
-from orchestrator.journal.base import Header, OperationRecord, Start, Verdict
+from orchestrator.journal.base import OperationRecord, Start, Verdict
+from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite import owner, statements
 from orchestrator.journal.sqlite.create import adopt, create
 from orchestrator.journal.sqlite.lock import RunLock, holder, is_locked, lock_path
