@@ -25,6 +25,7 @@ def apply(app: App, /, plan: str, **working: Any) -> int:
     """
     from orchestrator.cli.conduct import conduct, confirm
     from orchestrator.runs import work
+    from orchestrator.runs.estimating import expected
     from orchestrator.runs.planning import plan_of
     from orchestrator.views.plan_text import plan_lines
 
@@ -37,7 +38,9 @@ def apply(app: App, /, plan: str, **working: Any) -> int:
         work.refuse_applied(reader, target if elsewhere else None)
         planned, run_id, digest = plan_of(reader, app.fleet), reader.run_id, reader.digest
         if options.form == "text" and not options.yes:
-            for line in plan_lines(planned, reader, verbose=False):
+            settings = options.choices.settings(app.fleet.config.file)
+            estimate = expected(planned, reader, settings, app.store)
+            for line in plan_lines(planned, reader, verbose=False, estimate=estimate):
                 message_folded(line)
         confirm(planned, reader, yes=options.yes)
     if elsewhere:

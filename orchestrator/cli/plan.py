@@ -40,7 +40,7 @@ def plan(
     verbose: int,
     form: str,
 ) -> int:
-    """Show all that PLAYBOOK would do: steps, hosts, requests, user impact. Sends nothing.
+    """Show all that PLAYBOOK would do: steps, hosts, requests, user impact, how long it takes. Sends nothing.
 
     With --live, only read-only commands are sent, and what follows from their answers is shown too. The last line says
     whether all conditions hold; exit code 5 if the run would stop at one.
@@ -53,6 +53,8 @@ def plan(
       orchestrator plan kick.yaml -e users=users.txt -o tuesday.plan
     """
     from orchestrator.errors import RefusedError
+    from orchestrator.runs.estimating import expected
+    from orchestrator.runs.work import NOTHING_SAID
     from orchestrator.views.objects import live_objects, plan_objects
     from orchestrator.views.plan_text import plan_lines
     from orchestrator.views.words import safe
@@ -68,13 +70,15 @@ def plan(
             ) from None
         with made.read() as reader:
             seen = anyio.run(_look, planned, app.fleet) if live else None
+            settings = NOTHING_SAID.settings(app.fleet.config.file)
+            estimate = expected(planned, reader, settings, app.store, seen)
             if form == "json":
-                for value in plan_objects(planned, reader):
+                for value in plan_objects(planned, reader, estimate):
                     emit_json(value)
                 for value in live_objects(planned, seen) if seen else ():
                     emit_json(value)
             else:
-                for line in plan_lines(planned, reader, verbose=bool(verbose), seen=seen):
+                for line in plan_lines(planned, reader, verbose=bool(verbose), seen=seen, estimate=estimate):
                     emit_folded(line)
                 emit(f"{seen.sent} read-only requests were sent, and nothing else." if seen else "Nothing was sent.")
     if output is not None:

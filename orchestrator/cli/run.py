@@ -27,6 +27,7 @@ def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, *
       orchestrator run kick.yaml -e users=users.txt --yes --rate 50 --max-failed 1%
     """
     from orchestrator.cli.conduct import conduct, confirm
+    from orchestrator.runs.estimating import expected
     from orchestrator.runs.work import begin, fresh
     from orchestrator.views.plan_text import plan_lines
 
@@ -34,7 +35,9 @@ def run(app: App, /, playbook: str, given: tuple[str, ...], limit: str | None, *
     planned = app.fleet.plan(load_source(playbook), parse_given(given), limit=limit)
     with fresh(planned.create(app.store, planned_so_far)) as made, made.read() as reader:
         if options.form == "text" and not options.yes:
-            for line in plan_lines(planned.plan, reader, verbose=False):
+            settings = options.choices.settings(app.fleet.config.file)
+            estimate = expected(planned.plan, reader, settings, app.store)
+            for line in plan_lines(planned.plan, reader, verbose=False, estimate=estimate):
                 message_folded(line)
         confirm(planned.plan, reader, yes=options.yes)
     _, code = conduct(app, options, lambda how: begin(made, app.store, app.fleet, **how))

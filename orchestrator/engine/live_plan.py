@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import anyio
+
 from orchestrator.answers import Answer, HostAnswer, Recorded, collect
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.ask import Asker, each
@@ -35,6 +37,7 @@ class LivePlan:
         drafts: step index -> requests that are known thanks to the answers; of undo steps too.
         answers: step index -> what was answered.
         sent: how many read-only requests were sent.
+        took: host, command and seconds of each of them that was answered.
         holding: conditions of `require` that hold.
         later: conditions that depend on what the run does.
         stop: the step at which the run would stop now, and why; None when it would get to its first change.
@@ -44,6 +47,7 @@ class LivePlan:
     drafts: dict[int, list[Draft]] = field(default_factory=dict)
     answers: dict[int, Answer] = field(default_factory=dict)
     sent: int = 0
+    took: list[tuple[str, str, float]] = field(default_factory=list)
     holding: int = 0
     later: int = 0
     stop: tuple[PlannedStep, str] | None = None
@@ -189,10 +193,13 @@ class _Look:
             number, draft = question
             timeout = self._plan.inventory.hosts[draft.host].endpoint.request_timeout
             tag = f"{step.key}.{number}"
+            asked = anyio.current_time()
             _, outcome = await self._asker.ask(
                 draft.host, step.command, draft.parameters, tag=tag, timeout=timeout, entry=entry, accept=step.accept
             )
             records[number] = _record(draft, outcome)
+            if records[number].state is State.DONE:
+                self.found.took.append((draft.host, step.command, anyio.current_time() - asked))
             self.found.sent += 1
 
         await each([(number, draft) for number, draft in enumerate(drafts) if not draft.skipped], one)
