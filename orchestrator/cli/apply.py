@@ -39,6 +39,7 @@ def apply(app: App, /, plan: str, approvals: tuple[str, ...], **working: Any) ->
     from orchestrator.cli.conduct import conduct, confirm, confirm_emergency
     from orchestrator.runs import work
     from orchestrator.runs.approvals import allowed
+    from orchestrator.runs.estimating import expected
     from orchestrator.runs.planning import plan_of
     from orchestrator.views.plan_text import plan_lines
 
@@ -55,7 +56,9 @@ def apply(app: App, /, plan: str, approvals: tuple[str, ...], **working: Any) ->
         signatures = signatures_of(app, saved, plan, approvals)
         allowed(reader, planned, options.choices, app.fleet, signatures, plan)
         if options.form == "text" and not options.yes:
-            for line in plan_lines(planned, reader, verbose=False):
+            settings = options.choices.settings(app.fleet.config.file)
+            estimate = expected(planned, reader, settings, app.store)
+            for line in plan_lines(planned, reader, verbose=False, estimate=estimate):
                 message_folded(line)
         confirm(planned, reader, yes=options.yes)
         confirm_emergency(options, changes=planned.changes_anything)

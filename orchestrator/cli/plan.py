@@ -28,6 +28,7 @@ from orchestrator.cli.output import emit, emit_folded, emit_json, message, write
 from orchestrator.views.words import harmless
 
 if TYPE_CHECKING:
+    from orchestrator.engine.estimate import Estimate
     from orchestrator.engine.live_plan import LivePlan
     from orchestrator.journal.base import Reader
     from orchestrator.plan.steps import Plan
@@ -59,7 +60,7 @@ def plan(
     verbose: int,
     form: str,
 ) -> int:
-    """Show all that PLAYBOOK would do: steps, hosts, requests, user impact. Sends nothing.
+    """Show all that PLAYBOOK would do: steps, hosts, requests, user impact, how long it takes. Sends nothing.
 
     With --live, only read-only commands are sent, and what follows from their answers is shown too. The last line says
     whether all conditions hold; exit code 5 if the run would stop at one.
@@ -71,7 +72,9 @@ def plan(
       orchestrator plan drain-backend -e backend=b1 --live -v
       orchestrator plan kick.yaml -e users=users.txt -o tuesday.plan
     """
+    from orchestrator.runs.estimating import expected
     from orchestrator.runs.live import look
+    from orchestrator.runs.work import NOTHING_SAID
     from orchestrator.views.words import safe
 
     if manifest and live and output is None:
@@ -86,7 +89,9 @@ def plan(
         else:
             made = app.store.save(f"{scratch}/plan", proposed.plan, proposed.header, planned_so_far)
         with made.read() as reader:
-            show_plan(proposed.plan, reader, form="manifest" if manifest else form, verbose=bool(verbose), seen=seen)
+            estimate = expected(reviewed.plan, reader, NOTHING_SAID.settings(app.fleet.config.file), app.store)
+            form = "manifest" if manifest else form
+            show_plan(proposed.plan, reader, form=form, verbose=bool(verbose), seen=seen, estimate=estimate)
     if output is not None:
         say_saved(app, output, changes=proposed.changes_anything)
     if seen and form == "text":
@@ -94,7 +99,15 @@ def plan(
     return exit_codes.REFUSED if seen and seen.stop else exit_codes.DONE
 
 
-def show_plan(planned: Plan, reader: Reader, *, form: str, verbose: bool = False, seen: LivePlan | None = None) -> None:
+def show_plan(
+    planned: Plan,
+    reader: Reader,
+    *,
+    form: str,
+    verbose: bool = False,
+    seen: LivePlan | None = None,
+    estimate: Estimate | None = None,
+) -> None:
     """Print a plan: as text, as JSON lines, or as its manifest."""
     from orchestrator.views.objects import live_objects, plan_objects
     from orchestrator.views.plan_text import plan_lines
@@ -102,12 +115,12 @@ def show_plan(planned: Plan, reader: Reader, *, form: str, verbose: bool = False
     if form == "manifest":
         emit_manifest(reader)
     elif form == "json":
-        for value in plan_objects(planned, reader):
+        for value in plan_objects(planned, reader, estimate):
             emit_json(value)
         for value in live_objects(planned, seen) if seen else ():
             emit_json(value)
     else:
-        for line in plan_lines(planned, reader, verbose=verbose, seen=seen):
+        for line in plan_lines(planned, reader, verbose=verbose, seen=seen, estimate=estimate):
             emit_folded(line)
         emit(f"{seen.sent} read-only requests were sent, and nothing else." if seen else "Nothing was sent.")
 

@@ -53,6 +53,7 @@ def run(
     """
     from orchestrator.cli.conduct import conduct, confirm, confirm_emergency
     from orchestrator.runs.approvals import refuse_at_once
+    from orchestrator.runs.estimating import expected
     from orchestrator.runs.work import begin, fresh
     from orchestrator.views.plan_text import plan_lines
 
@@ -65,7 +66,9 @@ def run(
     refuse_at_once(planned.plan, options.choices, saving, file)
     with fresh(planned.create(app.store, planned_so_far)) as made, made.read() as reader:
         if options.form == "text" and not options.yes:
-            for line in plan_lines(planned.plan, reader, verbose=False):
+            settings = options.choices.settings(app.fleet.config.file)
+            estimate = expected(planned.plan, reader, settings, app.store)
+            for line in plan_lines(planned.plan, reader, verbose=False, estimate=estimate):
                 message_folded(line)
         confirm(planned.plan, reader, yes=options.yes)
         confirm_emergency(options, changes=planned.changes_anything)

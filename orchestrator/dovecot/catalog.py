@@ -176,6 +176,58 @@ def _is_open(value: Any) -> bool:
     return any(map(_is_open, value)) if isinstance(value, list) else isinstance(value, str) and "{{" in value
 
 
+class Takes(Strict):
+    """How long a command takes that takes longer than a request: `each` seconds for every so many of what there is.
+
+    Attributes:
+        each: seconds.
+        of, row, column: the command of whose rows this column says how many there are, in the rows of which some columns
+            have the same values as parameters; without it there is one.
+        at_a_time: the parameter that says how many are done at a time.
+        usual: how many are when it is not given.
+        unless: with this it takes no longer than a request.
+    """
+
+    each: float
+    of: str = ""
+    row: dict[str, str] = Field({})
+    column: str = ""
+    at_a_time: str = ""
+    usual: int = 1
+    unless: ParameterTest | None = None
+
+    def seconds(self, parameters: Mapping[str, Any], least: int, most: int) -> tuple[float, float]:
+        """At least and at most, for at least and at most so many of what there is.
+
+        Args:
+            parameters: of the request.
+            least: see `many`.
+            most: see `many`.
+        """
+        given = str(parameters.get(self.at_a_time, ""))
+        at_a_time = max(1, int(given) if given.isdecimal() else self.usual)
+        return max(0, -(-least // at_a_time) - 1) * self.each, -(-most // at_a_time) * self.each
+
+    def many(self, parameters: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> int | None:
+        """How many there are of what takes so long; None where the rows do not say.
+
+        Args:
+            parameters: of the request.
+            rows: what the command `of` answers now.
+        """
+        if self.unless and self.unless.holds(parameters):
+            return 0
+        if not self.of:
+            return 1
+        wanted = {column: str(parameters.get(name)) for column, name in self.row.items()}
+        found = [str(row.get(self.column, "")) for row in rows if wanted.items() <= row.items()]
+        return max((int(number) for number in found if number.isdecimal()), default=None)
+
+    def shared_by(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Among how many these are spread, as the rows say."""
+        return len({tuple(row.get(column) for column in self.row) for row in rows})
+
+
 class Command(Strict):
     """One doveadm command."""
 
@@ -199,6 +251,8 @@ class Command(Strict):
     notes: list[str] = Field([])
     changed: Changed | None = None
     found: str = ""
+    takes: Takes | None = None
+    settles: float | None = None
     columns: list[Columns] = Field([Columns(open="not known")])
 
     def columns_of(self, parameters: Mapping[str, Any], version: str = "") -> frozenset[str] | None:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from orchestrator.engine.estimate import POLLED, Estimate
+from orchestrator.engine.past import kind_of, piece_of
 from orchestrator.journal.base import SessionRecord, StepRecord
+from orchestrator.journal.timing import StepTiming
 from orchestrator.outcome import Effect
 from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep
 from orchestrator.playbook.model import Overrun
 from orchestrator.windows import Opening, span
 
-POLLED = 60.0  # seconds that a check is polled where its `within` is not given
 _BATCH = re.compile(r"\[\d+\]")
 
 
@@ -26,12 +28,14 @@ class Hours:
         opening: of its window, or up to the next freeze.
         takes: seconds that every piece of work takes at most, as the operator says; None when that was not said.
         took: seconds that pieces of work took before, by what they are called in `kind_of`.
+        estimate: of what is left of the run, from all that is known; None where nobody made one.
         asked_for: whether the operator gave them; else they end with a freeze, and a piece of unknown length is started.
     """
 
     opening: Opening
     takes: float | None = None
     took: Mapping[str, float] = field(default_factory=dict)
+    estimate: Estimate | None = None
     asked_for: bool = True
 
     @property
@@ -113,15 +117,8 @@ class Piece:
 
 def pieces(steps: Sequence[PlannedStep]) -> Iterator[Piece]:
     """Steps as pieces, in order; the wait between two batches is one by itself."""
-    for key, group in groupby(
-        steps, lambda step: step.key if step.key.endswith(".soak") else step.key.partition(".")[0]
-    ):
+    for key, group in groupby(steps, lambda step: piece_of(step.key)):
         yield Piece(key, tuple(group))
-
-
-def kind_of(key: str) -> str:
-    """What pieces that do the same have in common: all batches of a step are of one kind."""
-    return _BATCH.sub("[]", key)
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class Need:
 
 
 def need(piece: Piece, plan: Plan, hours: Hours, took: Mapping[str, float]) -> Need:
-    """How long a piece takes at most: as the playbook or the operator says, as others of its kind took, or by its timeouts.
+    """How long a piece takes at most: as is said, as others of its kind took, by the estimate's high end, or by its timeouts.
 
     Args:
         piece: the piece.
@@ -159,6 +156,9 @@ def need(piece: Piece, plan: Plan, hours: Hours, took: Mapping[str, float]) -> N
         said = next((step.takes for step in piece.steps if step.takes is not None), None)
     before = max((known[kind] for known in (took, hours.took) if kind in known), default=None)
     seconds, basis = (said, "as given") if said is not None else (before, "as before")
+    if seconds is None and hours.estimate is not None:
+        expected = hours.estimate.over(piece.steps)
+        seconds, basis = None if expected.answers else expected.high, f"estimated from {expected.basis}"
     if seconds is None:
         seconds, basis = _bound(piece.steps, plan), "by its timeouts"
     undone = any(step.on_failure == "undo" for step in piece.steps) and any(
@@ -207,7 +207,7 @@ def no_room(piece: Piece, needed: Need, hours: Hours, left: float) -> str:
     return f"{piece.words} needs {span(needed.seconds)} ({needed.basis}){backout}; {room}"
 
 
-def took(steps: Iterable[StepRecord], sessions: Sequence[SessionRecord]) -> dict[str, float]:
+def took(steps: Iterable[StepRecord | StepTiming], sessions: Sequence[SessionRecord]) -> dict[str, float]:
     """How long the pieces of a run took at most, by kind, in seconds; those that a session's end cut count for nothing.
 
     Args:

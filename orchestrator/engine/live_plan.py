@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+import anyio
+
 from orchestrator.answers import Answer, HostAnswer, Recorded, collect
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.ask import Asker, each
@@ -18,7 +20,7 @@ from orchestrator.engine.looking import Fetch, Looker, no_pages, recorded
 from orchestrator.engine.rules import Settings, may_fail
 from orchestrator.errors import ExpressionError, InputError
 from orchestrator.fleet.inventory import fold
-from orchestrator.outcome import Effect
+from orchestrator.outcome import Effect, State
 from orchestrator.plan.expand import expand, known_now
 from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, RequireStep, Scope
 from orchestrator.playbook.conditions import Affects
@@ -39,6 +41,7 @@ class LivePlan:
         drafts: step index -> requests that are known thanks to the answers; of undo steps too.
         answers: step index -> what was answered.
         sent: how many read-only requests were sent.
+        took: host, command and seconds of each of them that was answered.
         holding: conditions of `require` that hold.
         later: conditions that depend on what the run does.
         stop: the step at which the run would stop now, and why; None when it would get to its first change.
@@ -50,6 +53,7 @@ class LivePlan:
     drafts: dict[int, list[Draft]] = field(default_factory=dict)
     answers: dict[int, Answer] = field(default_factory=dict)
     sent: int = 0
+    took: list[tuple[str, str, float]] = field(default_factory=list)
     holding: int = 0
     later: int = 0
     stop: tuple[PlannedStep | None, str] | None = None
@@ -105,6 +109,7 @@ def reviewed(plan: Plan, seen: LivePlan, at: int) -> Plan:
             "affected": {keys[index]: counts for index, counts in seen.affected.items()},
             "conditions": [[found.name, found.holds, found.value, found.why] for found in seen.sightings],
             "mail_servers": _mail_servers(plan, seen),
+            "took": [[host, command, round(seconds, 3)] for host, command, seconds in seen.took],
         },
     )
 
@@ -277,10 +282,13 @@ class _Look:
             number, draft = question
             timeout = self._plan.inventory.hosts[draft.host].endpoint.request_timeout
             tag = f"{step.key}.{number}"
+            asked = anyio.current_time()
             _, outcome = await self._asker.ask(
                 draft.host, step.command, draft.parameters, tag=tag, timeout=timeout, entry=entry, accept=step.accept
             )
             records[number] = recorded(draft.host, outcome)
+            if records[number].state is State.DONE:
+                self.found.took.append((draft.host, step.command, anyio.current_time() - asked))
             self.found.sent += 1
 
         await each([(number, draft) for number, draft in enumerate(drafts) if not draft.skipped], one)

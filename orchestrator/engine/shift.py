@@ -8,7 +8,8 @@ from collections.abc import Callable
 import anyio
 
 from orchestrator.engine.course import Stop
-from orchestrator.engine.hours import Closing, Hours, Piece, kind_of, need, no_room
+from orchestrator.engine.hours import Closing, Hours, Piece, need, no_room
+from orchestrator.engine.past import kind_of
 from orchestrator.events import Audience
 from orchestrator.journal.base import Reader
 from orchestrator.plan.steps import Plan

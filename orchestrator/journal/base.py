@@ -17,6 +17,7 @@ from orchestrator.approval import Approval
 from orchestrator.errors import JournalError
 from orchestrator.found import Found
 from orchestrator.journal.header import Header
+from orchestrator.journal.timing import StepTiming
 from orchestrator.operation import Operation
 from orchestrator.outcome import Outcome, State
 from orchestrator.plan.kept import Kept
@@ -231,6 +232,9 @@ class Reader(AbstractContextManager["Reader"], Protocol):
 
     def steps(self) -> list[StepRecord]:
         """All steps in order, with their counts."""
+
+    def timings(self) -> list[StepTiming]:
+        """How long all steps took, in order; as quick for a million operations as for a thousand."""
 
     def step(self, number: int) -> tuple[str, int | None, int | None]:
         """A step's state, first operation and number of operations."""

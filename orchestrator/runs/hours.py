@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
 
 from orchestrator.engine.hours import Hours, need, no_room, pieces, took
-from orchestrator.errors import OrchestratorError, RefusedError
+from orchestrator.engine.rules import Settings
+from orchestrator.errors import RefusedError
 from orchestrator.fleet.config import ConfigFile
 from orchestrator.journal.base import Reader, Run
 from orchestrator.plan.steps import Plan
+from orchestrator.runs.estimating import as_earlier, earlier_runs, estimate_of
 from orchestrator.windows import Opening, find_window, freezes_of, span, until
 
 if TYPE_CHECKING:
     from orchestrator.runs.work import Choices
-
-LOOKED_AT = 20  # the newest runs of the same playbook, from which it is known how long things take
 
 
 def opening_of(choices: Choices, file: ConfigFile, now: float) -> Opening | None:
@@ -70,21 +69,30 @@ def _until(choices: Choices, now: float) -> Opening:
         raise RefusedError(f"--until: {error}", hint="give another --until, or --window") from None
 
 
-def hours_of(opening: Opening, choices: Choices, run: Run, reader: Reader, others: Iterable[Run]) -> Hours:
-    """The hours, with how long pieces of work took in this run and in earlier runs of the same playbook."""
-    found = took(reader.steps(), reader.sessions())
-    alike = [other for other in others if other.id != run.id and _playbook_in(other.id) == _playbook_in(run.id)]
-    for other in alike[-LOOKED_AT:]:
-        with suppress(OrchestratorError), other.read() as earlier:
-            if earlier.playbook == reader.playbook:
-                for kind, seconds in took(earlier.steps(), earlier.sessions()).items():
-                    found[kind] = max(found.get(kind, 0.0), seconds)
-    return Hours(opening, choices.takes, found, asked_for=bool(choices.window or choices.until))
+def hours_of(
+    opening: Opening, choices: Choices, plan: Plan, reader: Reader, settings: Settings, others: Iterable[Run]
+) -> Hours:
+    """The hours, with how long pieces of work took in this run and in earlier runs, and are expected to take.
 
-
-def _playbook_in(run_id: str) -> str:
-    """What a run's id has of its playbook's name, behind day and time."""
-    return run_id.split("-", 2)[-1]
+    Args:
+        opening: the hours.
+        choices: of the session.
+        plan: the run's.
+        reader: of the run.
+        settings: of configuration and command line.
+        others: all runs of the state directory, oldest first.
+    """
+    earlier = [as_earlier(reader), *earlier_runs(reader.run_id, reader.playbook, others)]
+    longest: dict[str, float] = {}
+    for run in earlier:
+        if run.playbook == reader.playbook:
+            for kind, seconds in took(run.steps, run.sessions).items():
+                longest[kind] = max(longest.get(kind, 0.0), seconds)
+    estimate = estimate_of(plan, reader, settings, earlier)
+    for piece in pieces(plan.of("step", "verify")):
+        if piece.needs_room:
+            estimate.over(piece.steps)  # now: when it is asked for again, nobody reads the run any more
+    return Hours(opening, choices.takes, longest, estimate, asked_for=bool(choices.window or choices.until))
 
 
 def refuse_without_room(plan: Plan, hours: Hours) -> None:

@@ -193,7 +193,7 @@ async def work(
                 refuse_overlap(run, reader, others)
             choices = choices.with_kept(reader)
             approvals = allowed(reader, plan, choices, fleet, signatures)
-            hours, choices = _hours(run, reader, plan, fleet, choices, others)
+            hours, choices = _hours(reader, plan, fleet, choices, others)
         start = start._replace(limits=choices.limits, take_over=choices.take_over, approvals=approvals)
         async with (
             Client(host.endpoint for host in plan.inventory.hosts.values()) as client,
@@ -214,7 +214,7 @@ async def work(
 
 
 def _hours(
-    run: Run, reader: Reader, plan: Plan, fleet: Fleet, choices: Choices, others: Iterable[Run]
+    reader: Reader, plan: Plan, fleet: Fleet, choices: Choices, others: Iterable[Run]
 ) -> tuple[Hours | None, Choices]:
     """The hours of a session, and the choices as the run keeps them: a time of day with its day."""
     if choices.break_glass or not plan.changes_anything:
@@ -222,7 +222,7 @@ def _hours(
     opening = opening_of(choices, fleet.config.file, time.time())
     if opening is None:
         return None, choices
-    hours = hours_of(opening, choices, run, reader, others)
+    hours = hours_of(opening, choices, plan, reader, choices.settings(fleet.config.file), others)
     refuse_without_room(plan, hours)
     return hours, replace(choices, until=opening.text()) if choices.until else choices
 

@@ -14,8 +14,53 @@ from orchestrator.report import Report
 from orchestrator.sighting import Sighting
 
 
-def plan_objects(plan: Plan, reader: Reader) -> Iterator[dict[str, Any]]:
-    """The plan as JSON objects: the plan, its steps, then every request."""
+class Range(Protocol):
+    """How long something takes; see `engine.estimate.Range`."""
+
+    @property
+    def low(self) -> float:
+        """Seconds."""
+
+    @property
+    def high(self) -> float | None:
+        """Seconds; None where nobody can say."""
+
+    @property
+    def basis(self) -> str:
+        """How that is known."""
+
+    @property
+    def missing(self) -> str:
+        """Of what nothing is known."""
+
+    @property
+    def answers(self) -> int:
+        """How many answers of an operator it waits for."""
+
+    @property
+    def known(self) -> bool:
+        """Whether it is narrow enough to plan with."""
+
+
+class Estimate(Protocol):
+    """How long a plan takes (`engine.estimate`)."""
+
+    @property
+    def whole(self) -> Range:
+        """All of it, when nothing fails."""
+
+    def step(self, step: PlannedStep) -> Range:
+        """One step."""
+
+
+def plan_objects(plan: Plan, reader: Reader, estimate: Estimate | None = None) -> Iterator[dict[str, Any]]:
+    """The plan as JSON objects: the plan, its steps, then every request.
+
+    Args:
+        plan: the plan.
+        reader: of its run, which has the operations.
+        estimate: how long it takes, where that was asked.
+    """
     records = {record.number: record for record in reader.steps()}
     yield {
         "event": "plan",
@@ -24,6 +69,7 @@ def plan_objects(plan: Plan, reader: Reader) -> Iterator[dict[str, Any]]:
         "parameters": {name: _plain(value) for name, value in plan.values.items()},
         "requests": sum(record.operations or 0 for record in records.values()),
         "warnings": list(plan.warnings),
+        "takes": _range(estimate.whole) if estimate else None,
     }
     for step in plan.steps:
         record = records[step.index]
@@ -42,6 +88,7 @@ def plan_objects(plan: Plan, reader: Reader) -> Iterator[dict[str, Any]]:
             "when_known_from": dict(step.condition_depends_on) or None,
             "require": [str(part.that) for part in step.require] if isinstance(step, RequireStep) else None,
             "parameters": dict(step.parameters) if isinstance(step, CommandStep) else None,
+            "takes": _range(estimate.step(step)) if estimate else None,
         }
     for planned in plan.conditions:
         yield {
@@ -55,6 +102,18 @@ def plan_objects(plan: Plan, reader: Reader) -> Iterator[dict[str, Any]]:
         }
     for operation in reader.operations():
         yield {"event": "request", **operation_object(operation)}
+
+
+def _range(found: Range) -> dict[str, Any]:
+    """How long something takes, in seconds."""
+    return {
+        "low": round(found.low, 3),
+        "high": None if found.high is None else round(found.high, 3),
+        "known": found.known,
+        "basis": found.basis,
+        "missing": found.missing,
+        "answers": found.answers,
+    }
 
 
 class Seen(Protocol):

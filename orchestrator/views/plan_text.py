@@ -19,8 +19,8 @@ from orchestrator.playbook.items import ItemList
 from orchestrator.text.expression import names_in
 from orchestrator.text.filled import filled
 from orchestrator.text.units import format_duration
-from orchestrator.views.objects import Seen
-from orchestrator.views.words import count, moment, safe
+from orchestrator.views.objects import Estimate, Range, Seen
+from orchestrator.views.words import count, lasts, moment, safe
 
 FEW = 3  # requests of a step that are shown without -v
 ROWS = 6  # of what was answered
@@ -33,7 +33,9 @@ _EFFECTS = {
 }
 
 
-def plan_lines(plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None = None) -> Iterator[str]:
+def plan_lines(
+    plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None = None, estimate: Estimate | None = None
+) -> Iterator[str]:
     """The plan as text.
 
     Args:
@@ -41,6 +43,7 @@ def plan_lines(plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None =
         reader: of its run, which has the operations.
         verbose: show all requests, not the first few of each step.
         seen: what read-only questions to the fleet added.
+        estimate: how long it takes, where that was asked.
     """
     records = {record.number: record for record in reader.steps()}
     yield f"Plan: {plan.terms.name}   (digest {short(reader.digest)})"
@@ -60,11 +63,15 @@ def plan_lines(plan: Plan, reader: Reader, *, verbose: bool, seen: Seen | None =
         for step in steps:
             yield ""
             yield from _step_lines(plan, reader, step, records[step.index], verbose=verbose)
+            if estimate is not None and isinstance(step, CommandStep) and step.role != "undo":
+                yield from _lasting(estimate.step(step), whole=estimate.whole)
             if seen is not None:
                 yield from _seen_lines(step, seen, verbose=verbose)
     yield ""
     yield from (f"WARNING: {safe(warning, 1000)}" for warning in plan.warnings)
     yield from _by_host(reader, records)
+    if estimate is not None:
+        yield _sum_of_time(estimate.whole, looked=seen is not None)
     yield from _summary(plan, records)
 
 
@@ -120,6 +127,29 @@ def _step_lines(plan: Plan, reader: Reader, step: PlannedStep, record: StepRecor
         yield from _command_lines(plan, reader, step, record, verbose=verbose)
     else:
         yield from _asking_lines(step, scope)
+
+
+def _lasting(found: Range, *, whole: Range) -> Iterator[str]:
+    """How long a step takes, unless that is nothing to wait for; where nothing is known of any, the sum says it once."""
+    if found.high is None and whole.basis:
+        yield "           takes: unknown"
+    elif found.high is not None and found.high >= 1:
+        yield f"           takes {_lasts(found, found.high)}"
+
+
+def _lasts(found: Range, high: float) -> str:
+    """How long something takes, and how that is known: 3 to 7 min (from 5 earlier runs)."""
+    basis = f" (from {found.basis})" if found.basis else ""
+    question = f", and the time for {count(found.answers, 'answer')}" if found.answers else ""
+    return f"{'' if found.known else 'unknown: '}{lasts(found.low, high)}{basis}{question}"
+
+
+def _sum_of_time(found: Range, *, looked: bool) -> str:
+    """How long all of it takes; what that sum lacks, and how to come by it."""
+    if found.high is not None:
+        return f"Takes {_lasts(found, found.high)}, if nothing fails."
+    hint = "" if looked else "--live may tell; "
+    return f"Takes: unknown; no earlier run tells of {found.missing}. {hint}`takes: 15m` in the playbook says it."
 
 
 def _asking_lines(step: PauseStep | RequireStep, scope: Scope) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -66,6 +67,25 @@ def age(milliseconds: int | None, now: float) -> str:
         if seconds >= size:
             return f"{count(seconds // size, word)} ago"
     return "just now"
+
+
+def lasts(low: float, high: float) -> str:
+    """A range of seconds in the unit that fits, never narrower than it is: 40 to 75 s, 1.5 to 4 min, at most 3 s."""
+    if high < 1:
+        return "less than 1 s"
+    size, unit = next((size, unit) for limit, size, unit in _UNITS if high < limit)
+    least, most = _down(low / size, size), -_down(-high / size, size)
+    if not least:
+        return f"at most {most:g} {unit}"
+    return f"about {least:g} {unit}" if least == most else f"{least:g} to {most:g} {unit}"
+
+
+_UNITS = ((100.0, 1, "s"), (6000.0, 60, "min"), (math.inf, 3600, "h"))
+
+
+def _down(value: float, size: int) -> float:
+    """Rounded down: to tenths where there are few minutes or hours."""
+    return math.floor(value * 10) / 10 if size > 1 and abs(value) < 10 else float(math.floor(value))
 
 
 def clock(milliseconds: int) -> str:

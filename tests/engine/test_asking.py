@@ -188,6 +188,17 @@ async def test_a_look_asks_and_changes_nothing() -> None:
     assert 2 not in seen.drafts
 
 
+async def test_a_look_keeps_how_long_answers_took() -> None:
+    """How long each host took for each question that it answered is kept; a question that failed tells nothing."""
+    seen = await live(
+        Hosts(directorStatus=code(75)),
+        "hosts: 'b[1-2]', command: who",
+        "hosts: d1, command: directorStatus",
+    )
+    assert [(host, command) for host, command, _ in seen.took] == [("b1", "who"), ("b2", "who")]
+    assert all(seconds >= 0 for _, _, seconds in seen.took)
+
+
 async def test_an_answer_before_a_change_is_called_so() -> None:
     """What a later step would answer cannot be known; its answer of now says before which change it is."""
     seen = await live(Hosts(), "hosts: b1, command: reload", "hosts: b1, command: who")

@@ -13,6 +13,7 @@ from orchestrator.journal.sqlite.store import FileRun
 from orchestrator.outcome import State
 from orchestrator.status import OVER, RESUMABLE, Ending, Status
 from tests.journal.journals import Sqlite, ended, write
+from tests.strategies import steps
 
 pytestmark = pytest.mark.anyio
 
@@ -132,3 +133,27 @@ async def test_a_glance_that_was_overtaken_is_taken_again(run: FileRun) -> None:
         return seen[-1]
 
     assert (run.glance(question), len(seen)) == (1, 2)
+
+
+def work_of_timings(folder: Path, items: int) -> int:
+    """How many of SQLite's instructions it takes to learn how long the steps of a run took, in hundreds."""
+    listed = ", ".join(f"u{number}" for number in range(items))
+    kicks = f"hosts: 'b[1-2]', for_each: [{listed}], command: kick, parameters: {{mask: ['{{{{ item }}}}']}}"
+    count = 0
+
+    def one_more() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    with Sqlite(folder).run(steps(kicks, "hosts: 'b[1-2]', command: who")).read() as reader:
+        reader._connection.set_progress_handler(one_more, 100)
+        assert [step.operations for step in reader.timings()] == [2 * items, 2]
+    return count
+
+
+def test_how_long_things_took_is_as_quick_of_many_operations(tmp_path: Path) -> None:
+    """Ten times as many operations are no more work: a plan must not wait for the runs that it learns from."""
+    few, many = work_of_timings(tmp_path / "few", 600), work_of_timings(tmp_path / "many", 6000)
+    assert few > 10
+    assert many < few * 1.2

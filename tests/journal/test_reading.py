@@ -333,3 +333,47 @@ async def test_one_step_is_not_another(journal: Journal) -> None:
 def test_a_good_run_passes_its_check(reader: Reader) -> None:
     """A run without damage has none."""
     reader.check()
+
+
+# how long things took
+
+TIMED = steps(
+    "hosts: 'b[1-2]', for_each: [u1, u2, u3], command: kick, parameters: {mask: ['{{ item }}']}, verify: {command: who, until: '{{ rows }}'}",
+    "hosts: b1, for_each: [u1, u2], when: \"{{ item == 'u2' }}\", command: who",
+    "hosts: b1, command: who, when: false",
+)  # fmt: skip
+
+
+async def test_how_long_steps_took(journal: Journal) -> None:
+    """Of each step when it began and ended, whether it was polled, its hosts, and how long an attempt that is done took."""
+    run = journal.run(TIMED)
+    async with run.work(Start({})) as session:
+        await session.mark(0, "running", ended=False)
+        session.record(ended(1))
+        session.record(ended(3)._replace(finished=1015))
+        session.record(failed(2)._replace(finished=9000))
+        await session.mark(0, "done")
+    with run.read() as reader:
+        kick, check, some, none = reader.timings()
+        record = reader.steps()[0]
+    assert (kick.key, kick.role, kick.command, kick.state) == ("1", "step", "kick", "done")
+    assert (kick.started, kick.finished) == (record.started, record.finished)
+    assert None not in {kick.started, kick.finished}
+    assert (kick.operations, kick.hosts, kick.busiest, kick.attempt) == (6, ("b1", "b2"), 3, 0.010)
+    assert (kick.polled, check.polled, check.started) == (False, True, None)
+    assert (some.hosts, some.busiest, some.attempt) == (("b1",), 2, 0.0)
+    assert (none.state, none.reason, none.hosts) == ("skipped", "its condition is false", ())
+
+
+async def test_of_many_operations_a_sample_tells(journal: Journal) -> None:
+    """How long an attempt took, and how many operations the busiest host had, is the same from a sample of thousands."""
+    items = ", ".join(f"u{number}" for number in range(1, 1001))
+    run = journal.run(
+        steps(f"hosts: 'b[1-3]', for_each: [{items}], command: kick, parameters: {{mask: ['{{{{ item }}}}']}}")
+    )
+    await write(run, *(ended(seq)._replace(finished=1000 + 7 * (1 + seq % 3)) for seq in range(1, 3001)))
+    with run.read() as reader:
+        [kick] = reader.timings()
+    assert (kick.operations, kick.hosts) == (3000, ("b1", "b2", "b3"))
+    assert kick.busiest == pytest.approx(1000, rel=0.01)
+    assert kick.attempt == pytest.approx(0.014, rel=0.01)

@@ -734,7 +734,7 @@ def play(
 
 
 @dataclass(frozen=True)
-class _Time:
+class Time:
     """The clocks of a schedule; somebody may set the time of day meanwhile, which only the record may show.
 
     Attributes:
@@ -743,8 +743,8 @@ class _Time:
     """
 
     loop: VirtualLoop
-    set_at: float
-    by: float
+    set_at: float = 0.0
+    by: float = 0.0
 
     CLOCK_BOOTTIME = time.CLOCK_BOOTTIME
 
@@ -765,7 +765,13 @@ class _Time:
 @contextmanager
 def _clocks(loop: VirtualLoop, random: Random) -> Iterator[None]:
     """The time of day goes with the schedule's time, so that a replay is the same; in some schedules it is set meanwhile."""
-    clocks = _Time(loop, random.choice((0.0, 1.0, 10.0)), random.choice((0.0, 0.0, 3600.0, -3600.0, -1e6)))
+    with showing(Time(loop, random.choice((0.0, 1.0, 10.0)), random.choice((0.0, 0.0, 3600.0, -3600.0, -1e6)))):
+        yield
+
+
+@contextmanager
+def showing(clocks: Time) -> Iterator[None]:
+    """Within the context, the product sees these clocks."""
     modules: list[Any] = [
         orchestrator.journal.sqlite.statements,
         orchestrator.engine.sending,

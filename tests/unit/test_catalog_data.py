@@ -43,7 +43,8 @@ GENERAL_CODES = {2, 64, 65, 67, 68, 73, 75, 77, 78}
 
 COMMAND_KEYS = {
     "summary", "effect", "effect_when", "user_impact", "user_impact_unless", "versions", "where", "parameters", "exit_codes",
-    "verify", "inverse", "doveadm", "notes", "changed", "one_of", "needs", "columns", "long", "found",
+    "verify", "inverse", "doveadm", "notes", "changed", "one_of", "needs", "columns", "long", "found", "takes",
+    "settles",
 }  # fmt: skip
 PARAMETER_KEYS = {
     "type", "required", "format", "minimum", "maximum", "versions", "option", "argument", "word", "help", "fatal", "void", "long",
@@ -255,6 +256,54 @@ def test_references_name_commands(name: str) -> None:
         other = catalogue()[entry["inverse"]["command"]]
         assert other["effect"] != "read"
         assert set(entry["versions"]) & set(other["versions"])
+
+
+@every_command
+def test_models_of_time_name_what_there_is(name: str) -> None:
+    """`takes` reads a column of a reading command, in rows that parameters of its own tell; times are some seconds."""
+    entry = catalogue()[name]
+    assert 0 <= entry.get("settles", 0) <= 60
+    takes = entry.get("takes", {"each": 1})
+    assert 0 < takes["each"] <= 60
+    assert takes.get("at_a_time", "host") in {"host", *entry.get("parameters", {})}
+    if "of" in takes:
+        columns = {name for group in catalogue()[takes["of"]]["columns"] for name in group["names"]}
+        assert catalogue()[takes["of"]]["effect"] == "read"
+        assert {takes["column"], *takes["row"]} <= columns
+        assert set(takes["row"].values()) <= set(entry["parameters"])
+
+
+ROWS = [
+    {"mail server ip": "10.0.0.1", "users": "29"},
+    {"mail server ip": "10.0.0.1", "users": "28"},  # another director's view
+    {"mail server ip": "10.0.0.2", "users": "5000"},
+    {"mail server ip": "10.0.0.3", "users": "0"},
+    {"mail server ip": "10.0.0.4", "users": "n/a"},
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "seconds"),
+    [
+        ("directorFlush", {"host": "10.0.0.1"}, (0, 2)),  # seen: 0.01
+        ("directorFlush", {"host": "10.0.0.1", "maxParallel": 10}, (4, 6)),  # seen: 4.03
+        ("directorFlush", {"host": "10.0.0.1", "maxParallel": "1"}, (56, 58)),  # seen: 58
+        ("directorFlush", {"host": "10.0.0.2"}, (98, 100)),
+        ("directorFlush", {"host": "10.0.0.3"}, (0, 0)),
+        ("directorFlush", {"host": "10.0.0.2", "forceFlush": True}, (0, 0)),
+        ("directorFlush", {"host": "10.0.0.4"}, None),
+        ("directorFlush", {"host": "10.0.0.9"}, None),
+        ("directorFlush", {"host": "all"}, None),  # only those whose backend changes, and nobody knows how many
+        ("stop", {}, (0, 3)),
+    ],
+)
+def test_how_long_a_command_takes(name: str, parameters: dict[str, Any], seconds: tuple[float, float] | None) -> None:
+    """What the model says is what was seen of real hosts; without a row that tells how many users there are it says nothing."""
+    entry = catalog.find(name)
+    assert entry is not None
+    assert entry.takes is not None
+    many = entry.takes.many(parameters, ROWS)
+    assert (None if many is None else entry.takes.seconds(parameters, many, many)) == seconds
 
 
 @every_command

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC
+from typing import Any
 
 import pytest
 
+from orchestrator.engine.estimate import Estimate, Known, Requests
 from orchestrator.engine.hours import Closing, Hours, Need, Piece, need, no_room, pieces, took
+from orchestrator.engine.past import Timed
 from orchestrator.journal.base import SessionRecord, StepRecord
 from orchestrator.plan.steps import Plan
 from orchestrator.status import Status
@@ -103,6 +106,42 @@ def test_how_long_a_batch_takes() -> None:
         no_room(only(asks, "1[1]"), needed, Hours(OPENING), 1e9) == "it is not known how long batch 1 of step 1 takes"
     )
     assert no_room(only(asks, "1[1]"), needed, Hours(OPENING, asked_for=False), 1e9) == ""
+
+
+def a_minute(step: str, made: Plan) -> Estimate:
+    """An estimate that rests on three runs in which a step took a minute."""
+    past = [Timed(f"r{n}", "", made.terms.name, step, "reload", False, frozenset({"b1"}), 1, 1, 60.0, 60.0) for n in range(3)]  # fmt: skip
+    return Estimate(made, Known(past, requests=lambda _step: Requests({"b1": 1}, {})))
+
+
+@pytest.mark.parametrize(
+    ("line", "hours", "in_this_run", "seconds", "basis"),
+    [
+        ("hosts: b1, command: reload", {}, {}, None, "estimated from 3 earlier runs"),
+        ("hosts: b1, command: reload", {"took": {"1": 3.0}}, {}, 3.0, "as before"),
+        ("hosts: b1, command: reload", {}, {"1": 4.0}, 4.0, "as before"),
+        ("hosts: b1, command: reload, takes: 2m", {}, {}, 120.0, "as given"),
+        ("hosts: b1, command: reload", {"takes": 30.0}, {}, 30.0, "as given"),
+        ("hosts: d1, command: directorFlush, parameters: {host: all}", {}, {}, 60.0, "by its timeouts"),
+    ],
+)
+def test_what_is_expected_comes_before_timeouts(
+    line: str, hours: dict[str, Any], in_this_run: dict[str, float], seconds: float | None, basis: str
+) -> None:
+    """A piece needs what was said, or took before; else the high end of the estimate, the same that the plan shows; else its timeouts."""
+    made = plan(steps(line))
+    estimate = a_minute("1", made)
+    needed = need(only(made), made, Hours(OPENING, estimate=estimate, **hours), in_this_run)
+    assert needed.basis == basis
+    assert needed.seconds == (estimate.whole.high if seconds is None else seconds)
+
+
+def test_nobody_estimates_how_long_a_person_takes() -> None:
+    """A batch with a question takes nobody knows how long, however well its steps are known."""
+    made = plan(steps("batches: {hosts: b1, steps: [{name: R, command: reload}, {name: P, pause: {confirm: Go on?}}]}"))
+    estimate = a_minute("1[].1", made)
+    assert estimate.over([step for step in made.steps if step.key == "1[1].1"]).known
+    assert need(only(made, "1[1]"), made, Hours(OPENING, estimate=estimate), {}).seconds is None
 
 
 def test_no_room_in_words() -> None:

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from orchestrator.dovecot.ask import Asker
+from orchestrator.engine.estimate import Estimate
 from orchestrator.engine.live_plan import look
+from orchestrator.engine.ranges import Range
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
+from orchestrator.plan.steps import PlannedStep
 from orchestrator.views.objects import live_objects, plan_objects
 from orchestrator.views.plan_text import plan_lines
 from tests.engine.hosts import Hosts, rows
@@ -153,3 +156,61 @@ def test_a_plan_is_objects(tmp_path: Path) -> None:
     assert requests[2]["parameters"] == {"mask": ["u1"]}
     assert requests[2]["doveadm"] == "doveadm kick u1"
     json.dumps([head, *rest])
+
+
+def lasting(**steps: Range) -> Estimate:
+    """An estimate that says so of these steps, and no time of the others."""
+    made = plan(PLAN)
+
+    class Said(Estimate):
+        @property
+        def whole(self) -> Range:  # type: ignore[override]
+            return steps["whole"]
+
+        def step(self, step: PlannedStep) -> Range:
+            return steps.get(f"s{step.key}", Range())
+
+    return Said(made)
+
+
+@pytest.mark.parametrize(
+    ("step", "whole", "at_step", "at_end"),
+    [
+        (
+            Range(180, 420, "5 earlier runs"),
+            Range(181, 421, "5 earlier runs, its pauses"),
+            ["takes 3 to 7 min (from 5 earlier runs)"],
+            "Takes 3 to 7.1 min (from 5 earlier runs, its pauses), if nothing fails.",
+        ),
+        (Range(0.1, 0.9, "B"), Range(0.1, 0.9, "B"), [], "Takes less than 1 s (from B), if nothing fails."),
+        (
+            Range(10, 90, "B"),
+            Range(10, 90, "B", answers=2),
+            ["takes unknown: 10 to 90 s (from B)"],
+            "Takes unknown: 10 to 90 s (from B), and the time for 2 answers, if nothing fails.",
+        ),
+        (
+            Range(0, None, missing="kick"),
+            Range(90, None, "its pauses", "kick"),
+            ["takes: unknown"],
+            "Takes: unknown; no earlier run tells of kick. --live may tell; `takes: 15m` in the playbook says it.",
+        ),
+        (
+            Range(0, None, missing="kick"),
+            Range(0, None, "", "kick"),
+            [],
+            "Takes: unknown; no earlier run tells of kick. --live may tell; `takes: 15m` in the playbook says it.",
+        ),
+    ],
+)
+def test_how_long_a_plan_takes(tmp_path: Path, step: Range, whole: Range, at_step: list[str], at_end: str) -> None:
+    """Each step that is worth waiting for says how long it takes and how that is known; the sum stands at the end."""
+    found = planned(tmp_path, estimate=lasting(s2=step, whole=whole))
+    assert [line.strip() for line in found if line.strip().startswith("takes")] == at_step
+    assert found[-2] == at_end
+    made = plan(PLAN)
+    with Sqlite(tmp_path).run(PLAN).read() as reader:
+        head, *rest = plan_objects(made, reader, lasting(s2=step, whole=whole))
+    assert (head["takes"]["low"], head["takes"]["high"], head["takes"]["known"]) == (whole.low, whole.high, whole.known)
+    [second] = [value for value in rest if value.get("step") == "2" and value["event"] == "step"]
+    assert second["takes"] == {"low": step.low, "high": step.high, "known": step.known, "basis": step.basis, "missing": step.missing, "answers": 0}  # fmt: skip

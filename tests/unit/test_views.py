@@ -15,7 +15,7 @@ from orchestrator.outcome import Kind, Outcome, State
 from orchestrator.views.jsonl import JsonLines
 from orchestrator.views.lines import SHOWN_PER_STEP, Lines
 from orchestrator.views.live import Live
-from orchestrator.views.words import count, json_text, safe, states
+from orchestrator.views.words import count, json_text, lasts, safe, states
 
 ESCAPE = "\x1b[2J\u202e"
 STARTED = StepStarted("2", "Kick them", "kick", "b[1-2]", 4)
@@ -319,3 +319,25 @@ def test_small_words() -> None:
     assert [json_text({"a": "ü"}, encoding) for encoding in ("UTF-8", "utf8", "ascii")] == [
         '{"a": "ü"}', '{"a": "ü"}', '{"a": "\\u00fc"}'
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.0, 0.999, "less than 1 s"),
+        (0.4, 2.01, "at most 3 s"),
+        (1.9, 2.01, "1 to 3 s"),
+        (40.0, 75.0, "40 to 75 s"),
+        (61.0, 99.9, "61 to 100 s"),
+        (90.0, 240.0, "1.5 to 4 min"),
+        (181.0, 425.0, "3 to 7.1 min"),
+        (901.0, 5999.0, "15 to 100 min"),
+        (2.0, 130.0, "at most 2.2 min"),
+        (5400.0, 7200.0, "1.5 to 2 h"),
+        (90000.0, 180000.0, "25 to 50 h"),
+        (300.0, 300.0, "about 5 min"),
+    ],
+)
+def test_a_range_of_time_is_never_narrower_in_words(low: float, high: float, words: str) -> None:
+    """The low end is rounded down and the high end up, in the unit of the high end."""
+    assert lasts(low, high) == words

@@ -29,6 +29,8 @@ from orchestrator.journal.sqlite.planned import header_of, manifest_in, verify
 from orchestrator.journal.sqlite.reading import sessions_of, status_in, undoing_in
 from orchestrator.journal.sqlite.schema import FORMAT, connect, explain, format_of
 from orchestrator.journal.sqlite.statements import FAILED_STATES, RETRYABLE
+from orchestrator.journal.sqlite.timing import timings_of
+from orchestrator.journal.timing import StepTiming
 from orchestrator.operation import Operation, operation_id
 from orchestrator.outcome import BAD_STATES, State
 from orchestrator.plan.kept import Kept
@@ -197,6 +199,10 @@ class FileReader:
             " FROM step ORDER BY number"
         )
         return [StepRecord(*(*row, counts.get(row[0], {}))) for row in rows]
+
+    def timings(self) -> list[StepTiming]:
+        """How long all steps took, in order; of many operations a sample is looked at."""
+        return self._read(lambda connection: timings_of(connection, self._hosts))
 
     def step(self, number: int) -> tuple[str, int | None, int | None]:
         """A step's state, first operation and number of operations."""
