@@ -36,9 +36,7 @@ DEEPEST = 6  # levels of titles that there are
 def document_markdown(document: Document) -> Iterator[str]:
     """The document, line by line."""
     yield f"# {_line(document.title)}"
-    for part in document.parts:
-        yield ""
-        yield from _part(part, 2)
+    yield from _after(document.parts, 2)
 
 
 def _part(part: Part, level: int) -> Iterator[str]:
@@ -66,10 +64,10 @@ def _part(part: Part, level: int) -> Iterator[str]:
 
 
 def _blocks(parts: Sequence[Part], level: int) -> Iterator[str]:
-    for number, part in enumerate(parts):
+    for number, lines in enumerate(filter(None, (list(_part(part, level)) for part in parts))):
         if number:
             yield ""
-        yield from _part(part, level)
+        yield from lines
 
 
 def _after(parts: Sequence[Part], level: int) -> Iterator[str]:

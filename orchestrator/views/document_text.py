@@ -39,9 +39,9 @@ def document_text(document: Document, width: int = WIDTH) -> Iterator[str]:
         width: columns; what is typed again, and a word that is longer, stays whole.
     """
     yield from _title(document.title, width, "=")
-    for part in document.parts:
+    if document.parts:
         yield ""
-        yield from _part(part, width, 1)
+        yield from _blocks(document.parts, width, 1)
 
 
 def columns(text: str) -> int:
@@ -95,10 +95,10 @@ def _fold(line: str, width: int, after: str = "") -> list[str]:
 
 
 def _blocks(parts: Sequence[Part], width: int, level: int) -> Iterator[str]:
-    for number, part in enumerate(parts):
+    for number, lines in enumerate(filter(None, (list(_part(part, width, level)) for part in parts))):
         if number:
             yield ""
-        yield from _part(part, width, level)
+        yield from lines
 
 
 def _within(parts: Sequence[Part], width: int, level: int) -> Iterator[str]:
