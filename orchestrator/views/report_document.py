@@ -107,7 +107,7 @@ def _header(full: FullReport) -> Iterator[Part]:
         ("Planned", _moment(full.planned)),
         ("Started", _moment(report.started) if report.started else "not started"),
         ("Ended", _ended(full)),
-        ("By", report.sessions[0].who if report.sessions else ""),
+        ("Started by", report.sessions[0].who if report.sessions else ""),
         ("Run", Mono(report.run_id)),
         ("Plan digest", Mono(report.digest)),
         ("Configuration", Mono(report.config_path)),

@@ -58,7 +58,7 @@ def test_the_head_says_what_it_was() -> None:
     for line in (
         "- **Playbook:** P", "- **user:** `ü`", "- **Ticket:** CHG-1", "- **Reason:** kernel update", "- **Window:** nightly",
         "- **Only on:** b\\*", f"- **Started:** {moment(1000, zone=True)}", f"- **Ended:** {moment(2500, zone=True)}, 1.5s after the start",
-        "- **By:** jane on mx1, pid 7, orchestrator 1", "- **Run:** `r1`", "- **Plan digest:** `d1`",
+        "- **Started by:** jane on mx1, pid 7, orchestrator 1", "- **Run:** `r1`", "- **Plan digest:** `d1`",
     ):  # fmt: skip
         assert line in words.splitlines()
     assert "Ticket" not in markdown(full())
