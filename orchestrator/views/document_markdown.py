@@ -90,7 +90,7 @@ def _listing(listing: Listing) -> Iterator[str]:
 
 
 def _code(code: Code) -> Iterator[str]:
-    text = harmless(code.text)
+    text = _without_html(harmless(code.text))
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     yield fence + re.sub(r"[^\w-]", "", code.language)
     yield from text.splitlines()
@@ -137,7 +137,6 @@ _ACTIVE = re.compile(
 )
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&#!$])")
 _BEGINNING = re.compile(r"^(\d*)([-+=.)])(?=[-=\s]|$)")
-_ODD = re.compile(r"\[/?code", re.IGNORECASE)  # in ServiceNow it begins HTML, within backticks too
 
 
 def _text(text: str, *, cell: bool) -> str:
@@ -151,12 +150,17 @@ def _escaped(text: str) -> str:
 
 
 def _mono(span: Mono, *, cell: bool) -> str:
-    """A code span; in a cell a pipe is escaped even there, which cannot be said behind a backslash."""
-    text = span.text
-    if _ODD.search(text) or (cell and "|" in text and "\\" in text):
-        return _escaped(text)
+    """A code span; in a cell a pipe is escaped even there, and written out where that cannot be said: behind a backslash."""
+    text = _without_html(span.text)
+    if cell:
+        text = text.replace("\\|", r"\\x7c").replace("|", r"\|")
     fence = "`" * next(
         number for number in range(1, len(text) + 2) if number not in set(map(len, re.findall("`+", text)))
     )
     space = " " if text.startswith(("`", " ")) or text.endswith(("`", " ")) else ""
-    return f"{fence}{space}{text.replace('|', chr(92) + '|') if cell else text}{space}{fence}"
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def _without_html(code: str) -> str:
+    """Code in which ServiceNow finds no HTML: in its journal fields that stands between [code] and [/code]."""
+    return re.sub(r"\[(?=/?code)", r"\\x5b", code, flags=re.IGNORECASE)
