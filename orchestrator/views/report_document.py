@@ -56,7 +56,7 @@ def report_document(full: FullReport, program: str) -> Document:
         program: how this program was called, with its global options.
     """
     report = full.report
-    return Document(
+    return Document(  # each of these yields nothing where there is nothing to say
         f"Report: {report.playbook}",
         (
             *_emergencies(full),
