@@ -1,4 +1,4 @@
-"""show, report."""
+"""show."""
 
 from __future__ import annotations
 
@@ -107,24 +107,6 @@ def _show_approvals(app: App, plan: FileRun, typed: str) -> None:
             message(f"warning: approvals cannot be verified: {error.message}")
 
 
-@click.command("report", short_help="Print the report of a run.")
-@click.argument("run", required=False)
-@FORMAT
-@click.pass_context
-def report(context: click.Context, run: str | None, form: str) -> int:
-    """Print the report of RUN (default: the newest).
-
-    \b
-    Examples:
-      orchestrator report
-      orchestrator report last --format json
-    """
-    result: int = context.invoke(
-        show, run=run, operation=None, failed=False, in_doubt=False, everything=False, form=form
-    )
-    return result
-
-
 def _list(reader: Reader, states: tuple[State, ...], form: str) -> None:
     from orchestrator.views.objects import operation_record
     from orchestrator.views.words import safe
@@ -201,4 +183,4 @@ def _operation_lines(reader: Reader, record: OperationRecord, seq: int) -> Itera
         yield f"  … and {left_out} more rows, which were not kept"
 
 
-COMMANDS = {"show": show, "report": report}
+COMMANDS = {"show": show}

@@ -16,6 +16,7 @@ from orchestrator.answers import Answer
 from orchestrator.approval import Approval
 from orchestrator.errors import JournalError
 from orchestrator.found import Found
+from orchestrator.journal.details import Details
 from orchestrator.journal.header import Header
 from orchestrator.journal.timing import StepTiming
 from orchestrator.operation import Operation
@@ -118,7 +119,7 @@ class SessionRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Operations of a step that failed for the same reason; one host, and what it logged about it."""
+    """Operations of a step that failed for the same reason; the first host, what one logged about it, and all hosts."""
 
     step: str
     state: State
@@ -126,6 +127,7 @@ class Cause:
     count: int
     host: str
     evidence: str
+    hosts: tuple[str, ...] = ()
 
 
 class Totals(NamedTuple):
@@ -167,7 +169,7 @@ class Intent(NamedTuple):
     started: int
 
 
-class Reader(AbstractContextManager["Reader"], Protocol):
+class Reader(Details, AbstractContextManager["Reader"], Protocol):
     """Reads a run. What is read in one call is of one moment."""
 
     run_id: str
