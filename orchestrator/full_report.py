@@ -14,10 +14,12 @@ from orchestrator.journal.details import Happening, Retried, Shown
 from orchestrator.outcome import State
 from orchestrator.plan.kept import Outline, description, outlines
 from orchestrator.report import Report, make_report
+from orchestrator.sighting import Sighting
 from orchestrator.status import Status
 
 MOST_CAUSES = 25  # of failures, and of retries
 MOST_DOUBTFUL = 25  # operations
+MOST_SIGHTINGS = 50
 
 
 class Felt(NamedTuple):
@@ -65,6 +67,7 @@ class FullReport:
         retries: step number -> attempts beyond each operation's first.
         retried: attempts that were followed by another one, by reason.
         felt: what users noticed.
+        sightings: what was seen of conditions, the last ones.
         happenings: decisions, answers to questions, and the like.
         doubtful: the first operations that are in doubt.
         takes_back: of the steps that changed something, in order.
@@ -80,6 +83,7 @@ class FullReport:
     retries: Mapping[int, int]
     retried: Sequence[Retried]
     felt: Sequence[Felt]
+    sightings: Sequence[Sighting]
     happenings: Sequence[Happening]
     doubtful: Sequence[OperationRecord]
     takes_back: Sequence[TakesBack]
@@ -130,6 +134,7 @@ def make_full_report(reader: Reader, holder: str = "", *, name: str = "") -> Ful
             retries=reader.retries(),
             retried=reader.retried(MOST_CAUSES),
             felt=list(_felt(reader, report.steps, layout)),
+            sightings=reader.conditions()[-MOST_SIGHTINGS:] if kept else [],
             happenings=reader.happenings(),
             doubtful=list(islice(doubtful, MOST_DOUBTFUL)),
             takes_back=list(_takes_back(report.steps, layout)),

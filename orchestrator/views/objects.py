@@ -223,6 +223,7 @@ def full_report_object(full: FullReport, program: str) -> dict[str, Any]:
         ],
         "retried": [{"step": r.step, "error": r.error, "times": r.times, "hosts": list(r.hosts)} for r in full.retried],
         "in_doubt": [operation_record(record) for record in full.doubtful],
+        "conditions": [seen._asdict() for seen in full.sightings],
         "happened": [{"at": at, "kind": kind, "text": text} for at, kind, text in full.happenings],
         "takes_back": [
             {

@@ -65,6 +65,7 @@ def report_document(full: FullReport, program: str) -> Document:
             *_next(full, program),
             *_steps(full),
             *_time(full),
+            *_conditions(full),
             *_users(full),
             *_failures(full, program),
             *_doubt(full, program),
@@ -84,7 +85,9 @@ def _section(title: str, *parts: Part) -> Iterator[Part]:
 
 def _emergencies(full: FullReport) -> Iterator[Part]:
     for at, why in full.report.emergencies:
-        yield Callout(Tone.WARNING, (Strong("windows and freezes ignored"), f" ({_moment(at)}): {safe(why, LONG)}"))
+        yield Callout(
+            Tone.WARNING, (Strong("windows, freezes and approvals ignored"), f" ({_moment(at)}): {safe(why, LONG)}")
+        )
 
 
 def _status(full: FullReport) -> Iterator[Part]:
@@ -102,6 +105,7 @@ def _header(full: FullReport) -> Iterator[Part]:
     pairs += [
         ("Ticket", report.ticket),
         ("Reason", report.purpose),
+        ("Approved by", ", ".join(safe(str(approval), LONG) for approval in report.approvals)),
         ("Window", full.window),
         ("Only on", full.limit),
         ("Planned", _moment(full.planned)),
@@ -368,6 +372,26 @@ def _left(full: FullReport) -> Iterator[Part]:
     yield from _section("What is left", *([Listing(items)] if items else []))
 
 
+_HOLDS = {True: "held", False: "did not hold", None: "no data"}
+
+
+def _conditions(full: FullReport) -> Iterator[Part]:
+    """What was seen of conditions, and of what the run set and others must not change."""
+    rows = [
+        (
+            seen.name,
+            seen.moment,
+            _moment(seen.at),
+            _HOLDS[seen.holds],
+            "" if seen.value is None else safe(str(seen.value), LONG),
+            safe(seen.why, LONG),
+        )
+        for seen in full.sightings
+    ]
+    head = ("Condition", "Looked at", "When", "Result", "Value", "Why")
+    yield from _section("Conditions", *([Table(head, rows)] if rows else []))
+
+
 def _decisions(full: FullReport) -> Iterator[Part]:
     rows = [(_moment(at), words) for at, kind, text in full.happenings if (words := _happened(kind, text))]
     yield from _section("Decisions", *([Table(("When", "What"), rows)] if rows else []))
@@ -379,7 +403,7 @@ def _happened(kind: str, text: str) -> str:
         "decided": f"operations in doubt decided: {text}",
         "confirmed": f"the question of step {text} was answered with yes",
         "undoing": f"undoing what was done: {text}",
-        "break glass": f"windows and freezes ignored: {text}",
+        "break glass": f"windows, freezes and approvals ignored: {text}",
     }
     return known.get(kind, "")
 

@@ -79,7 +79,7 @@ def test_an_interrupted_run_is_told_in_each_form(made: Site) -> None:
     seen = {"markdown": "\n".join(pieces(ticket)), "html": " ".join(Page(page).texts)}
     run = made.cli("runs", "--format", "json").json()[0]["run"]
     for words in (
-        "Report: Kick | <b>count</b>", "windows and freezes ignored", "disk | of `b1`", "in doubt", "Kicks some users.", "Kick each user", "Count @all",
+        "Report: Kick | <b>count</b>", "windows, freezes and approvals ignored", "disk | of `b1`", "in doubt", "Kicks some users.", "Kick each user", "Count @all",
         "interrupted: Ctrl-C", "What users noticed", "cut off, as the hosts answered", "user", "connection", "Failures by cause", "exit code 65",
         "closed without an answer", "2.1", "exit code 75", "What takes it back", "What to do next", "orchestrator 0.1.0",
     ):  # fmt: skip

@@ -77,7 +77,7 @@ FELT = Felt(
 @pytest.mark.parametrize(
     ("of", "changes", "section", "words"),
     [
-        ({"emergencies": [(1000, "disk full")]}, {}, "", "> **Warning:** **windows and freezes ignored** ("),
+        ({"emergencies": [(1000, "disk full")]}, {}, "", "> **Warning:** **windows, freezes and approvals ignored** ("),
         ({"next_words": ("resume", "r1")}, {}, "What to do next", "orchestrator resume r1"),
         ({"next_words": ("retry", "r1"), "past_words": ("retry", "r1", "--max-failed", "2")}, {}, "What to do next",
          "Or, to go on past failures such as these:\n\n```sh\norchestrator retry r1 --max-failed 2"),
