@@ -170,5 +170,5 @@ def _takes_back(steps: Sequence[StepRecord], layout: Mapping[str, Outline]) -> I
     for step in steps:
         if step.role == "step" and step.effect != "read" and step.started is not None:
             entry = catalog.find(step.command)
-            inverse = f"{entry.inverse.command} {entry.inverse.note}".strip() if entry and entry.inverse else ""
+            inverse = f"{entry.inverse.command} {entry.inverse.note}" if entry and entry.inverse else ""
             yield TakesBack(step, undo.get(step.key), inverse)

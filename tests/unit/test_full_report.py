@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.full_report import MOST_CAUSES, MOST_DOUBTFUL, FullReport, make_full_report
+from orchestrator.full_report import FullReport, make_full_report
 from orchestrator.journal.base import AttemptResult, Header
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
@@ -32,6 +32,8 @@ steps:
   - {name: Set, hosts: d1, command: directorUpdate, parameters: {host: 10.0.1.1, vhostCount: '0'},
      undo: {command: directorUpdate, parameters: {host: 10.0.1.1, vhostCount: '100'}}}
   - {name: Many, hosts: b1, command: dictInc, for_each: {items: ITEMS}, parameters: {dictUri: 'file:/x', key: 'shared/{{ item }}', difference: 1}}
+  - {name: Plugin, hosts: b1, command: unheardOf, effect: repeatable}
+  - {name: Subscribe, hosts: b1, command: mailboxSubscribe, parameters: {user: u, mailbox: [x]}}
 """.replace("{items: ITEMS}", str([f"i{number}" for number in range(60)]))
 
 
@@ -78,6 +80,20 @@ def test_it_says_what_it_was(tmp_path: Path) -> None:
     happened = (found.ends, found.felt, found.takes_back, found.retried, found.happenings, found.doubtful)
     assert [list(part) for part in happened] == [[]] * 6
     assert found.at_work(found.report.steps[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "window"),
+    [
+        ('{"window": "nightly", "rate": 3}', "nightly"),
+        ('{"until": "2026-11-28 04:30"}', "until 2026-11-28 04:30"),
+        ("{}", ""),
+    ],
+)
+def test_it_says_in_which_window_it_was_to_be_done(tmp_path: Path, limits: str, window: str) -> None:
+    """The window, or the time, that the run keeps."""
+    found = full(tmp_path, lambda c: c.execute("INSERT OR REPLACE INTO meta VALUES ('limits', ?)", (limits,)))
+    assert found.window == window
 
 
 @pytest.mark.parametrize(
@@ -137,7 +153,7 @@ def test_it_says_what_takes_a_step_back(tmp_path: Path) -> None:
     """Of steps that were begun and change something: their undo, or the command that the catalogue knows for it."""
 
     def job(connection: sqlite3.Connection) -> None:
-        for step in (0, 1, 2, 3):
+        for step in range(6):
             mark(connection, step, "running", "", 1400, ended=False)
 
     back = [(b.step.key, b.by and b.by.key, b.inverse) for b in full(tmp_path, job).takes_back]
@@ -145,6 +161,8 @@ def test_it_says_what_takes_a_step_back(tmp_path: Path) -> None:
         ("1", None, ""),
         ("3", "3.undo", "directorUpdate with the old vhostCount, so read directorStatus before"),
         ("4", None, "dictInc with the negative difference"),
+        ("5", None, ""),
+        ("6", None, "mailboxUnsubscribe with the same names"),
     ]
 
 
@@ -156,7 +174,7 @@ def test_what_is_read_of_operations_is_bounded(tmp_path: Path) -> None:
         done(connection, *((seq, State.FAILED, 1500) for seq in range(35, 65)), error=lambda seq: f"no key {seq}")
 
     found = full(tmp_path, job)
-    assert (len(found.report.causes), len(found.doubtful)) == (MOST_CAUSES, MOST_DOUBTFUL)
+    assert (len(found.report.causes), len(found.doubtful)) == (25, 25)
     assert (found.report.counts[State.FAILED], found.report.counts[State.IN_DOUBT]) == (30, 30)
     assert found.report.causes[0].count == 30
 
