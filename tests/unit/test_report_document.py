@@ -12,6 +12,7 @@ from orchestrator.full_report import Felt, FullReport, TakesBack
 from orchestrator.journal.base import Cause, OperationRecord, SessionRecord
 from orchestrator.journal.details import Happening, Retried, Shown
 from orchestrator.outcome import State
+from orchestrator.sighting import Sighting
 from orchestrator.status import Status
 from orchestrator.views.document import Figure, Section, plain
 from orchestrator.views.document_html import document_html
@@ -26,7 +27,7 @@ from tests.unit.test_report_text import BAD, SESSION, report, step
 HOSTILE = "</script><b>|`[x](javascript:alert(1)) @all\u202e"
 USUAL = {
     "name": "r1", "planned": 500, "description": "", "limit": "", "window": "", "ends": [2500], "retries": {}, "retried": [], "felt": [],
-    "happenings": [], "doubtful": [], "takes_back": [],
+    "happenings": [], "doubtful": [], "takes_back": [], "sightings": [],
 }  # fmt: skip
 
 
@@ -96,6 +97,9 @@ FELT = Felt(
           operations=None, started=None, counts={})]}, {}, "What is left", "- **Step 1** Kick them: 2 requests not sent\n- **Step 2** Kick them: not started"),
         ({}, {"happenings": [Happening(1000, "decided", "done of 1 in doubt: by jane on mx1"), Happening(1001, "waited", "1")]}, "Decisions",
          "| operations in doubt decided: done of 1 in doubt: by jane on mx1 |"),
+        ({}, {"sightings": [Sighting("users", "start", 1000, False, 1300, "1300 now, 1000 when it was reviewed")]}, "Conditions",
+         "did not hold | 1300 | 1300 now, 1000 when it was reviewed |"),
+        ({}, {"sightings": [Sighting("health", "always", 1000, None, None, "no answer")]}, "Conditions", "no data |  | no answer |"),
         ({}, {"happenings": [Happening(1000, "confirmed", "2")]}, "Decisions", "the question of step 2 was answered with yes"),
         ({}, {"takes_back": [TakesBack(step(), step(key="1.undo", role="undo", name="Put it back", counts={State.DONE: 1}), "x")]}, "What takes it back",
          "| 1 | Kick them | Put it back (kick) | done (1 done) |"),
