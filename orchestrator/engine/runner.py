@@ -157,9 +157,7 @@ class Runner:
             if doubtful := self._session.doubtful:
                 self._audience.note(f"{doubtful} operations were being sent when the run was interrupted")
             ending = await self._main()
-            if (
-                ending.status is not Status.NOT_STARTED
-            ):  # else nothing was done after which anything could be left to do
+            if ending.status is not Status.NOT_STARTED:  # else there is nothing to do after it either
                 ending = await self._finally(ending)
             self._end_of_steps()
             if ending.status in OVER:

@@ -234,6 +234,10 @@ class Reader(AbstractContextManager["Reader"], Protocol):
 
     def conditions(self) -> list[Sighting]:
         """What was seen of conditions, in order."""
+        ...
+
+    def held(self) -> str:
+        """Because of which condition nothing is sent, in a run that somebody works on; empty when it goes on."""
 
     def undoing(self) -> Ending | None:
         """Why what was done is being undone; once that was begun a run goes no further forward."""

@@ -413,6 +413,16 @@ class FileReader:
             for name, moment, at, holds, value, why in rows
         ]
 
+    def held(self) -> str:
+        """Because of which condition nothing is sent, in a run that somebody works on; empty when it goes on."""
+        after = "SELECT 1 FROM step WHERE role IN ('undo', 'finally') AND state = 'running'"  # which wait for none
+        last = {seen.name: seen for seen in self.conditions()}
+        waits = [seen for seen in last.values() if not seen.holds]
+        if not waits or next(self._rows(after), None):
+            return ""
+        says = "does not hold" if waits[0].holds is False else "cannot be told"
+        return f"held: condition {waits[0].name!r} {says}: {waits[0].why}"
+
     def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
         try:
             for row in self._connection.execute(statement, values):  # noqa: UP028 - `yield from` would close the cursor too
