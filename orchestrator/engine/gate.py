@@ -118,9 +118,9 @@ class Gate:
         now = anyio.current_time()
         self._standings = [_Standing(planned, since=now) for planned in self._at("always")]
         self._begun.set()
-        changing = {step.key for step in self._plan.steps if step.effect is not Effect.READ}
-        if not changing & self._reader.begun():
-            await self._pass("start", self._at("start"), {})
+        at_start = self._at("start")
+        if at_start and self._reader.changed_nothing():
+            await self._pass("start", at_start, {})
 
     async def enter(self, piece: Piece) -> None:
         """A piece of work is about to begin.

@@ -175,7 +175,8 @@ class Runner:
             for piece in pieces(self._plan.of("step", "verify")):
                 await self._do(piece)
         except Stop as stop:
-            if not (stop.takes_back or self._undoes):
+            in_doubt = stop.ending.status is Status.IN_DOUBT  # what may still happen cannot be taken back
+            if in_doubt or not (stop.takes_back or self._undoes):
                 return stop.ending
             await self._session.undoing(stop.ending)
             return await self._undo(stop.ending)

@@ -266,6 +266,10 @@ class Reader(AbstractContextManager["Reader"], Protocol):
     def last_doubt_ms(self, step: int) -> int:
         """When the last attempt of a step that is in doubt was made; 0 without one."""
 
+    def changed_nothing(self) -> bool:
+        """Whether nothing was sent of any step that changes something."""
+        ...
+
     def any_bad(self, *roles: str) -> bool:
         """Whether any operation of steps of these roles failed, was unreachable, or is in doubt."""
 

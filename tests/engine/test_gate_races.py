@@ -14,7 +14,7 @@ from orchestrator.engine.hours import Hours
 from orchestrator.page import Page
 from orchestrator.status import Ending, Status
 from orchestrator.windows import Opening
-from tests.engine.hosts import Hosts, Request, Rig, rows
+from tests.engine.hosts import Hosts, Request, Rig, lost, rows
 from tests.engine.test_gate import HEALTHY, MANY, Health, until, with_conditions
 from tests.strategies import steps
 
@@ -251,3 +251,44 @@ async def test_the_end_of_a_window_does_not_make_a_signal_an_undo(tmp_path: Path
 
     assert await made.session(during=remember) == Ending(Status.INTERRUPTED, "SIGTERM")
     assert made.hosts.of("reload") == []
+
+
+# what was done before
+
+
+async def test_a_run_that_has_sent_nothing_has_not_begun(tmp_path: Path) -> None:
+    """A run that was held before its first request, and stopped, is one that has changed nothing: its start is looked at again."""
+    health = Health(200)
+    made = Rig(tmp_path, with_conditions(MANY, HEALTHY.replace("at: always", "at: start")), Hosts(), fetch=health)
+
+    async def hold(runner: Any, _session: Any) -> None:
+        runner.hold("for the moment")
+        await until(lambda: runner._sending)
+        runner.interrupt("SIGTERM")
+
+    assert (await made.session(during=hold)).status is Status.INTERRUPTED
+    assert made.hosts.of("kick") == []
+    health.last = 503
+    assert (await made.session()).status is Status.NOT_STARTED
+    health.last = 200
+    assert await made.session() == Ending(Status.DONE)
+
+
+async def test_what_is_in_doubt_is_not_undone(tmp_path: Path) -> None:
+    """An operation whose answer was lost while the run was being stopped may still happen: somebody decides before anything is undone."""
+    health = Health(200)
+
+    async def count(request: Request) -> Any:
+        health.last = 503
+        await anyio.sleep(0.1)
+        return lost(request)
+
+    playbook = steps(
+        "hosts: b1, command: reload, undo: {command: kick, parameters: {mask: ['*']}}",
+        "hosts: b1, command: dictInc, for_each: [a, b], limits: {in_flight: 1}, "
+        "parameters: {user: u, dictUri: 'file:/x', key: 'shared/{{ item }}', difference: 1}",
+    )
+    conditions = HEALTHY.replace("every: 10ms", "every: 10ms, otherwise: undo")
+    made = Rig(tmp_path, with_conditions(playbook, conditions), Hosts(dictInc=count), fetch=health)
+    assert (await made.session()).status is Status.IN_DOUBT
+    assert made.hosts.of("kick") == []

@@ -32,11 +32,12 @@ class Holds:
             return
         moment = loop.time()
         for _ in range(dice.randint(1, 3)):
-            moment += dice.random() ** 3 * dice.choice((0.05, 0.3, 3.0, 30.0))
+            moment += 0.00001 + dice.random() ** 3 * dice.choice((0.05, 0.3, 3.0, 30.0))
+            length = dice.choice((0.00002, 0.001, 0.3, 5.0, 700.0))  # no two of these timers are due at one moment
             self.timers.append(loop.call_at(moment, self._hold))
             if dice.random() < 0.2:  # seen twice not to hold
-                self.timers.append(loop.call_at(moment + 0.001, self._hold))
-            moment += dice.choice((0.0, 0.001, 0.3, 5.0, 700.0))
+                self.timers.append(loop.call_at(moment + length / 2, self._hold))
+            moment += length
             counts = dice.choice((math.inf, math.inf, 0.01, 0.5))
             self.timers.append(loop.call_at(moment, self._release, counts))
             if counts < math.inf:  # nobody looks again in time, and then somebody does

@@ -201,6 +201,14 @@ class FileReader:
         """The keys of the steps that were begun."""
         return {key for (key,) in self._rows("SELECT key FROM step WHERE role = 'step' AND started IS NOT NULL")}
 
+    def changed_nothing(self) -> bool:
+        """Whether nothing was sent of any step that changes something."""
+        sent = (
+            "SELECT 1 FROM operation WHERE (state > 0 OR attempts > 0)"
+            " AND step IN (SELECT number FROM step WHERE role = 'step' AND effect != 'read' AND started IS NOT NULL) LIMIT 1"
+        )
+        return next(self._rows(sent), None) is None
+
     def any_bad(self, *roles: str) -> bool:
         """Whether any operation of steps of these roles failed, was unreachable, or is in doubt."""
         states = json.dumps([int(state) for state in BAD_STATES])
