@@ -81,7 +81,7 @@ class Looker:
         found: tuple[bool | None, Any, str] = (None, None, f"no answer within {within or 0:g} s")
         with anyio.move_on_after(within):
             try:
-                answered = await self._answered(planned.condition.ask, planned.question, scope)
+                answered = await self._answered(planned.condition.ask, planned.question, scope, within)
                 found = judged(planned, scope, answered, looked_at=self._plan.seen is not None)
             except (ExpressionError, InputError) as error:
                 found = None, None, error.message
@@ -106,7 +106,9 @@ class Looker:
         except Exception as error:  # noqa: BLE001 - as above
             raise ExpressionError(_bug(error)) from None
 
-    async def _answered(self, ask: Ask, question: Callable[[], CommandStep], scope: Scope) -> Any:
+    async def _answered(
+        self, ask: Ask, question: Callable[[], CommandStep], scope: Scope, within: float | None = None
+    ) -> Any:
         if ask.url is not None:
             timeout = LONGEST if ask.timeout is None else parse_duration(compile_value(ask.timeout)(scope))
             url = str(compile_value(ask.url)(scope))
@@ -116,6 +118,10 @@ class Looker:
             return await self._fetch(url, timeout)
         step = question()
         drafts = [draft for draft in expand(step, self._plan, scope) if not draft.skipped]
+        if within and not self._asker.fit(len(drafts), within):
+            raise ExpressionError(
+                f"the rate allows no {len(drafts)} questions in {within:g} s; ask fewer hosts, or ask less often (every)"
+            )
         return collect(await self._sent(step, drafts, scope))
 
     async def _sent(self, step: CommandStep, drafts: list[Draft], scope: Scope) -> list[Recorded]:

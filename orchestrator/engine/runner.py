@@ -87,7 +87,7 @@ class Runner:
         self._session = session
         self._world = world
         self._audience = world.audience
-        self._pace = Pace()
+        self._pace = Pace(rate(None, plan.terms, world.settings))
         self._asker = Asker(world.wire, self._pace)
         self._preflight = Preflight(self._asker, plan.inventory.hosts)
         self._halted: Ending | None = None

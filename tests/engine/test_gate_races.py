@@ -11,6 +11,8 @@ import anyio
 import pytest
 
 from orchestrator.engine.hours import Hours
+from orchestrator.engine.rules import Settings
+from orchestrator.limits import Limits, Retry
 from orchestrator.page import Page
 from orchestrator.status import Ending, Status
 from orchestrator.windows import Opening
@@ -292,3 +294,20 @@ async def test_what_is_in_doubt_is_not_undone(tmp_path: Path) -> None:
     made = Rig(tmp_path, with_conditions(playbook, conditions), Hosts(dictInc=count), fetch=health)
     assert (await made.session()).status is Status.IN_DOUBT
     assert made.hosts.of("kick") == []
+
+
+async def test_a_rate_that_is_too_low_for_the_questions_is_told(tmp_path: Path) -> None:
+    """A condition that asks more hosts in one interval than the rate allows can never be looked at: that is said, and no host is blamed."""
+    conditions = """
+  - name: backends
+    at: always
+    every: 100ms
+    deadline: 300ms
+    ask: {hosts: backends, command: who}
+    that: "{{ rows | length == 0 }}"
+"""
+    text = steps("hosts: b1, command: reload")
+    made = Rig(tmp_path, with_conditions(text, conditions), Hosts(), settings=Settings(Limits(rate=20), Retry(base=0)))
+    ending = await made.session()
+    assert ending.status is Status.STOPPED
+    assert "the rate allows no 4 questions in 0.1 s; ask fewer hosts, or ask less often (every)" in ending.reason
