@@ -176,7 +176,7 @@ def _finished(sessions: Sequence[SessionRecord], last_attempt: int | None) -> in
 
 def status_of(reader: Reader, holder: str = "") -> tuple[Status, str]:
     """How a run stands, and why; without looking at its operations, however many there are."""
-    return (Status.RUNNING, "") if holder else reader.status()
+    return (Status.RUNNING, reader.held()) if holder else reader.status()
 
 
 def _found(reader: Reader, steps: Iterable[StepRecord]) -> Iterator[tuple[str, str]]:

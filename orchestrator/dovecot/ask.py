@@ -57,6 +57,10 @@ class Asker:
         self._client = client
         self._pace = pace or Pace()
 
+    def fit(self, count: int, seconds: float) -> bool:
+        """Whether so many questions can be asked in a time, at the pace of the run."""
+        return self._pace.rate is None or count <= self._pace.rate * seconds
+
     async def ask(
         self,
         host: str,

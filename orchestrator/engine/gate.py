@@ -7,10 +7,13 @@ the time opens again by itself when it held twice in a row, so that one that fla
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
 from typing import Any, Protocol
 
 import anyio
 
+from orchestrator.dovecot.underway import ASLEEP
 from orchestrator.engine.course import Stop
 from orchestrator.engine.hours import Piece
 from orchestrator.engine.keeping import Keeper
@@ -25,6 +28,7 @@ from orchestrator.sighting import Sighting
 from orchestrator.status import Ending, Status
 
 HELD_TWICE = 2
+_NEVER = object()  # it was not looked at yet
 
 
 class Sends(Protocol):
@@ -33,11 +37,40 @@ class Sends(Protocol):
     def hold(self, reason: str) -> None:
         """Nothing is sent until `release`."""
 
-    def release(self) -> None:
-        """Go on."""
+    def release(self, until: float = inf) -> None:
+        """Go on, until a moment of the event loop's clock."""
 
-    def halt(self, ending: Ending) -> None:
-        """End the run before all is done."""
+    def halt(self, ending: Ending) -> bool:
+        """End the run before all is done; whether nothing else is ending it already."""
+
+
+@dataclass
+class _Standing:
+    """How a condition stands that must hold all the time.
+
+    Attributes:
+        since: when it was first seen not to hold, or was to be looked at first; None while it holds.
+        why: it does not hold; empty before it was looked at.
+        held: looks in a row at which it held.
+        good: until when the last of them counts.
+    """
+
+    planned: PlannedCondition
+    since: float | None
+    why: str = ""
+    held: int = HELD_TWICE - 1  # the run may begin at the first look
+    good: float = inf
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing may be sent."""
+        return self.since is not None
+
+    def following(self, began: float) -> float:
+        """When to look again after a look that began at `began`: a pause ends with a look at its deadline."""
+        condition = self.planned.condition
+        usual = began + condition.every
+        return usual if self.since is None or self.held else min(usual, self.since + condition.deadline)
 
 
 class Gate:
@@ -69,7 +102,7 @@ class Gate:
     ) -> None:
         self._plan, self._reader, self._session, self._audience = plan, reader, session, audience
         self._looker, self._run, self._waiting, self._keeper = looker, run, waiting, keeper
-        self._closed: dict[str, str] = {}  # conditions that are looked at all the time and do not hold -> why
+        self._standings: list[_Standing] = []
         self._open = anyio.Event()
         self._begun, self._over = anyio.Event(), False
         self.undoes = False
@@ -82,12 +115,12 @@ class Gate:
         Raises:
             Stop: one of them does not hold.
         """
-        for condition in self._at("always"):
-            self._closed[condition.name] = "not looked at yet"
+        now = anyio.current_time()
+        self._standings = [_Standing(planned, since=now) for planned in self._at("always")]
         self._begun.set()
-        changing = {step.key for step in self._plan.steps if step.effect is not Effect.READ}
-        if not changing & self._reader.begun():
-            await self._pass("start", self._at("start"), {})
+        at_start = self._at("start")
+        if at_start and self._reader.changed_nothing():
+            await self._pass("start", at_start, {})
 
     async def enter(self, piece: Piece) -> None:
         """A piece of work is about to begin.
@@ -95,6 +128,7 @@ class Gate:
         Raises:
             Stop: a condition of batches does not hold.
         """
+        await self._until_open()
         first = piece.steps[0]
         if piece.is_batch and self._reader.step(first.index)[0] == "pending":
             await self._pass(f"batch {piece.key}", self._at("batch"), first.local)
@@ -105,8 +139,7 @@ class Gate:
         Raises:
             Stop: something does not hold.
         """
-        if self._closed:
-            await self._until_open()
+        await self._until_open()
         if step.role != "step" or step.effect is Effect.READ:
             return
         await self._pass(f"step {step.key}", self._at("step"), step.local)
@@ -124,7 +157,8 @@ class Gate:
         """What comes now is done whether or not conditions hold: what is undone, and what comes last."""
         self._over = True
         self._begun.set()
-        self._set_open()
+        self._run.release()
+        self._open.set()
 
     def _at(self, moment: Moment) -> list[PlannedCondition]:
         return [planned for planned in self._plan.conditions if planned.condition.at == moment]
@@ -162,9 +196,10 @@ class Gate:
         self._audience.note(f"waiting: {about}")
         began, held = anyio.current_time(), 0
         while held < HELD_TWICE:
-            if anyio.current_time() - began >= condition.deadline:
+            left = began + condition.deadline - anyio.current_time()
+            if left <= 0 and not held:
                 raise Stop(Status.STOPPED, f"{about}; waited {condition.deadline:g} s")
-            await self._waiting.sleep(condition.every)
+            await self._waiting.sleep(condition.every if held else min(left, condition.every))
             sighting = await self._once(planned, moment, local)
             held = held + 1 if sighting.holds else 0
         await self._session.condition(sighting)
@@ -176,64 +211,76 @@ class Gate:
         """Look at the conditions that must hold all the time, until the run's steps are over."""
         await self._begun.wait()
         async with anyio.create_task_group() as group:
-            for planned in self._at("always"):
-                group.start_soon(self._guard, planned)
+            for standing in self._standings:
+                group.start_soon(self._guard, standing)
 
-    async def _guard(self, planned: PlannedCondition) -> None:
-        condition, held, since = (
-            planned.condition,
-            HELD_TWICE - 1,
-            anyio.current_time(),
-        )  # it may begin at the first look
-        before: bool | None = None
-        known = False
+    async def _guard(self, standing: _Standing) -> None:
+        planned, before = standing.planned, _NEVER
         while not self._over:
             began = anyio.current_time()
-            sighting = await self._looker.look(planned, "always", within=condition.every)
+            sighting = await self._looker.look(planned, "always", within=planned.condition.every)
+            if not sighting.holds and not self._over:
+                self._close(standing, self._about(planned, sighting), began)  # at once: to write it down takes a moment
+            if sighting.holds != before and not self._over:
+                await self._session.condition(sighting)
             if self._over:
                 return
-            if not known or sighting.holds != before:
-                await self._session.condition(sighting)
-            known, before = True, sighting.holds
-            held = held + 1 if sighting.holds else 0
-            if not sighting.holds:
-                since = since if condition.name in self._closed else began
-                self._close(planned, sighting, began - since)
-            elif held >= HELD_TWICE:
-                self._reopen(condition.name)
-            await anyio.sleep(max(0.0, began + condition.every - anyio.current_time()))
+            before = sighting.holds
+            if sighting.holds:
+                self._holds(standing, began)
+            elif self._ends(standing, began):
+                return
+            await anyio.sleep(max(0.0, standing.following(began) - anyio.current_time()))
 
-    def _close(self, planned: PlannedCondition, sighting: Sighting, seconds: float) -> None:
-        condition, about = planned.condition, self._about(planned, sighting)
-        if condition.follows != "pause" or seconds >= condition.deadline:
-            waited = f"; waited {condition.deadline:g} s" if condition.follows == "pause" else ""
-            self.undoes = condition.follows == "undo"
-            self._run.halt(Ending(Status.STOPPED, f"{about}{waited}"))
-            return
-        if self._closed.get(condition.name) != about:
+    def _close(self, standing: _Standing, about: str, began: float) -> None:
+        if standing.why != about and standing.planned.condition.follows == "pause":
             self._audience.note(f"held: {about}")
-        self._closed[condition.name] = about
+        standing.since = began if standing.since is None else standing.since
+        standing.why, standing.held = about, 0
         self._run.hold(about)
 
-    def _reopen(self, name: str) -> None:
-        if self._closed.pop(name, "") not in {"", "not looked at yet"}:
-            self._audience.note(f"{name} holds again")
-        if not self._closed:
-            self._set_open()
+    def _ends(self, standing: _Standing, began: float) -> bool:
+        """End the run if that is what follows; a run that is ending already, because of a signal, ends as it would."""
+        condition, waited = standing.planned.condition, ""
+        if condition.follows == "pause":
+            if began - (standing.since or 0.0) < condition.deadline:
+                return False
+            waited = f"; waited {condition.deadline:g} s"
+        ended = self._run.halt(Ending(Status.STOPPED, f"{standing.why}{waited}"))
+        self.undoes = self.undoes or (ended and condition.follows == "undo")
+        return True
 
-    def _set_open(self) -> None:
-        self._run.release()
-        self._open.set()
-        self._open = anyio.Event()
+    def _holds(self, standing: _Standing, began: float) -> None:
+        """What was seen counts until the next look must have ended: a program that stood still has to look first."""
+        standing.held += 1
+        standing.good = began + 2 * standing.planned.condition.every + ASLEEP
+        if standing.held >= HELD_TWICE:
+            if standing.why:
+                self._audience.note(f"{standing.planned.name} holds again")
+            standing.since, standing.why = None, ""
+        self._release()
+
+    def _release(self) -> None:
+        closed = [other for other in self._standings if other.closed]
+        if not closed:
+            self._run.release(min(other.good for other in self._standings))
+            self._open.set()
+            self._open = anyio.Event()
+        elif reason := next((other.why for other in closed if other.why), ""):
+            self._run.hold(reason)
 
     async def _until_open(self) -> None:
         """Wait until all that must hold all the time does."""
 
+        def shut() -> bool:
+            return not self._over and any(standing.closed for standing in self._standings)
+
         async def wait() -> None:
-            while self._closed and not self._over:
+            while shut():
                 await self._open.wait()
 
-        await self._waiting.do(wait)
+        if shut():
+            await self._waiting.do(wait)
 
     @staticmethod
     def _about(planned: PlannedCondition, sighting: Sighting) -> str:

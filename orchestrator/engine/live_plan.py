@@ -176,6 +176,7 @@ class _Look:
             elif self.found.stop is None:
                 about = "does not hold" if sighting.holds is False else "cannot be told"
                 self.found.stop = None, f"condition {planned.name!r} {about}: {sighting.why}"
+        self.found.sent += looker.asked
 
     async def step(self, step: PlannedStep) -> None:
         """Look at a step."""

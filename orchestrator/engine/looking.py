@@ -10,7 +10,9 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from math import isfinite
+from math import isfinite, isnan
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import anyio
@@ -19,6 +21,7 @@ from orchestrator.answers import Recorded, collect
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.ask import Asker, each
 from orchestrator.errors import ExpressionError, InputError
+from orchestrator.fleet.address import fault_of_url
 from orchestrator.outcome import Kind, Outcome, State
 from orchestrator.page import Page
 from orchestrator.plan.expand import expand
@@ -47,12 +50,16 @@ class Looker:
         plan: the run's.
         asker: of the run.
         fetch: reads pages of other services.
+
+    Attributes:
+        asked: how many requests that took, pages included.
     """
 
     def __init__(self, plan: Plan, asker: Asker, fetch: Fetch = no_pages) -> None:
         self._plan = replace(plan, limited=None)  # a question beside the operations is no part of --limit
         self._asker = asker
         self._fetch = fetch
+        self.asked = 0
 
     async def look(
         self,
@@ -74,10 +81,12 @@ class Looker:
         found: tuple[bool | None, Any, str] = (None, None, f"no answer within {within or 0:g} s")
         with anyio.move_on_after(within):
             try:
-                answered = await self._answered(planned.condition.ask, planned.question, scope)
-                found = judged(planned, scope, answered)
+                answered = await self._answered(planned.condition.ask, planned.question, scope, within)
+                found = judged(planned, scope, answered, looked_at=self._plan.seen is not None)
             except (ExpressionError, InputError) as error:
                 found = None, None, error.message
+            except Exception as error:  # noqa: BLE001 - a bug here must not cut off what a run has on the wire
+                found = None, None, _bug(error)
         return Sighting(planned.name, moment, at, *found)
 
     async def value(self, keep: Keep, step: CommandStep, scope: Scope) -> Any:
@@ -89,16 +98,30 @@ class Looker:
         path = (*step.path, "keep", "ask")
         try:
             answered = await self._answered(keep.ask, lambda: question_of(keep.ask, path, step.name), scope)
+            return plain(compile_value(keep.value)({**scope, **_read(keep.value, answered)}))
+        except ExpressionError:
+            raise
         except InputError as error:
             raise ExpressionError(error.message) from None
-        return plain(compile_value(keep.value)({**scope, **_read(keep.value, answered)}))
+        except Exception as error:  # noqa: BLE001 - as above
+            raise ExpressionError(_bug(error)) from None
 
-    async def _answered(self, ask: Ask, question: Callable[[], CommandStep], scope: Scope) -> Any:
+    async def _answered(
+        self, ask: Ask, question: Callable[[], CommandStep], scope: Scope, within: float | None = None
+    ) -> Any:
         if ask.url is not None:
             timeout = LONGEST if ask.timeout is None else parse_duration(compile_value(ask.timeout)(scope))
-            return await self._fetch(str(compile_value(ask.url)(scope)), timeout)
+            url = str(compile_value(ask.url)(scope))
+            if fault := fault_of_url(url):
+                raise ExpressionError(f"cannot read {ask.url}: it {fault}")
+            self.asked += 1
+            return await self._fetch(url, timeout)
         step = question()
         drafts = [draft for draft in expand(step, self._plan, scope) if not draft.skipped]
+        if within and not self._asker.fit(len(drafts), within):
+            raise ExpressionError(
+                f"the rate allows no {len(drafts)} questions in {within:g} s; ask fewer hosts, or ask less often (every)"
+            )
         return collect(await self._sent(step, drafts, scope))
 
     async def _sent(self, step: CommandStep, drafts: list[Draft], scope: Scope) -> list[Recorded]:
@@ -108,6 +131,7 @@ class Looker:
 
         async def one(question: tuple[int, Draft]) -> None:
             number, draft = question
+            self.asked += 1
             timeout = given or self._plan.inventory.hosts[draft.host].endpoint.request_timeout
             _, outcome = await self._asker.ask(
                 draft.host,
@@ -130,25 +154,45 @@ def recorded(host: str, outcome: Outcome) -> Recorded:
     return Recorded(host, state, outcome.exit_code, outcome.error, list(outcome.rows))
 
 
-def judged(planned: PlannedCondition, scope: Scope, answered: Any) -> tuple[bool | None, Any, str]:
+def _bug(error: Exception) -> str:
+    """An error that nobody expected, without its words, which may be anybody's."""
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    return f"a bug in this program: {type(error).__name__} at {Path(frame.f_code.co_filename).name}:{line}"
+
+
+def judged(
+    planned: PlannedCondition, scope: Scope, answered: Any, *, looked_at: bool = False
+) -> tuple[bool | None, Any, str]:
     """Whether a condition holds, its value, and why it does not hold or cannot be told.
+
+    Args:
+        planned: the condition.
+        scope: what its expressions may read besides the answer.
+        answered: the answer.
+        looked_at: whether somebody looked at the fleet for the plan's review.
 
     Raises:
         ExpressionError: there is no data.
     """
     condition = planned.condition
-    if condition.empty is not None and not answered.rows:
-        return (True, None, "") if condition.empty == "holds" else (None, None, "the answer has no rows")
-    scope = {**scope, **_read([condition.that, condition.value, condition.message], answered)}
-    value = None if condition.value is None else compile_value(condition.value)(scope)
+    written = [condition.that, condition.value, condition.message]
+    empty = condition.empty or ("no_data" if isinstance(answered, Page) and "rows" in names_in(written) else None)
+    if empty and not answered.rows:
+        return (True, None, "") if empty == "holds" else (None, None, "the answer has no rows")
+    scope = {**scope, **_read(written, answered)}
+    if empty == "holds" and "rows" in scope:
+        scope["rows"] = list(scope["rows"])  # a metric that is not there has no rows either
+    value = None if condition.value is None else plain(compile_value(condition.value)(scope))
     scope["now"] = value
     if planned.seen:
         scope["reviewed"] = planned.reviewed
     elif "reviewed" in names_in(condition.that):
-        return True, plain(value), ""  # nobody has reviewed anything: there is nothing to compare with
+        if looked_at:
+            raise ExpressionError("there was no data when the plan was reviewed; make a new plan")
+        return True, value, ""  # nobody has reviewed anything: there is nothing to compare with
     if _holds(condition, answered, scope):
-        return True, plain(value), ""
-    return False, plain(value), _why(planned, scope, answered)
+        return True, value, ""
+    return False, value, _why(planned, scope, answered)
 
 
 def _holds(condition: Condition, answered: Any, scope: Scope) -> bool:
@@ -160,7 +204,7 @@ def _why(planned: PlannedCondition, scope: Scope, answered: Any) -> str:
     words = []
     if condition.value is not None:
         reviewed = f", {shown(planned.reviewed)} when it was reviewed" if planned.seen else ""
-        words.append(f"{shown(plain(scope['now']))} now{reviewed}")
+        words.append(f"{shown(scope['now'])} now{reviewed}")
     elif looked_at := seen(condition.that, scope):
         words.append(looked_at)
     elif isinstance(answered, Page):
@@ -176,9 +220,15 @@ def _read(written: Any, answered: Any) -> Scope:
 
 
 def plain(value: Any) -> Any:
-    """A value in JSON's own terms."""
+    """A value in JSON's own terms.
+
+    Raises:
+        ExpressionError: it is no number, though it should be one: nothing could be compared with it.
+    """
     if isinstance(value, bool | str | None):
         return value
+    if isinstance(value, float) and isnan(value):
+        raise ExpressionError("the value is not a number (NaN)")
     if isinstance(value, int | float):
         return json.loads(json.dumps(value)) if isfinite(value) else str(value)
     if isinstance(value, Mapping):

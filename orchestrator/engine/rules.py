@@ -36,9 +36,9 @@ class Settings:
     max_failed: Share | None = None
 
 
-def rate(step: CommandStep, terms: Terms, settings: Settings) -> float | None:
-    """Requests a second while a step is at work."""
-    layers = (settings.limits, terms.limits, step.limits)
+def rate(step: CommandStep | None, terms: Terms, settings: Settings) -> float | None:
+    """Requests a second while a step is at work; of no step, what holds for all of them."""
+    layers = (settings.limits, terms.limits, *([step.limits] if step else []))
     return min([limit.rate for limit in layers if limit.rate], default=None)
 
 

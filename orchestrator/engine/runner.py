@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 
 import anyio
 
@@ -88,7 +89,7 @@ class Runner:
         self._session = session
         self._world = world
         self._audience = world.audience
-        self._pace = Pace()
+        self._pace = Pace(rate(None, plan.terms, world.settings))
         self._asker = Asker(world.wire, self._pace)
         self._preflight = Preflight(self._asker, plan.inventory.hosts)
         self._halted: Ending | None = None
@@ -96,6 +97,7 @@ class Runner:
         self._impatience = anyio.Event()
         self._sending: Sending | None = None
         self._held = ""  # why nothing is sent at the moment
+        self._good_until = inf  # when nothing is sent any more unless somebody looks again
         self._shift = Shift(world.hours, plan, reader, world.audience, self.halt, world.wall)
         self._known = Known(plan, reader)
         looker, waiting = Looker(plan, self._asker, world.fetch), Waiting(self._interruption, self._stop)
@@ -117,12 +119,13 @@ class Runner:
         if self._sending:
             self._sending.cancel()
 
-    def halt(self, ending: Ending) -> None:
-        """End before all is done; the first reason is the one that is told."""
+    def halt(self, ending: Ending) -> bool:
+        """End before all is done; the first reason is the one that is told. Whether it is this one."""
         self._halted = self._halted or ending
         self._interruption.set()
         if self._sending:
             self._sending.stop(self._halted.reason)
+        return self._halted is ending
 
     def hold(self, reason: str) -> None:
         """Send nothing until `release`; answers come in."""
@@ -130,11 +133,11 @@ class Runner:
         if self._sending:
             self._sending.hold(reason)
 
-    def release(self) -> None:
-        """Go on with what was held."""
-        self._held = ""
+    def release(self, until: float = inf) -> None:
+        """Go on with what was held, until a moment of the event loop's clock."""
+        self._held, self._good_until = "", until
         if self._sending:
-            self._sending.release()
+            self._sending.release(until)
 
     def _stop(self) -> Stop:
         """What ends a step because the run is ending."""
@@ -155,7 +158,10 @@ class Runner:
             group.start_soon(self._gate.watch)
             if doubtful := self._session.doubtful:
                 self._audience.note(f"{doubtful} operations were being sent when the run was interrupted")
-            ending = await self._finally(await self._main())
+            ending = await self._main()
+            if ending.status is not Status.NOT_STARTED:  # else there is nothing to do after it either
+                ending = await self._finally(ending)
+            self._end_of_steps()
             if ending.status in OVER:
                 await self._session.skip_rest("the run ended before it")
             await self._session.end(ending)
@@ -171,7 +177,8 @@ class Runner:
             for piece in pieces(self._plan.of("step", "verify")):
                 await self._do(piece)
         except Stop as stop:
-            if not (stop.takes_back or self._undoes):
+            in_doubt = stop.ending.status is Status.IN_DOUBT  # what may still happen cannot be taken back
+            if in_doubt or not (stop.takes_back or self._undoes):
                 return stop.ending
             await self._session.undoing(stop.ending)
             return await self._undo(stop.ending)
@@ -183,9 +190,9 @@ class Runner:
         return self._shift.undoes or self._gate.undoes
 
     async def _do(self, piece: Piece) -> None:
-        self._shift.enter(piece)
         if not self._interruption.is_set():
             await self._gate.enter(piece)
+        self._shift.enter(piece)
         for step in piece.steps:
             await self._step(step)
         self._shift.leave()
@@ -245,6 +252,7 @@ class Runner:
                 return
             if step.role in {"step", "verify"}:
                 await self._gate.before(step)
+                self._shift.before()
             if isinstance(step, CommandStep):
                 if again and first is not None:
                     await self._session.reopen(step.index)
@@ -350,8 +358,10 @@ class Runner:
             scheduler.stop(self._stop().ending.reason)
         self._meter.begin(step, scheduler, sending.awaited)
         self._sending = sending
-        if self._held and step.role in {"step", "verify"}:
-            sending.hold(self._held)
+        if step.role in {"step", "verify"}:
+            sending.release(self._good_until)
+            if self._held:
+                sending.hold(self._held)
         await sending.run()
         self._sending = None
         self._meter.end()

@@ -25,6 +25,7 @@ from orchestrator.outcome import BAD_STATES, Effect, Kind, Outcome, State, follo
 WINDOW = 64  # operations of a host that are held in memory, at most
 LEAST_WINDOW = 8
 HELD = 8192  # operations of all hosts that are held in memory, about
+UNSEEN = "the conditions were not looked at in time"
 DEFAULT = 4  # requests at a time on a host
 
 
@@ -115,6 +116,7 @@ class Scheduler:
         self.stopped = ""  # the reason, once stopped
         self.held = ""  # the reason, while nothing is to be sent
         self._held_at = 0.0
+        self._good_until = inf
         self._total = self.left
         self._allowance = rules.retry.allowance(self._total)
         self._lanes: dict[str, Lane] = {
@@ -159,7 +161,7 @@ class Scheduler:
 
         One reading of the clock decides both, so that no moment lies between "not yet" and "too late".
         """
-        if self.quiet:
+        if self.quiet(now):
             return Wait(None)
         self._fire(now)
         if not self._ready or self.unrecorded >= self.rules.in_flight:
@@ -278,17 +280,21 @@ class Scheduler:
             self._held_at = now
         self.held = reason
 
-    def release(self, now: float) -> None:
-        """Go on; the time in which nothing could be sent counts for no deadline."""
+    def release(self, now: float, until: float = inf) -> None:
+        """Go on until `until`, if nobody says so again; the time in which nothing could be sent counts for no deadline."""
+        self._good_until = until
         if not self.held:
             return
         self.held, lost = "", now - self._held_at
+        for lane in self._lanes.values():
+            lane.silent_since += now - max(self._held_at, lane.silent_since)
         self._tried = {seq: (first + lost, count) for seq, (first, count) in self._tried.items()}
         self._seen = {seq: (answer, since + lost) for seq, (answer, since) in self._seen.items()}
 
-    @property
-    def quiet(self) -> bool:
+    def quiet(self, now: float) -> bool:
         """Whether nothing may be sent now, whatever there is to send."""
+        if now >= self._good_until and not self.held:  # this program stood still, and what it knew has grown old
+            self.hold(UNSEEN, self._good_until)
         return bool(self.stopped or self.held)
 
     @property

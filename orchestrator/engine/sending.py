@@ -125,9 +125,9 @@ class Sending:
         """Send nothing for a while; answers come in."""
         self._scheduler.hold(reason, self._edge.clock())
 
-    def release(self) -> None:
-        """Go on with what was held."""
-        self._scheduler.release(self._edge.clock())
+    def release(self, until: float) -> None:
+        """Go on with what was held, until a moment of the clock."""
+        self._scheduler.release(self._edge.clock(), until)
         self._wake.set()
 
     def cancel(self) -> None:
@@ -201,7 +201,7 @@ class Sending:
         """Send unrepeatable operations once it is durable that they are sent, unless the run was stopped or held meanwhile."""
         with anyio.CancelScope(shield=True):  # else nobody would hear of what was taken from the scheduler
             await self._edge.session.intend(_intents(batch))
-            if self._scheduler.quiet:
+            if self._scheduler.quiet(self._edge.clock()):
                 await self._withdraw(batch)
                 return
         for operation in batch:
@@ -249,7 +249,7 @@ class Sending:
     # one attempt
 
     async def _attempt(self, operation: Operation) -> None:
-        if self._scheduler.quiet:
+        if self._scheduler.quiet(self._edge.clock()):
             await self._withdraw([operation])
             return
         host = operation.host

@@ -28,7 +28,7 @@ class Shift:
         plan: the run's.
         reader: of the run.
         audience: who is told.
-        over: called when the hours end in the midst of something that is cut there.
+        over: called when the hours end in the midst of something that is cut there; says whether nothing else was ending the run.
         wall: seconds since the epoch.
     """
 
@@ -38,7 +38,7 @@ class Shift:
         plan: Plan,
         reader: Reader,
         audience: Audience,
-        over: Callable[[Ending], None],
+        over: Callable[[Ending], bool],
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._hours, self._plan, self._reader, self._audience = hours, plan, reader, audience
@@ -49,11 +49,12 @@ class Shift:
         self._begun = 0.0
         self._fresh = False
         self._ending: Ending | None = None
+        self._cut = False
 
     @property
     def undoes(self) -> bool:
         """Whether what was done is to be undone because the hours ended."""
-        return bool(self._ending and self._piece and self._piece.overrun == "undo")
+        return bool(self._cut and self._piece and self._piece.overrun == "undo")
 
     async def begin(self, ended_by: anyio.Event) -> None:
         """Wait until the hours begin.
@@ -89,7 +90,7 @@ class Shift:
     def _close(self, hours: Hours) -> None:
         self._ending = Ending(Status.STOPPED, hours.over)
         if self._piece is None or self._piece.stops_at_once:
-            self._over(self._ending)
+            self._cut = self._over(self._ending)
         else:
             self._audience.note(f"{hours.over}; finishing {self._piece.words}, which must not be interrupted")
 
@@ -107,6 +108,23 @@ class Shift:
         if self._hours and self._fresh and piece.needs_room:
             self._require_room(piece, self._hours)
         self._piece, self._begun = piece, anyio.current_time()
+
+    def before(self) -> None:
+        """A step of the piece is about to begin, perhaps after a wait for something else.
+
+        Raises:
+            Stop: it is the first one, and there is no time for the piece any more.
+        """
+        if self._hours is None or self._piece is None or not self._untouched(self._piece):
+            return
+        if self._ending:
+            raise Stop(self._ending.status, self._ending.reason)
+        if self._fresh and self._piece.needs_room:
+            self._require_room(self._piece, self._hours)
+        self._begun = anyio.current_time()
+
+    def _untouched(self, piece: Piece) -> bool:
+        return all(self._reader.step(step.index)[0] in {"pending", "skipped"} for step in piece.steps)
 
     def _require_room(self, piece: Piece, hours: Hours) -> None:
         needed = need(piece, self._plan, hours, self._took)

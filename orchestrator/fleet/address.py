@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\Z")
 _NUMBER = re.compile(
@@ -39,3 +40,17 @@ def _is_ip(address: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def fault_of_url(url: str) -> str:
+    """What a page's address must be, or must not have, in words that can follow "it"; empty when it is in order."""
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 80)
+    except ValueError:
+        known = False
+    if not known or not url.isprintable() or " " in url:
+        return "must be an address such as http://10.0.0.1:9900/metrics"
+    if parts.username or parts.password:
+        return "must have no user or password in it: everybody who sees the plan would see them"
+    return ""

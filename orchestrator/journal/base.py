@@ -228,6 +228,10 @@ class Reader(Details, AbstractContextManager["Reader"], Protocol):
 
     def conditions(self) -> list[Sighting]:
         """What was seen of conditions, in order."""
+        ...
+
+    def held(self) -> str:
+        """Because of which condition nothing is sent, in a run that somebody works on; empty when it goes on."""
 
     def undoing(self) -> Ending | None:
         """Why what was done is being undone; once that was begun a run goes no further forward."""
@@ -258,6 +262,10 @@ class Reader(Details, AbstractContextManager["Reader"], Protocol):
 
     def last_doubt_ms(self, step: int) -> int:
         """When the last attempt of a step that is in doubt was made; 0 without one."""
+
+    def changed_nothing(self) -> bool:
+        """Whether nothing was sent of any step that changes something."""
+        ...
 
     def any_bad(self, *roles: str) -> bool:
         """Whether any operation of steps of these roles failed, was unreachable, or is in doubt."""

@@ -70,7 +70,7 @@ def build_plan(
     ]
     plan = replace(blank, steps=tuple(_Layout(blank, source).planned()))
     if plan.changes_anything:
-        own += conditions
+        own += _others(conditions, {planned.name for planned in own}, source)
     plan = replace(plan, conditions=tuple(own))
     for step in plan.steps:
         if isinstance(step, CommandStep) and not (names_in(step.hosts) - set(plan.scope(step))):
@@ -94,6 +94,16 @@ class _Around:
 
 
 _PREFIXES = {"verify": "check: ", "undo": "undo: "}
+
+
+def _others(conditions: Iterable[PlannedCondition], own: set[str], source: Source) -> Iterator[PlannedCondition]:
+    """The conditions that hold for every playbook; each has a name of its own, by which reports and reviews know it."""
+    for planned in conditions:
+        if planned.name in own:
+            index = [condition.name for condition in source.playbook.conditions].index(planned.name)
+            words = f"the {planned.source} has a condition called {planned.name!r} too; give this one another name"
+            raise InputError([source.document.problem(("conditions", index, "name"), words)])
+        yield planned
 
 
 class _Layout:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from orchestrator.fleet.address import fault_of_url
 from orchestrator.playbook.action import TEMPLATE_SCHEMA, Action, Sentence, Truth
 from orchestrator.text.document import Strict, Suggested
 from orchestrator.text.expression import is_template
@@ -28,11 +28,8 @@ def _expression(value: Any) -> Any:
 def _address(value: str) -> str:
     if is_template(value):
         return value
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise Suggested("must be an address such as http://10.0.0.1:9900/metrics")
-    if parts.username or parts.password:
-        raise Suggested("must have no user or password in it: everybody who sees the plan would see them")
+    if fault := fault_of_url(value):
+        raise Suggested(fault)
     return value
 
 

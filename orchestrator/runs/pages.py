@@ -7,7 +7,8 @@ import aiohttp
 from orchestrator.errors import ExpressionError
 from orchestrator.page import Page
 
-LONGEST = 16 * 1024 * 1024  # bytes
+LONGEST = 2 * 1024 * 1024  # bytes; while it is read as metrics, which takes most of a second, nothing else is done
+_PLAIN = {"Accept-Encoding": "identity"}  # what is packed may be of any size
 
 
 async def fetch(url: str, timeout: float) -> Page:
@@ -23,9 +24,17 @@ async def fetch(url: str, timeout: float) -> Page:
     limits = aiohttp.ClientTimeout(total=timeout)
     try:
         async with (
-            aiohttp.ClientSession(timeout=limits, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            aiohttp.ClientSession(
+                timeout=limits,
+                headers=_PLAIN,
+                auto_decompress=False,
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            ) as session,
             session.get(url, allow_redirects=False) as response,
         ):
+            if packed := response.headers.get("Content-Encoding", "identity").strip().lower().replace("identity", ""):
+                raise ExpressionError(f"{url} is packed ({packed[:20]}), which was not asked for")
             body = await response.content.read(LONGEST + 1)
             while len(body) <= LONGEST and (more := await response.content.read(LONGEST + 1 - len(body))):
                 body += more

@@ -327,7 +327,8 @@ def refuse_retry(reader: Reader, status: Status) -> None:
             hint=f"`orchestrator resume {reader.run_id}` goes on with that",
         )
     if not reader.retryable() or status in {Status.UNDONE, Status.REFUSED}:
-        raise RefusedError(f"run {reader.run_id} is {status.word}; nothing in it can be retried")
+        hint = f"`orchestrator resume {reader.run_id}` goes on with it" if status in RESUMABLE else ""
+        raise RefusedError(f"run {reader.run_id} is {status.word}; nothing in it can be retried", hint=hint)
 
 
 def refuse_replaced(saved: Run, run_id: str, digest: str) -> None:
@@ -352,14 +353,15 @@ def refuse_applied(saved: Reader, target: Run | None = None) -> None:
         RefusedError: it was applied before; names the run.
     """
     where = saved.applied() or (saved.run_id if saved.sessions() else "")
+    hint = "to do the same again, make a new plan"
     if target is not None and where in {"", target.place} and target.is_there():
-        if standing(target).status is Status.PLANNED:
+        status = standing(target).status
+        if status is Status.PLANNED:
             return
+        hint = f"`orchestrator resume {target.id}` goes on with it" if status in RESUMABLE else hint
         where = target.place
     if where:
-        raise RefusedError(
-            f"this plan was already applied, as run {where}", hint="to do the same again, make a new plan"
-        )
+        raise RefusedError(f"this plan was already applied, as run {where}", hint=hint)
 
 
 def refuse_overlap(run: Run, reader: Reader, others: Iterable[Run]) -> None:

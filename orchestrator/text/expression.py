@@ -26,7 +26,15 @@ from jinja2.visitor import NodeTransformer
 
 from orchestrator.errors import ExpressionError, nearest
 from orchestrator.text import direct
-from orchestrator.text.filters import FILTERS, NOT_NEEDED, OTHER_FILTERS, NoColumnError, NothingThereError, listed
+from orchestrator.text.filters import (
+    FILTERS,
+    NOT_NEEDED,
+    OTHER_FILTERS,
+    NoColumnError,
+    NoSampleError,
+    NothingThereError,
+    listed,
+)
 from orchestrator.text.scalar import text_of
 
 Scope = Mapping[str, Any]
@@ -171,6 +179,8 @@ class Template:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, NoSampleError):
+        return _missing(error.key, error.columns, "no metric is called {!r}", "metrics")
     if isinstance(error, NoColumnError):
         return _missing(error.key, error.columns, "no row has a column {!r}", "columns")
     if isinstance(error, KeyError):

@@ -30,8 +30,16 @@ class NoColumnError(LookupError):
         self.columns = sorted(columns)
 
 
+class NoSampleError(NoColumnError):
+    """No sample has the name; `columns` are those that are there."""
+
+
 class NothingThereError(ValueError):
     """One value of a list was asked for, and the list is empty."""
+
+
+class Samples(list[Any]):
+    """Rows that are samples of metrics: a name that none of them has is missing as a column is, and is not 0 times there."""
 
 
 class _Chosen(list[Any]):
@@ -70,6 +78,15 @@ def _rows(rows: Any, name: str, *keys: str) -> list[Any]:
     return found
 
 
+def _named(found: list[Any], key: str, value: Any, wanted: Callable[[str], bool]) -> None:
+    """Whether a page has samples of the names that are chosen at all."""
+    source = found.source if isinstance(found, _Chosen) else found
+    if key == "name" and isinstance(source, Samples):
+        names = dict.fromkeys(_field(row, key) for row in source)
+        if not any(map(wanted, names)):
+            raise NoSampleError(value, names)
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, str | int | float | list | tuple | dict) or value is None:
         return repr(value)[:200]
@@ -80,6 +97,7 @@ def where(rows: Iterable[Row], key: str, value: Any) -> list[Row]:
     """The rows whose `key` is `value` (compared as text, as Dovecot answers); a list means any of its values."""
     wanted = {_text(v) for v in value} if isinstance(value, list | tuple) else {_text(value)}
     found = _rows(rows, "where", key)
+    _named(found, key, value, lambda name: name in wanted)
     return _Chosen((row for row in found if _field(row, key) in wanted), found)
 
 
@@ -93,6 +111,7 @@ def where_not(rows: Iterable[Row], key: str, value: Any) -> list[Row]:
 def matching(rows: Iterable[Any], key: str, pattern: str) -> list[Any]:
     """The rows whose `key` matches a shell pattern such as `ring synced*`."""
     found, wanted = _rows(rows, "matching", key), _pattern(pattern)
+    _named(found, key, pattern, lambda name: fnmatch.fnmatchcase(name, wanted))
     return _Chosen((row for row in found if fnmatch.fnmatchcase(_field(row, key), wanted)), found)
 
 

@@ -81,7 +81,12 @@ _MOMENTS = {
     "step": "before each step that changes something",
     "always": "all the time",
 }
-_OTHERWISE = {"refuse": "the run is refused", "pause": "it waits", "stop": "it stops", "undo": "it stops and undoes"}
+_OTHERWISE = {
+    "refuse": "the run is not started",
+    "pause": "it waits",
+    "stop": "it stops",
+    "undo": "it stops and undoes",
+}
 
 
 def _conditions(plan: Plan, seen: Seen | None) -> Iterator[str]:

@@ -54,7 +54,7 @@ STOPPED = {130, 143, -signal.SIGINT, -signal.SIGTERM}  # the latter of one that 
 REFUSED = 5
 READER_GONE = 141  # of what only prints
 
-_PARTICULAR = {"expand", "intent", "probe", "decide", "event"}  # passed by some workloads alone
+_PARTICULAR = {"expand", "intent", "probe", "decide", "event", "condition"}  # passed by some workloads alone
 _RARE = frozenset(  # passed once or twice in a session
     [
         "plan",
@@ -71,6 +71,7 @@ _RARE = frozenset(  # passed once or twice in a session
         "give",
         "decide",
         "probe",
+        "condition",
     ]
 )
 _OFTEN = {"mark": 6, "intent": 10, "commit": 20}  # passings that a session has at least, about

@@ -44,6 +44,7 @@ _WRAPPED = (
     (f"{_SQLITE}.session", "FileSession.expand", "expand.before", "expand.after"),
     (f"{_SQLITE}.statements", "expand", None, "expand.inside"),
     (f"{_SQLITE}.session", "FileSession.mark", "mark.before", "mark.after"),
+    (f"{_SQLITE}.session", "FileSession.condition", "condition.before", "condition.after"),
     (f"{_SQLITE}.session", "FileSession.intend", "intent.before", "intent.after"),
     (f"{_SQLITE}.statements", "intend", None, "intent.inside"),
     ("orchestrator.dovecot.client", "Client.post", "send", "answer"),

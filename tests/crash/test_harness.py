@@ -17,7 +17,7 @@ from tests.crash.harness import KILL, SECOND, SIGNALS, can_be_intruded, harness,
 from tests.crash.intruders import WAYS
 from tests.crash.killpoints import POINTS
 from tests.crash.tally import Tally
-from tests.crash.worlds import COUNTERS, EXPANDED, KICKS, PROBED, Simulated, Workload, World, real_counters
+from tests.crash.worlds import COUNTERS, EXPANDED, HELD, KICKS, PROBED, Simulated, Workload, World, real_counters
 from tests.integration.conftest import Site, site  # noqa: F401 - the fixture
 from tests.ring import Ring
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.crash
 # each point is passed by at least one of these; `decide` only where an answer is lost
 FEW: dict[str, Any] = {"items": 12, "steps": {"1": 36, "2": 36, "3": 36}}
 SWEPT = (
-    replace(COUNTERS, **FEW),
+    replace(HELD, **FEW),
     replace(EXPANDED, items=10, steps={**EXPANDED.steps, "2": 30}),
     replace(PROBED, **FEW),
 )

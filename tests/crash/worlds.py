@@ -144,10 +144,21 @@ class OnBackends(Workload):
     @contextmanager
     def open(self, random: Random) -> Iterator[World]:
         """Three backends that lose an answer now and then."""
-        seed = random.randrange(1000)
-        faults = (f"command=kick,rate=0.03,seed={seed},exit=75", f"command=dictInc,rate=0.02,seed={seed},empty=after")
-        with BackgroundFleet(FleetSpec(directors=0, users=0, latency=0.003, faults=faults)) as fleet:
+        spec = FleetSpec(directors=0, users=0, latency=0.003, faults=self.faults(random.randrange(1000)))
+        with BackgroundFleet(spec) as fleet:
             yield Simulated(fleet)
+
+    def faults(self, seed: int) -> tuple[str, ...]:
+        """What goes wrong."""
+        return (f"command=kick,rate=0.03,seed={seed},exit=75", f"command=dictInc,rate=0.02,seed={seed},empty=after")
+
+
+class HeldNowAndThen(OnBackends):
+    """Backends that are asked all the time, and do not answer each time."""
+
+    def faults(self, seed: int) -> tuple[str, ...]:
+        """Those, and looks that see nothing."""
+        return (*super().faults(seed), f"command=who,rate=0.2,seed={seed},exit=75")
 
 
 class Expanded(Workload):
@@ -212,6 +223,24 @@ steps:
     passes=frozenset({"intent", "decide"}),
 )
 
+HELD = HeldNowAndThen(
+    name="held",
+    items=COUNTERS.items,
+    playbook=COUNTERS.playbook
+    + """
+conditions:
+  - name: backends answer
+    at: always
+    every: 20ms
+    ask: {hosts: backends, command: who}
+    that: "{{ rows | length == 0 }}"
+""",
+    steps=COUNTERS.steps,
+    unrepeatable=COUNTERS.unrepeatable,
+    passes=COUNTERS.passes | {"condition"},
+    seconds=1.0,
+)
+
 PROBED = replace(
     COUNTERS,
     name="probed",
@@ -260,7 +289,7 @@ finally:
 
 DRAIN = Drain(name="drain", playbook="drain-backend", arguments=("-e", "backend=b1"), seconds=1.0)
 
-SIMULATED: tuple[Workload, ...] = (KICKS, COUNTERS, EXPANDED, DRAIN, PROBED)
+SIMULATED: tuple[Workload, ...] = (KICKS, COUNTERS, EXPANDED, DRAIN, PROBED, HELD)
 
 
 class Real:

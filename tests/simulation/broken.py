@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from orchestrator.engine.course import to_undo
@@ -91,6 +92,26 @@ class SendsUnknownAgain(Scheduler):
         return super().heard(operation, outcome, started, now)
 
 
+class SendsWhatItMeantTo(Scheduler):
+    """Looks whether it is held before an operation is taken, and not before it is sent."""
+
+    def next(self, now: float) -> Operation | Wait:
+        """Nothing while it is held."""
+        return Wait(None) if super().quiet(now) else super().next(now)
+
+    def quiet(self, now: float) -> bool:
+        """Only when it was stopped."""
+        return bool(self.stopped)
+
+
+class SendsOnOldNews(Scheduler):
+    """What was seen once counts for ever."""
+
+    def release(self, now: float, until: float = inf) -> None:
+        """As if somebody had said so for good."""
+        super().release(now)
+
+
 class LosesOne(Scheduler):
     """Drops an operation on the floor when it is fed several."""
 
@@ -150,6 +171,14 @@ class ForgetsToWakeUp(Sending):
         self._scheduler.recorded(count)
 
 
+class GoesOnWithoutTelling(Sending):
+    """Nobody is told that the run is not held any more."""
+
+    def release(self, until: float) -> None:
+        """Said, and that is all."""
+        self._scheduler.release(self._edge.clock(), until)
+
+
 class ForgetsTheFence(VirtualWriter):
     """Writes whoever owns the run."""
 
@@ -194,6 +223,9 @@ def matched_by_index(kept: Kept, inventory: Inventory) -> Plan:
 
 DEFECTS: dict[str, Parts] = {
     "a wake-up lost": Parts(sending=ForgetsToWakeUp),
+    "a hold after the intent": Parts(scheduler=SendsWhatItMeantTo),
+    "news grown old": Parts(scheduler=SendsOnOldNews),
+    "a release that nobody hears": Parts(sending=GoesOnWithoutTelling),
     "a turn slept through": Parts(scheduler=SleepsThroughItsTurn),
     "a fence left out": Parts(writer=ForgetsTheFence),
     "an undo that returns early": Parts(runner=UndoesOneStep),

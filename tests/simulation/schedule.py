@@ -47,6 +47,7 @@ from orchestrator.status import OVER, Ending, Status
 from orchestrator.text.units import Share
 from orchestrator.windows import Opening
 from tests.simulation.database import in_memory
+from tests.simulation.held import Holds
 from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.servers import OURS, Habits, Servers
 from tests.simulation.templates import KINDS, TIMEOUT, scratch, template
@@ -183,6 +184,7 @@ class _Watch:
     ended: Counter[str] = field(default_factory=Counter)
     last_end: dict[str, float] = field(default_factory=dict)
     closes: float = math.inf  # when the session's window does
+    holds: Holds | None = None
     interval = 1e6
 
     def tell(self, event: Event) -> None:
@@ -234,6 +236,8 @@ class _Watch:
             raise Broken(f"{self.servers.active.total()} requests at a time, and {in_flight} may")
         self._pace()
         if tag not in OURS:
+            if self.holds and self.holds.held:
+                raise Broken(f"{tag} is sent while the run is held")
             if self.loop.time() > self.closes + NOTICED and not self.step.endswith(".undo") and self.step[0].isdigit():
                 raise Broken(f"step {self.step} sends after its window has closed")
             self._planned(host, tag, command)
@@ -478,6 +482,9 @@ class _Schedule:
             world = World(self.servers, audience, settings, hours=hours, wall=self.loop.time)
             runner = self.parts.runner(plan, file, session, world)
             control.attach(runner)
+            if self.rates is None and self.sessions <= FAULTY and not self.scenario.starving:
+                watch.holds = Holds(self.loop, runner, Random(f"holds {self.seed} {self.sessions}"))
+                self._timers.extend(watch.holds.timers)
             return await runner.run()
 
     def _hours(self) -> Hours | None:
@@ -494,7 +501,7 @@ class _Schedule:
     def _watchdog(self, watch: _Watch) -> None:
         """When only a timer can go on while work is left, there is one; operators and displays do not count."""
         scheduler = watch.scheduler
-        if watch.dead or scheduler is None or scheduler.done:
+        if watch.dead or scheduler is None or scheduler.done or (watch.holds and watch.holds.held):
             return
         ours = {id(timer) for timer in self._timers}
         soon = self.loop.time() + watch.interval / 2

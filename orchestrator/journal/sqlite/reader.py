@@ -221,6 +221,14 @@ class FileReader(FileDetails):
         """The keys of the steps that were begun."""
         return {key for (key,) in self._rows("SELECT key FROM step WHERE role = 'step' AND started IS NOT NULL")}
 
+    def changed_nothing(self) -> bool:
+        """Whether nothing was sent of any step that changes something."""
+        sent = (
+            "SELECT 1 FROM operation WHERE (state > 0 OR attempts > 0)"
+            " AND step IN (SELECT number FROM step WHERE role = 'step' AND effect != 'read' AND started IS NOT NULL) LIMIT 1"
+        )
+        return next(self._rows(sent), None) is None
+
     def any_bad(self, *roles: str) -> bool:
         """Whether any operation of steps of these roles failed, was unreachable, or is in doubt."""
         states = json.dumps([int(state) for state in BAD_STATES])
@@ -439,6 +447,16 @@ class FileReader(FileDetails):
             Sighting(name, moment, at, None if holds is None else bool(holds), json.loads(value), why)
             for name, moment, at, holds, value, why in rows
         ]
+
+    def held(self) -> str:
+        """Because of which condition nothing is sent, in a run that somebody works on; empty when it goes on."""
+        after = "SELECT 1 FROM step WHERE role IN ('undo', 'finally') AND state = 'running'"  # which wait for none
+        last = {seen.name: seen for seen in self.conditions()}
+        waits = [seen for seen in last.values() if not seen.holds]
+        if not waits or next(self._rows(after), None):
+            return ""
+        says = "does not hold" if waits[0].holds is False else "cannot be told"
+        return f"held: condition {waits[0].name!r} {says}: {waits[0].why}"
 
     def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
         try:
