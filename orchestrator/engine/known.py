@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.answers import Answer
+from orchestrator.errors import ExpressionError
 from orchestrator.journal.base import Reader
-from orchestrator.plan.steps import Plan, PlannedStep, Scope
-from orchestrator.text.expression import compile_value, names_in
+from orchestrator.plan.steps import Plan, PlannedStep, RequireStep, Scope
+from orchestrator.text.expression import compile_value, names_in, truth
 from orchestrator.text.units import parse_duration
 
 
@@ -39,6 +40,17 @@ class Known:
     def seconds(self, step: PlannedStep, written: Any) -> float | None:
         """A duration that a step says; None where it says none."""
         return None if written is None else parse_duration(self.value(step, written))
+
+    def require(self, step: RequireStep) -> None:
+        """Look whether what a step requires holds.
+
+        Raises:
+            ExpressionError: it does not, in the playbook's words; or the answers do not allow to tell.
+        """
+        for requirement in step.require:
+            scope = self.scope(step, names_in([requirement.that, requirement.message]))
+            if not truth(compile_value(requirement.that)(scope)):
+                raise ExpressionError(str(compile_value(requirement.message)(scope)))
 
     def scope(self, step: PlannedStep, names: frozenset[str]) -> Scope:
         """What a step's expressions may read: what was known at planning, and the answers among `names`."""

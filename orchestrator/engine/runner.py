@@ -37,7 +37,7 @@ from orchestrator.outcome import Effect, State
 from orchestrator.plan.expand import expand
 from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep
 from orchestrator.status import OVER, Ending, Status
-from orchestrator.text.expression import compile_value, names_in, truth
+from orchestrator.text.expression import truth
 from orchestrator.text.units import format_duration
 
 Approve = Callable[[str], Awaitable[bool]]
@@ -299,6 +299,9 @@ class Runner:
         where = fold(self._reader.open_counts(step.index))
         requests = "1 request" if total == 1 else f"{total} requests"
         question = f"step {step.key} ({step.name}): {step.command} on {where}, {requests}. Go on?"
+        await self._confirm(step, question, waiting)
+
+    async def _confirm(self, step: PlannedStep, question: str, waiting: Waiting) -> None:
         if not await waiting.do(lambda: self._world.approve(question)):
             raise Stop(Status.STOPPED, f"step {step.key} ({step.name}) was not confirmed")
 
@@ -387,7 +390,7 @@ class Runner:
         if isinstance(step, PauseStep):
             await self._pause(step)
         else:
-            self._require(step)
+            self._known.require(step)
             await self._session.mark(step.index, "running", ended=False)
         await self._end(step, "done")
 
@@ -399,16 +402,8 @@ class Runner:
             self._audience.note(f"waiting {format_duration(pause.for_)}")
             await waiting.sleep(pause.for_)
         else:
-            question = str(self._known.value(step, pause.confirm))
-            if not await waiting.do(lambda: self._world.approve(question)):
-                raise Stop(Status.STOPPED, f"step {step.key} ({step.name}) was not confirmed")
+            await self._confirm(step, str(self._known.value(step, pause.confirm)), waiting)
         await self._session.event("confirmed" if pause.confirm else "waited", step.key)
-
-    def _require(self, step: RequireStep) -> None:
-        for requirement in step.require:
-            scope = self._known.scope(step, names_in([requirement.that, requirement.message]))
-            if not truth(compile_value(requirement.that)(scope)):
-                raise ExpressionError(str(compile_value(requirement.message)(scope)))
 
     async def _end(
         self,

@@ -12,17 +12,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orchestrator.answers import Answer, Recorded, collect
-from orchestrator.approval import Approval
 from orchestrator.errors import DamagedRunError
-from orchestrator.found import Found
 from orchestrator.journal.base import (
     Attempt,
-    Cause,
     OperationRecord,
     PlannedHost,
     SessionRecord,
     StepRecord,
-    Totals,
 )
 from orchestrator.journal.sqlite.details import FileDetails
 from orchestrator.journal.sqlite.lock import holder_in
@@ -35,7 +31,6 @@ from orchestrator.journal.timing import StepTiming
 from orchestrator.operation import Operation, operation_id
 from orchestrator.outcome import BAD_STATES, State
 from orchestrator.plan.kept import Kept
-from orchestrator.sighting import Sighting
 from orchestrator.status import Ending, Status
 
 T = TypeVar("T")
@@ -393,70 +388,9 @@ class FileReader(FileDetails):
             return json.loads(rows), left_out
         return [], 0
 
-    def causes(self, limit: int = 10) -> list[Cause]:
-        """Failures by cause, the most frequent first."""
-        rows = self._rows(
-            "SELECT s.key, o.state, coalesce(r.error, ''), count(*), json_group_array(DISTINCT o.host),"
-            " coalesce(max(r.evidence), '')"
-            " FROM operation o JOIN step s ON s.number = o.step LEFT JOIN remark r ON r.operation = o.seq"
-            " WHERE o.state > 2 AND o.state IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT ?",
-            *(json.dumps([int(state) for state in BAD_STATES]), limit),
-        )
-        return [
-            Cause(key, State(state), error, count, named[0], logged, named)
-            for key, state, error, count, hosts, logged in rows
-            for named in [self._named(hosts)]
-        ]
-
-    def found(self, step: int) -> Found:
-        """Of how many of a step's items anything was changed; an item's operations have their parameters in common."""
-        rows = self._rows(
-            "SELECT rank, count(*) FROM (SELECT max(CASE WHEN state != ? OR changed IS NULL THEN 1 ELSE 2 * changed END)"
-            " AS rank FROM operation WHERE step = ? AND state != ? GROUP BY parameters) GROUP BY rank",
-            *(int(State.DONE), step, int(State.SKIPPED)),
-        )
-        ranks = dict(rows)
-        return Found(found=ranks.get(2, 0), absent=ranks.get(0, 0), unknown=ranks.get(1, 0))
-
-    def totals(self) -> Totals:
-        """Attempts in all."""
-        row = next(
-            self._rows(
-                "SELECT coalesce(sum(attempts), 0), coalesce(sum(max(attempts - 1, 0)), 0), max(finished) FROM operation"
-            )
-        )
-        return Totals(*row)
-
     def applied(self) -> str:
         """As which run, and in which directory, this saved plan was applied; empty when it was not."""
         return next((text for (text,) in self._rows("SELECT text FROM event WHERE kind = 'applied'")), "")
-
-    def approvals(self) -> list[Approval]:
-        """Who had approved the plan when it was started."""
-        rows = self._rows("SELECT text, at FROM event WHERE kind = 'approved' ORDER BY rowid")
-        return [Approval.from_json(text, at) for text, at in rows]
-
-    def emergencies(self) -> list[tuple[int, str]]:
-        """When, in milliseconds since the epoch, and why windows, freezes and approvals did not hold."""
-        return list(self._rows("SELECT at, text FROM event WHERE kind = 'break glass' ORDER BY at"))
-
-    def conditions(self) -> list[Sighting]:
-        """What was seen of conditions, in order."""
-        rows = self._rows("SELECT name, moment, at, holds, value, why FROM condition ORDER BY rowid")
-        return [
-            Sighting(name, moment, at, None if holds is None else bool(holds), json.loads(value), why)
-            for name, moment, at, holds, value, why in rows
-        ]
-
-    def held(self) -> str:
-        """Because of which condition nothing is sent, in a run that somebody works on; empty when it goes on."""
-        after = "SELECT 1 FROM step WHERE role IN ('undo', 'finally') AND state = 'running'"  # which wait for none
-        last = {seen.name: seen for seen in self.conditions()}
-        waits = [seen for seen in last.values() if not seen.holds]
-        if not waits or next(self._rows(after), None):
-            return ""
-        says = "does not hold" if waits[0].holds is False else "cannot be told"
-        return f"held: condition {waits[0].name!r} {says}: {waits[0].why}"
 
     def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
         try:
