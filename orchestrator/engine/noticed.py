@@ -24,6 +24,7 @@ from orchestrator.playbook.conditions import Affects
 from orchestrator.text.expression import compile_value, names_in
 
 MOST = 1000  # questions of a step; this is a look, not a run
+ROWS = 2_000_000  # of answers that are gone through for a step, once for each request that needs them; some seconds
 
 _UNITS = ("users", "sessions")
 
@@ -128,6 +129,8 @@ class Census:
         failed = next((self._answers[asked] for *_, asked in questions if self._answers[asked].error), None)
         if failed is not None:
             return Noticed(untold=f"{failed.host}: {failed.error}")
+        if sum(len(self._answers[asked].rows) for *_, asked in questions) > ROWS:
+            return Noticed(untold="that would take too long, with so many requests and so many sessions")
         return self._counted(impact, questions)
 
     async def _ask(self, asked: _Asked) -> None:

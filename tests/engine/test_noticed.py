@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.dovecot.ask import Asker
+from orchestrator.engine import noticed
 from orchestrator.engine.live_plan import LivePlan, look, reviewed
 from orchestrator.engine.noticed import MOST
 from tests.engine.hosts import Hosts, on, refused, rows
@@ -156,6 +157,15 @@ async def test_a_census_has_an_end() -> None:
     seen = await live(hosts, line)
     assert (hosts.sent, seen.affected) == ([], {})
     assert f"more than {MOST}" in seen.untold[0]
+
+
+async def test_many_sessions_and_many_requests_are_not_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request goes through all sessions of a director: where both are many, nobody waits for the number."""
+    monkeypatch.setattr(noticed, "ROWS", 5)
+    hosts = Hosts(proxyList=rows(THROUGH, THROUGH))
+    line = "hosts: d1, for_each: [%s], command: proxyKick, parameters: {user: ['{{ item }}']}"
+    assert (await live(hosts, line % "a, b")).affected == {0: {"users": 0, "sessions": 0}}
+    assert "take too long" in (await live(hosts, line % "a, b, c")).untold[0]
 
 
 async def test_forgetting_without_cutting_concerns_nobody() -> None:
