@@ -9,7 +9,7 @@ from orchestrator.engine import noticed
 from orchestrator.engine.live_plan import LivePlan, look, reviewed
 from orchestrator.engine.noticed import MOST
 from tests.engine.hosts import Hosts, on, refused, rows
-from tests.strategies import plan, steps
+from tests.strategies import fleet, plan, steps
 
 pytestmark = pytest.mark.anyio
 
@@ -157,6 +157,27 @@ async def test_a_census_has_an_end() -> None:
     seen = await live(hosts, line)
     assert (hosts.sent, seen.affected) == ([], {})
     assert f"more than {MOST}" in seen.untold[0]
+
+
+@pytest.mark.parametrize(("number", "asked_of_all"), [(MOST // 2, True), (MOST // 2 + 1, False)])
+async def test_two_questions_a_host_end_the_census_sooner(number: int, asked_of_all: bool) -> None:
+    """What is limited are the questions, not the requests of the step."""
+    many = fleet(
+        "defaults: {auth: {password: {env: X}}}\n"
+        f"groups: {{backends: {{hosts: {{'b[1-250]': '10.0.1.[1-250]', 'c[1-{number - 250}]': '10.0.2.[1-{number - 250}]'}}}}}}"
+    )
+    hosts = Hosts()
+    seen = await look(plan(steps("hosts: backends, command: reload"), inventory=many), Asker(hosts))
+    assert (len(hosts.sent), bool(seen.affected)) == ((MOST, True) if asked_of_all else (0, False))
+
+
+async def test_what_is_skipped_concerns_nobody() -> None:
+    """Of a list only the items that would be sent are counted."""
+    hosts = Hosts(who=rows(JANE))
+    line = "hosts: b1, for_each: [jane, joe], when: '{{ item != \"joe\" }}', command: kick, parameters: {mask: ['{{ item }}']}"
+    seen = await live(hosts, line)
+    assert [parameters["mask"] for _, _, parameters in asked(hosts)] == [["jane"]]
+    assert seen.affected == {0: {"users": 1, "sessions": 1}}
 
 
 async def test_many_sessions_and_many_requests_are_not_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
