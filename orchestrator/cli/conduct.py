@@ -119,8 +119,14 @@ async def _attend(
                 os._exit(128 + number)
 
 
-def confirm(plan: Plan, reader: Reader, *, yes: bool) -> None:
+def confirm(plan: Plan, reader: Reader, *, yes: bool, nothing: str = "nothing was sent") -> None:
     """Ask before anything is changed.
+
+    Args:
+        plan: what would be done.
+        reader: of the run.
+        yes: the answer is given already.
+        nothing: what is said after a no.
 
     Raises:
         RefusedError: the answer is no, or nobody can be asked.
@@ -139,7 +145,7 @@ def confirm(plan: Plan, reader: Reader, *, yes: bool) -> None:
     felt = any(step.user_impact for step in plan.of("step"))
     agreed = ask_for(question, target(plan, reader.changes()), "run it") if felt else ask(f"{question} Run it?")
     if not agreed:
-        raise RefusedError("not confirmed; nothing was sent")
+        raise RefusedError(f"not confirmed; {nothing}")
 
 
 def _what_is_asked(plan: Plan, reader: Reader) -> str:

@@ -652,3 +652,20 @@ def test_the_same_inputs_give_the_same_operations(chosen: list[str], limit: str 
         assert found == drafts(again, step.key)
         assert all(made.limited is None or draft.host in made.limited for draft in found)
     assert keep(made) == keep(again)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("hosts: b1, command: stop", "Dovecot cannot be started over the API; somebody must start it on the host."),
+        ("hosts: b1, command: stop, irreversible: Ask Joe.", "Ask Joe."),
+        ("hosts: b1, command: stop, undo: {command: reload}", ""),
+        ("hosts: b1, command: who", ""),
+        ("hosts: d1, command: directorUp, parameters: {host: 10.0.1.1}", ""),
+    ],
+)
+def test_what_cannot_be_undone(line: str, said: str) -> None:
+    """The playbook's sentence, or the catalogue's where nothing takes the step back."""
+    step = plan(steps(line)).steps[0]
+    assert isinstance(step, CommandStep)
+    assert step.irreversible == said
