@@ -33,6 +33,7 @@ class Report:
         sessions: who worked on it, when, and how each time ended.
         next_words: what to type next, without the program's name; empty when there is nothing to do.
         past_words: what to type to go on past failures such as those that stopped it; empty where that is no way.
+        ticket, purpose: the change that it belongs to, in the operator's words.
     """
 
     run_id: str
@@ -59,6 +60,8 @@ class Report:
     sessions: Sequence[SessionRecord]
     next_words: tuple[str, ...]
     past_words: tuple[str, ...]
+    ticket: str = ""
+    purpose: str = ""
 
     def next_command(self, program: str) -> str:
         """What to type next, or empty.
@@ -155,6 +158,8 @@ def _read(reader: Reader, holder: str, *, brief: bool) -> Report:
         sessions=sessions,
         next_words=(),
         past_words=(),
+        ticket=reader.header.ticket,
+        purpose=reader.header.reason,
     )
 
 

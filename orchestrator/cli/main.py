@@ -33,7 +33,7 @@ VERBS = {
     "decide": "decide",
     "runs": "runs",
     "show": "show",
-    "report": "show",
+    "report": "report",
     "export": "export",
     "simulate": "simulate",
 }

@@ -81,7 +81,7 @@ def _width(stream: TextIO | None) -> int:
 def write_utf8() -> None:
     """Have the result be UTF-8 whatever the locale says, since other programs read it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", newline="")
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def write(text: str, *, flush: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""show, report."""
+"""show."""
 
 from __future__ import annotations
 
@@ -74,24 +74,6 @@ def show(
     if report.holder:
         emit(f"being worked on by {report.holder}")
     return exit_codes.DONE
-
-
-@click.command("report", short_help="Print the report of a run.")
-@click.argument("run", required=False)
-@FORMAT
-@click.pass_context
-def report(context: click.Context, run: str | None, form: str) -> int:
-    """Print the report of RUN (default: the newest).
-
-    \b
-    Examples:
-      orchestrator report
-      orchestrator report last --format json
-    """
-    result: int = context.invoke(
-        show, run=run, operation=None, failed=False, in_doubt=False, everything=False, form=form
-    )
-    return result
 
 
 def _list(reader: Reader, states: tuple[State, ...], form: str) -> None:
@@ -170,4 +152,4 @@ def _operation_lines(reader: Reader, record: OperationRecord, seq: int) -> Itera
         yield f"  … and {left_out} more rows, which were not kept"
 
 
-COMMANDS = {"show": show, "report": report}
+COMMANDS = {"show": show}

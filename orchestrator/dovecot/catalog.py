@@ -96,11 +96,17 @@ class Inverse(Strict):
 
 
 class Changed(Strict):
-    """How an answer shows whether something was changed; what one version never answers does no harm to another."""
+    """How an answer shows whether something was changed; what one version never answers does no harm to another.
+
+    Attributes:
+        row, counted: what a row with the column is about, and what is counted, each in a word for one.
+    """
 
     rows: bool = False
     count: str = ""
     column: str = ""
+    row: str = ""
+    counted: str = ""
 
     def holds(self, row: Mapping[str, Any]) -> bool:
         """Whether a row of the answer says that something was changed."""

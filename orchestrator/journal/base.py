@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from orchestrator.answers import Answer
 from orchestrator.errors import JournalError
 from orchestrator.found import Found
+from orchestrator.journal.details import Details
 from orchestrator.operation import Operation
 from orchestrator.outcome import Outcome, State
 from orchestrator.plan.kept import Kept
@@ -135,7 +136,7 @@ class SessionRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Operations of a step that failed for the same reason; one host, and what it logged about it."""
+    """Operations of a step that failed for the same reason; the first host, what one logged about it, and all hosts."""
 
     step: str
     state: State
@@ -143,6 +144,7 @@ class Cause:
     count: int
     host: str
     evidence: str
+    hosts: tuple[str, ...] = ()
 
 
 class Totals(NamedTuple):
@@ -184,7 +186,7 @@ class Intent(NamedTuple):
     started: int
 
 
-class Reader(AbstractContextManager["Reader"], Protocol):
+class Reader(Details, AbstractContextManager["Reader"], Protocol):
     """Reads a run. What is read in one call is of one moment."""
 
     run_id: str

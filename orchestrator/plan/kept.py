@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.fleet.inventory import Host, Inventory
 from orchestrator.limits import Limits, Retry
@@ -29,7 +29,7 @@ from orchestrator.playbook.action import Probe
 from orchestrator.playbook.conditions import Affects, Ask, Condition, Keep
 from orchestrator.playbook.items import ItemList, Lists
 from orchestrator.playbook.model import CsvSource, FileSource, Pause, Requirement
-from orchestrator.text.document import Strict
+from orchestrator.text.document import Strict, parse
 from orchestrator.text.scalar import Written, read_number
 
 _HOST, _ITEMS, _WRITTEN, _MODEL = "\0host", "\0items", "\0written", "\0model"  # no key of a playbook begins so
@@ -110,6 +110,31 @@ def recall(kept: Kept, inventory: Inventory) -> Plan:
         conditions=tuple(PlannedCondition(**parts) for parts in reader.read(kept.conditions)),
         seen=json.loads(kept.seen),
     )
+
+
+class Outline(NamedTuple):
+    """What a report says of a planned step; without the fleet, which is not what it was, or is not there any more.
+
+    Attributes:
+        owner: the key of the step that it verifies or takes back, or empty.
+        user_impact: what users notice of it, or empty.
+    """
+
+    owner: str
+    user_impact: str
+
+
+def outlines(kept: Kept) -> dict[str, Outline]:
+    """The steps by key."""
+    found = map(json.loads, kept.steps)
+    return {step["key"]: Outline(step.get("owner", ""), step.get("user_impact", "")) for step in found}
+
+
+def description(kept: Kept) -> str:
+    """What the playbook is for, in its author's words."""
+    origin = json.loads(kept.origin)
+    value = parse(origin["text"], source=origin["source"], folder=Path(origin["folder"])).value
+    return str(value.get("description", "")).strip() if isinstance(value, dict) else ""
 
 
 def _step(step: PlannedStep) -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 import anyio
 
+from orchestrator.full_report import FullReport, make_full_report
 from orchestrator.journal.base import Reader, Run
 from orchestrator.outcome import State
 from orchestrator.report import Report, make_report, status_of
@@ -79,7 +80,16 @@ def look(run: Run, *, brief: bool = False) -> Report:
     return _surely(run, lambda reader, holder: make_report(reader, holder, name=run.name, brief=brief))
 
 
-T = TypeVar("T", Standing, Line, Report)
+def look_fully(run: Run) -> FullReport:
+    """How a run stands now, and all that happened in it.
+
+    Raises:
+        DamagedRunError, JournalError: it cannot be read.
+    """
+    return _surely(run, lambda reader, holder: make_full_report(reader, holder, name=run.name))
+
+
+T = TypeVar("T", Standing, Line, Report, FullReport)
 
 
 def _surely(run: Run, see: Callable[[Reader, str], T]) -> T:

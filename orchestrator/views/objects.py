@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from orchestrator.answers import Answer
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.command import command_line
+from orchestrator.full_report import Felt, FullReport
 from orchestrator.journal.base import OperationRecord, Reader
 from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, RequireStep
 from orchestrator.report import Report
@@ -134,6 +135,63 @@ def operation_record(record: OperationRecord) -> dict[str, object]:
     }
 
 
+def full_report_object(full: FullReport, program: str) -> dict[str, Any]:
+    """A full report as plain values: those of `report_object`, and what happened."""
+    usual = report_object(full.report, program)
+    steps = {step.key: step for step in full.report.steps}
+    felt = {felt.step.key: felt for felt in full.felt}
+    return {
+        **usual,
+        "planned_at": full.planned,
+        "description": full.description,
+        "limit": full.limit,
+        "window": full.window,
+        "config": full.report.config_path,
+        "steps": [
+            {
+                **step,
+                "role": steps[step["step"]].role,
+                "effect": steps[step["step"]].effect,
+                "planned": steps[step["step"]].operations,
+                "retries": full.retries.get(steps[step["step"]].number, 0),
+                "users_noticed": _felt(felt[step["step"]]) if step["step"] in felt else None,
+            }
+            for step in usual["steps"]
+        ],
+        "causes": [
+            {**said, "hosts": list(cause.hosts), "evidence": cause.evidence}
+            for said, cause in zip(usual["causes"], full.report.causes, strict=True)
+        ],
+        "retried": [{"step": r.step, "error": r.error, "times": r.times, "hosts": list(r.hosts)} for r in full.retried],
+        "in_doubt": [operation_record(record) for record in full.doubtful],
+        "happened": [{"at": at, "kind": kind, "text": text} for at, kind, text in full.happenings],
+        "takes_back": [
+            {
+                "step": back.step.key,
+                "undo": back.by.key if back.by else None,
+                "state": back.by.state if back.by else None,
+                "inverse": back.inverse,
+            }
+            for back in full.takes_back
+        ],
+    }
+
+
+def _felt(felt: Felt) -> dict[str, Any]:
+    return {
+        "impact": felt.impact,
+        "hosts": [
+            {
+                "host": shown.host,
+                **({f"{felt.row}s": shown.rows} if felt.row else {}),
+                **({f"{felt.counted}s": shown.counted} if felt.counted else {}),
+                "at_least": shown.at_least,
+            }
+            for shown in felt.shown
+        ],
+    }
+
+
 def report_object(report: Report, program: str) -> dict[str, Any]:
     """A report as plain values."""
     return {
@@ -143,6 +201,8 @@ def report_object(report: Report, program: str) -> dict[str, Any]:
         "reason": report.reason,
         "digest": report.digest,
         "parameters": dict(report.given),
+        "ticket": report.ticket,
+        "purpose": report.purpose,
         "break_glass": [{"at": at, "reason": why} for at, why in report.emergencies],
         "planned": report.planned,
         "counts": {state.word: number for state, number in report.counts.items()},

@@ -8,7 +8,7 @@ from orchestrator.journal.base import StepRecord
 from orchestrator.outcome import BAD_STATES
 from orchestrator.report import Report
 from orchestrator.text.units import format_duration
-from orchestrator.views.words import clock, count, moment, safe, states
+from orchestrator.views.words import clock, count, moment, retries, safe, states
 
 
 def report_lines(report: Report, program: str) -> Iterator[str]:
@@ -23,6 +23,8 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
     yield from _emergencies(report)
     if report.given:
         yield "  " + "  ".join(f"{name}={safe(value, 100)}" for name, value in report.given.items())
+    if report.ticket or report.purpose:
+        yield f"  change {safe(': '.join(filter(None, [report.ticket, report.purpose])))}"
     yield f"  {_times(report)}"
     yield from _sessions(report)
     yield ""
@@ -41,7 +43,7 @@ def report_lines(report: Report, program: str) -> Iterator[str]:
         depend = "its requests depend" if report.unexpanded == 1 else "their requests depend"
         yield f"  {count(report.unexpanded, 'step')} not started; {depend} on earlier answers"
     if report.retries:
-        yield f"  {count(report.attempts, 'attempt')} ({_retries(report)})"
+        yield f"  {count(report.attempts, 'attempt')} ({retries(report.retries)})"
     yield from _next_lines(report, program)
 
 
@@ -51,8 +53,8 @@ def summary_lines(report: Report, program: str) -> Iterator[str]:
     yield from _emergencies(report)
     yield from _causes(report)
     yield from _found(report)
-    retries = f"; {_retries(report)}" if report.retries else ""
-    yield f"{report.conservation}{retries}; {_duration(report)}"
+    again = f"; {retries(report.retries)}" if report.retries else ""
+    yield f"{report.conservation}{again}; {_duration(report)}"
     yield f"run {report.run_id}; `{program} report {report.run_id}` shows all of it"
     yield from _next_lines(report, program)
 
@@ -85,10 +87,6 @@ def _causes(report: Report) -> Iterator[str]:
 def _found(report: Report) -> Iterator[str]:
     for step, sentence in report.found:
         yield f"  step {step}: {sentence}"
-
-
-def _retries(report: Report) -> str:
-    return f"{report.retries} {'retry' if report.retries == 1 else 'retries'}"
 
 
 def _times(report: Report) -> str:

@@ -39,6 +39,11 @@ def count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
+def retries(number: int) -> str:
+    """A number of retries: 1 retry, 12 retries."""
+    return f"{number} {'retry' if number == 1 else 'retries'}"
+
+
 def states(counts: Mapping[State, int] | None) -> str:
     """Operations by state: 2 done, 1 failed."""
     shown = [f"{number} {state.word.replace('_', ' ')}" for state, number in sorted((counts or {}).items()) if number]

@@ -182,8 +182,8 @@ async def test_causes_are_gathered(run: Run) -> None:
     await write(run, *(failed(seq, "a" if seq < 5 else "b", evidence="Panic") for seq in range(1, 6)))
     with run.read() as reader:
         assert reader.causes() == [
-            Cause("1", State.FAILED, "a", 4, "b1", "Panic"),
-            Cause("1", State.FAILED, "b", 1, "b1", "Panic"),
+            Cause("1", State.FAILED, "a", 4, "b1", "Panic", ("b1", "b2")),
+            Cause("1", State.FAILED, "b", 1, "b1", "Panic", ("b1",)),
         ]
         assert len(reader.causes(limit=1)) == 1
         assert (reader.evidence(5), reader.evidence(6)) == ("Panic", "")

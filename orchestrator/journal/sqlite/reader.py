@@ -24,6 +24,7 @@ from orchestrator.journal.base import (
     StepRecord,
     Totals,
 )
+from orchestrator.journal.sqlite.details import FileDetails
 from orchestrator.journal.sqlite.lock import holder_in
 from orchestrator.journal.sqlite.reading import sessions_of, status_in, undoing_in
 from orchestrator.journal.sqlite.schema import FORMAT, connect, explain, format_of
@@ -38,7 +39,7 @@ T = TypeVar("T")
 _LARGE = ("terms", "origin", "values", "warnings", "conditions", "seen")  # texts of the plan, which few questions need
 
 
-class FileReader:
+class FileReader(FileDetails):
     """An open run file.
 
     Raises (on opening):
@@ -67,7 +68,7 @@ class FileReader:
         self.resumable = self._read(format_of) == FORMAT
 
     @cached_property
-    def _hosts(self) -> dict[int, str]:
+    def _hosts(self) -> dict[int, str]:  # type: ignore[override]
         return dict(self._rows("SELECT number, name FROM host"))
 
     @cached_property
@@ -368,14 +369,16 @@ class FileReader:
     def causes(self, limit: int = 10) -> list[Cause]:
         """Failures by cause, the most frequent first."""
         rows = self._rows(
-            "SELECT s.key, o.state, coalesce(r.error, ''), count(*), min(o.host), coalesce(max(r.evidence), '') FROM operation o"
-            " JOIN step s ON s.number = o.step LEFT JOIN remark r ON r.operation = o.seq"
+            "SELECT s.key, o.state, coalesce(r.error, ''), count(*), json_group_array(DISTINCT o.host),"
+            " coalesce(max(r.evidence), '')"
+            " FROM operation o JOIN step s ON s.number = o.step LEFT JOIN remark r ON r.operation = o.seq"
             " WHERE o.state > 2 AND o.state IN (SELECT value FROM json_each(?)) GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT ?",
             *(json.dumps([int(state) for state in BAD_STATES]), limit),
         )
         return [
-            Cause(key, State(state), error, count, self._hosts[host], logged)
-            for key, state, error, count, host, logged in rows
+            Cause(key, State(state), error, count, named[0], logged, named)
+            for key, state, error, count, hosts, logged in rows
+            for named in [self._named(hosts)]
         ]
 
     def found(self, step: int) -> Found:
