@@ -6,6 +6,7 @@ what comes before the first change: whether the run would get that far.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -44,6 +45,11 @@ class LivePlan:
         stop: the step at which the run would stop now, and why; None when it would get to its first change.
         sightings: what was seen of the plan's conditions, in their order.
         affected: step index -> how many notice it, where that can be told now: "users" and "sessions".
+        requirements: step index -> of each condition of a `require`, whether it holds (None when that cannot be told),
+            what it looks at ("users=13"), and what its message says, or why it cannot be told.
+        polled: step index -> what its `until` looks at now, each with the hosts on which that is so.
+        timeouts: step index -> seconds for each answer, where they depend on answers.
+        whens: step index -> whether its `when` is true now.
     """
 
     notes: dict[int, list[str]] = field(default_factory=dict)
@@ -55,6 +61,10 @@ class LivePlan:
     stop: tuple[PlannedStep | None, str] | None = None
     sightings: list[Sighting] = field(default_factory=list)
     affected: dict[int, dict[str, int]] = field(default_factory=dict)
+    requirements: dict[int, list[tuple[bool | None, str, str]]] = field(default_factory=dict)
+    polled: dict[int, dict[str, list[str]]] = field(default_factory=dict)
+    timeouts: dict[int, float] = field(default_factory=dict)
+    whens: dict[int, bool | None] = field(default_factory=dict)
 
     def note(self, step: PlannedStep, text: str) -> None:
         """Add a sentence about a step."""
@@ -103,6 +113,10 @@ def reviewed(plan: Plan, seen: LivePlan, at: int) -> Plan:
                 for index, drafts in seen.drafts.items()
             },
             "affected": {keys[index]: counts for index, counts in seen.affected.items()},
+            "requirements": {keys[index]: [list(found) for found in all_] for index, all_ in seen.requirements.items()},
+            "polled": {keys[index]: looked for index, looked in seen.polled.items()},
+            "timeouts": {keys[index]: seconds for index, seconds in seen.timeouts.items()},
+            "whens": {keys[index]: holds for index, holds in seen.whens.items()},
             "conditions": [[found.name, found.holds, found.value, found.why] for found in seen.sightings],
             "mail_servers": _mail_servers(plan, seen),
         },
@@ -181,6 +195,8 @@ class _Look:
                 await self._ask(step, drafts, scope)
         if isinstance(step, CommandStep) and step.affects:
             self._count(step, step.affects, scope)
+        if isinstance(step, CommandStep) and names_in(step.timeout) & set(scope):
+            self._time(step, scope)
         if step.effect is not Effect.READ and not self._changed:
             self._changed = step.key
 
@@ -198,6 +214,11 @@ class _Look:
         if counts:
             self.found.affected[step.index] = counts
 
+    def _time(self, step: CommandStep, scope: Scope) -> None:
+        """How long a step would wait for each answer, as of now."""
+        with suppress(ExpressionError, ValueError, TypeError):
+            self.found.timeouts[step.index] = float(compile_value(step.timeout)(scope))
+
     def _stop(self, step: PlannedStep, why: str) -> None:
         """The run would stop here."""
         if self.found.stop is None:
@@ -208,9 +229,12 @@ class _Look:
         for requirement in step.require if isinstance(step, RequireStep) else ():
             if not names_in(requirement.that) <= set(scope):
                 self.found.later += 1
+                self.found.requirements.setdefault(step.index, []).append((None, "", "it depends on what the run does"))
                 continue
             holds, why = _holds(requirement.that, scope)
             message = str(compile_value(requirement.message)(scope)) if holds is False else ""
+            looked_at = watched(requirement.that, scope, frozenset(step.registered))
+            self.found.requirements.setdefault(step.index, []).append((holds, looked_at, message or why))
             shown = filled(requirement.that, self._plan.scope(step))
             self.found.note(step, f"{_WORDS[holds]}: {shown}" + (f" - {message}" if message else ""))
             if not {step.registered[name] for name in names_in(requirement.that) & set(step.registered)} <= self._sure:
@@ -223,6 +247,7 @@ class _Look:
         if when is None or step.per_item_condition or not names_in(when) <= set(scope):
             return True
         holds, _ = _holds(when, scope)
+        self.found.whens[step.index] = holds
         self.found.note(step, f"{_WORDS[holds]}: {filled(when, self._plan.scope(step))}")
         return holds is not False
 
@@ -266,6 +291,8 @@ class _Look:
             if isinstance(found, HostAnswer):
                 local = {"rows": found.rows, "answer": found, "host": self._plan.inventory.hosts[name]}
                 hosts.setdefault(watched(step.until, {**scope, **local}), []).append(name)
+        if hosts:
+            self.found.polled[step.index] = hosts
         return "".join(f"; {text} on {fold(names)}" for text, names in hosts.items() if text)
 
     async def _sent(self, step: CommandStep, drafts: list[Draft]) -> list[Recorded]:

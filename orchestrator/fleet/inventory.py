@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, islice
 from typing import Any, ClassVar, Literal
@@ -36,6 +36,7 @@ class Host:
         per_host: requests at a time on it, "auto", or None for the run's limit.
         protected: nothing may be changed here.
         endpoint: how its API is reached.
+        capacity: users that it can serve; None where nobody said.
         readable: what of it expressions may read.
     """
 
@@ -48,6 +49,7 @@ class Host:
     per_host: int | Literal["auto"] | None
     protected: bool
     endpoint: Endpoint
+    capacity: int | None = None
 
     @property
     def port(self) -> int:
@@ -245,6 +247,7 @@ class _Builder:
             per_host=limits,
             protected=False,
             endpoint=self._endpoint(name, spec, group, layers),
+            capacity=_first(layers, "capacity"),
         )
 
     def _endpoint(self, name: str, spec: HostSpec, group: str, layers: list[HostSettings]) -> Endpoint:
@@ -280,7 +283,7 @@ class _Builder:
 
 
 def _protect(host: Host) -> Host:
-    return Host(host.name, host.address, host.groups, host.tags, host.per_host, protected=True, endpoint=host.endpoint)
+    return replace(host, protected=True)
 
 
 def _first(layers: Iterable[HostSettings], name: str) -> Any:

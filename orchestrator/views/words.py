@@ -76,3 +76,31 @@ def age(milliseconds: int | None, now: float) -> str:
 def clock(milliseconds: int) -> str:
     """A time of day with milliseconds, for attempts."""
     return time.strftime("%H:%M:%S", time.localtime(milliseconds / 1000)) + f".{milliseconds % 1000:03d}"
+
+
+def amount(number: int) -> str:
+    """A number that can be read: 38 811."""
+    return f"{number:,}".replace(",", " ") if number >= 10_000 else str(number)
+
+
+def many(number: int, word: str) -> str:
+    """A number of things that may be large: 38 811 users."""
+    return f"{amount(number)} {word}{'' if number == 1 else 's'}"
+
+
+def share(part: int, whole: int) -> str:
+    """A part of a whole: 3.1 %."""
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def paragraphs(text: str) -> list[str]:
+    """A description's paragraphs: an empty line divides them, and so does a sentence that begins on a line of its own."""
+    found: list[str] = []
+    begins = True
+    for line in (line.strip() for line in text.splitlines()):
+        if begins or (found[-1].endswith(".") and line[:1].isupper()):
+            found.append(line)
+        elif line:
+            found[-1] += f" {line}"
+        begins = not line
+    return [paragraph for paragraph in found if paragraph]
