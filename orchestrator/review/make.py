@@ -37,7 +37,7 @@ def make_review(plan: Plan, reader: Reader, file: str, settings: Settings | None
         steps = Steps(plan, reader, settings or Settings(), {host: name for host, (name, _) in files.items()}).all()
         changes = reader.changes()
         seen = plan.seen
-        drains = _drains(plan)
+        drains = _drains(plan, steps)
         impacts = list(_impacts(plan, steps, drains))
         return Review(
             name=plan.terms.name,
@@ -100,17 +100,19 @@ def _host(host: Host) -> str:
 
 
 class _Drain(NamedTuple):
-    """What a batch does to backends: those that it empties, and whether it lets them serve again. Its key is empty for no batch."""
+    """What a batch does to backends: those that it empties, and whether it lets them serve again; its key is empty for none."""
 
     batch: str
     addresses: list[str]
     restores: bool
 
 
-def _drains(plan: Plan) -> list[_Drain]:
+def _drains(plan: Plan, steps: Sequence[ReviewedStep]) -> list[_Drain]:
     """What each batch empties, in order."""
     found = []
-    for batch, members in groupby(plan.of("step"), lambda step: batch_of(step.key)):
+    skipped = {step.key for step in steps if step.skipped}
+    done = [step for step in plan.of("step") if step.key not in skipped]
+    for batch, members in groupby(done, lambda step: batch_of(step.key)):
         addresses: list[str] = []
         restores = False
         for step in members:
@@ -133,7 +135,9 @@ def _known(step: CommandStep, plan: Plan) -> dict[str, Any]:
 def _impacts(plan: Plan, steps: Sequence[ReviewedStep], drains: Sequence[_Drain]) -> Iterator[BatchImpact]:
     """How many notice each batch, and the steps in none; where steps do not say, the users of the backends that are emptied."""
     servers = (plan.seen or {}).get("mail_servers", [])
-    empty = {drain.batch: drain.addresses for drain in drains}
+    empty: dict[str, list[str]] = {}
+    for drain in drains:
+        empty.setdefault(drain.batch, []).extend(drain.addresses)
     for batch, members in groupby((step for step in steps if step.role != "undo"), lambda step: step.batch):
         of_batch = list(members)
         found = in_all({step.key: step.affected for step in of_batch if step.affected})

@@ -116,6 +116,9 @@ class _Speaker:
 
     def condition(self, node: nodes.Node) -> str:
         """What must be so."""
+        known = self._value(node)
+        if isinstance(known, bool):
+            return "always true" if known else "never true"
         if isinstance(node, nodes.And | nodes.Or):
             word = "and" if isinstance(node, nodes.And) else "or"
             return f"{self.condition(node.left)}, {word} {self.condition(node.right)}"
@@ -126,9 +129,6 @@ class _Speaker:
         if isinstance(node, nodes.Filter) and node.name == "agree":
             key, value = map(self._argument, node.args)
             return f"'{value}' is the same everywhere for each '{key}' in {self._thing(node.node)}"
-        known = self._value(node)
-        if isinstance(known, bool):
-            return "yes, always" if known else "no, never"
         return f"there are {self._thing(node)}" if self._is_rows(node) else self._thing(node)
 
     def _compared(self, node: nodes.Compare) -> str:
@@ -156,6 +156,8 @@ class _Speaker:
             return self._member(node)
         if isinstance(node, nodes.Getitem) and isinstance(node.node, nodes.Getattr) and node.node.attr == "hosts":
             return f"{self._thing(node.node.node)} by {self._host(node.arg)}"
+        if isinstance(node, nodes.List):
+            return ", ".join(map(self._thing, node.items))
         if isinstance(node, nodes.Test) and node.name in {"defined", "undefined"}:
             return f"{self._thing(node.node)} is {'there' if node.name == 'defined' else 'not there'}"
         if type(node) in _OPERATORS and isinstance(node, nodes.BinExpr):
@@ -172,8 +174,10 @@ class _Speaker:
             return f"the number of {of}"
         if node.name == "minus":
             return f"{of} (without {self._thing(node.args[0])})"
-        if node.name in {"sort", "int", "number"}:
+        if node.name in {"sort", "int", "number", "trim"}:
             return of
+        if node.name in {"lower", "upper"}:
+            return f"{of} in {node.name} case"
         if node.name in _OF_A_LIST:
             return f"{_OF_A_LIST[node.name]} {of}".lstrip()
         raise _UnspokenError
@@ -201,7 +205,9 @@ class _Speaker:
             "failed": lambda: f"hosts that failed in {of}",
             "status": lambda: f"the HTTP status of {of}",
         }
-        return words[node.attr]() if node.attr in words else f"'{node.attr}' of {of}"
+        return (
+            words[node.attr]() if node.attr in words and isinstance(node.node, nodes.Name) else f"'{node.attr}' of {of}"
+        )
 
     def _answer(self, name: str) -> str:
         if name in self._answers:
@@ -222,7 +228,9 @@ class _Speaker:
         known = self._value(node)
         if known is not None:
             return isinstance(known, list | tuple)
-        return isinstance(node, nodes.Filter) and node.name in {"column", "minus", "unique", "sort"}
+        return isinstance(node, nodes.List) or (
+            isinstance(node, nodes.Filter) and node.name in {"column", "minus", "unique", "sort"}
+        )
 
     def _is_rows(self, node: nodes.Node) -> bool:
         """Whether it is rows, or values of a column, of which there are some or none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 
-from orchestrator.review.model import Review, Room
+from orchestrator.review.model import BatchImpact, Review, Room
 from orchestrator.text.units import format_duration
 from orchestrator.views.document import (
     Callout,
@@ -158,14 +158,18 @@ def _felt(review: Review) -> Iterator[Part]:
         parts.append(Paragraph(f"And {len(felt) - MOST_ROOMS} more steps."))
     if review.by_batch:
         moving = {room.batch: room.moving for room in review.rooms}
-        of = [(found.batch, found.hosts, _counts(found.affected) or "not known") for found in review.by_batch]
-        rows = [(*row, many(moving[row[0]], "user") if row[0] in moving else "not known") for row in of]
-        parts.append(Table(("Batch", "Hosts", "How many now", "When its turn comes, about"), rows[:MOST_ROOMS]))
+        head = ("Batch", "Hosts", "How many now", "When its turn comes, about")
+        parts.append(Table(head, [_batch(found, moving) for found in review.by_batch[:MOST_ROOMS]]))
         if moving:
             parts.append(Paragraph("Who has moved may have to move again when the turn of the new backend comes."))
     if len(review.by_batch) > MOST_ROOMS:
         parts.append(Paragraph(f"And {len(review.by_batch) - MOST_ROOMS} more batches."))
     yield Section("What users notice, and for how long", parts)
+
+
+def _batch(found: BatchImpact, moving: Mapping[str, int]) -> tuple[str, ...]:
+    then = many(moving[found.batch], "user") if found.batch in moving else "not known"
+    return found.batch, found.hosts, _counts(found.affected) or "not known", then
 
 
 def _counts(affected: Mapping[str, int]) -> str:
