@@ -107,7 +107,7 @@ def _header(full: FullReport) -> Iterator[Part]:
         ("Planned", _moment(full.planned)),
         ("Started", _moment(report.started) if report.started else "not started"),
         ("Ended", _ended(full)),
-        ("By", report.sessions[0].who if report.sessions else ""),
+        ("Started by", report.sessions[0].who if report.sessions else ""),
         ("Run", Mono(report.run_id)),
         ("Plan digest", Mono(report.digest)),
         ("Configuration", Mono(report.config_path)),
@@ -270,7 +270,7 @@ def _shown(felt: Felt) -> Iterator[Words]:
     rows = sum(shown.rows for shown in felt.shown)
     counted = sum(shown.counted for shown in felt.shown)
     least = any(shown.at_least for shown in felt.shown)
-    yield f"the hosts' answers show {_cut(felt, rows, counted, least=least)}"
+    yield f"{_cut(felt, rows, counted, least=least)} cut off, as the hosts answered"
     if 1 < len(felt.shown) <= MOST_HOSTS:
         yield from (f"{s.host}: {_cut(felt, s.rows, s.counted, least=s.at_least)}" for s in felt.shown)
     elif felt.shown[1:]:

@@ -51,6 +51,16 @@ def test_an_echoed_secret_is_redacted(cli_for: Callable[..., CommandLine], statu
         assert leaks(cli, *said) == []
 
 
+def test_a_secret_is_in_no_form_of_the_report(cli_for: Callable[..., CommandLine]) -> None:
+    """What a ticket, a browser or a program is shown of an error page that repeats the credentials is redacted too."""
+    with Raw(headers_of) as server:
+        cli = cli_for(server)
+        said = [cli("exec", "b1", "who").said]
+        said += [cli("report", "--format", form).said for form in ("markdown", "html", "json")]
+        assert all("bad request" in text for text in said)
+        assert leaks(cli, *said) == []
+
+
 def test_a_secret_in_a_row_is_redacted(cli_for: Callable[..., CommandLine]) -> None:
     """A host that answers rows with the credentials it was sent does not bring them to the terminal or the run file."""
 

@@ -17,7 +17,7 @@ COMMANDS = {name for name in catalog.names() if not name.islower()} | {"kick", "
 MOST_LINES = 450
 
 # What plans, sends, records and tells, whatever the commands are.
-GENERAL = ["engine/", "journal/", "plan/", "runs/", "views/jsonl.py", "views/lines.py", "views/live.py", "views/report_text.py",
+GENERAL = ["engine/", "journal/", "plan/", "runs/", "views/jsonl.py", "views/lines.py", "views/live.py", "views/report_document.py", "views/report_text.py", "full_report.py",
            "answers.py", "events.py", "limits.py", "operation.py", "outcome.py", "report.py", "status.py"]  # fmt: skip
 # Where runs are spoken of, and never the files or databases that they may be kept in.
 ABOVE_JOURNALS = [

@@ -364,9 +364,11 @@ def test_changed(name: str) -> None:
     """How an answer shows a change."""
     changed = catalogue()[name].get("changed", {"rows": True})
     assert changed
-    assert set(changed) <= {"column", "rows", "count"}
+    assert set(changed) <= {"column", "rows", "count", "row", "counted"}
     assert changed.get("rows", True) is True
-    assert all(isinstance(changed.get(key, ""), str) for key in ("column", "count"))
+    assert all(isinstance(changed.get(key, ""), str) for key in ("column", "count", "row", "counted"))
+    assert changed.get("column", changed.get("rows")) or "row" not in changed, "a word for rows, and no column"
+    assert changed.get("count") or "counted" not in changed, "a word for a number, and no column for it"
 
 
 @every_command

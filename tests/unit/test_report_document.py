@@ -58,7 +58,7 @@ def test_the_head_says_what_it_was() -> None:
     for line in (
         "- **Playbook:** P", "- **user:** `ü`", "- **Ticket:** CHG-1", "- **Reason:** kernel update", "- **Window:** nightly",
         "- **Only on:** b\\*", f"- **Started:** {moment(1000, zone=True)}", f"- **Ended:** {moment(2500, zone=True)}, 1.5s after the start",
-        "- **By:** jane on mx1, pid 7, orchestrator 1", "- **Run:** `r1`", "- **Plan digest:** `d1`",
+        "- **Started by:** jane on mx1, pid 7, orchestrator 1", "- **Run:** `r1`", "- **Plan digest:** `d1`",
     ):  # fmt: skip
         assert line in words.splitlines()
     assert "Ticket" not in markdown(full())
@@ -82,8 +82,8 @@ FELT = Felt(
         ({"next_words": ("retry", "r1"), "past_words": ("retry", "r1", "--max-failed", "2")}, {}, "What to do next",
          "Or, to go on past failures such as these:\n\n```sh\norchestrator retry r1 --max-failed 2"),
         ({}, {"felt": [FELT]}, "What users noticed",
-         "Sessions are cut.\n  - the hosts' answers show at least 3 users and 5 connections\n  - b1: 2 users\n  - b2: at least 1 user and 5 connections"),
-        ({}, {"felt": [FELT._replace(shown=[])]}, "What users noticed", "  - the hosts' answers show no connection"),
+         "Sessions are cut.\n  - at least 3 users and 5 connections cut off, as the hosts answered\n  - b1: 2 users\n  - b2: at least 1 user and 5 connections"),
+        ({}, {"felt": [FELT._replace(shown=[])]}, "What users noticed", "  - no connection cut off, as the hosts answered"),
         ({}, {"felt": [FELT._replace(shown=[], row="", counted="")]}, "What users noticed", "(3 requests done in 1.5s): Sessions are cut."),
         ({"causes": [Cause("1", State.FAILED, "code 64", 2, "b1", "Panic", ("b1", "b2", "b3"))], "counts": {State.FAILED: 3}}, {},
          "Failures by cause", "**2 failed in step 1**: `code 64`\n\n- on `b[1-3]`\n\n**What a host logged about it**\n\n```\nPanic\n```\n\nAnd 1 more"),
