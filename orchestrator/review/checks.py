@@ -15,7 +15,7 @@ from orchestrator.review.model import Backout, Check, ReviewedStep
 from orchestrator.text.expression import names_in
 from orchestrator.text.filled import filled
 from orchestrator.text.scalar import text_of
-from orchestrator.text.spoken import spoken
+from orchestrator.text.spoken import spoken, spoken_value
 from orchestrator.text.units import format_duration
 
 _MOMENTS: Mapping[Moment, str] = {
@@ -54,7 +54,7 @@ def _condition(planned: PlannedCondition, plan: Plan, seen: Mapping[str, Any]) -
     scope = plan.scope() | ({"reviewed": planned.reviewed} if planned.seen else {})
     what = "the page answers 2xx" if condition.that is None else spoken(condition.that, scope, {})
     if condition.value is not None:
-        what += f" (the value: {spoken(condition.value, scope, {})})"
+        what += f" (the value: {spoken_value(condition.value, scope, {})})"
     looked = next((found for found in seen.get("conditions", []) if found[0] == planned.name), None)
     holds = looked[1] if looked else None
     shown = (
@@ -90,14 +90,14 @@ def _requirements(step: RequireStep, scope: Scope, seen: Mapping[str, Any], name
     found = seen.get("requirements", {}).get(step.key, [])
     for number, requirement in enumerate(step.require):
         holds, looked_at, why = found[number] if number < len(found) else (None, "", "")
-        message = spoken(requirement.message, scope, step.registered)
+        message = spoken_value(requirement.message, scope, step.registered)
         keys = sorted({step.registered[name] for name in names_in(requirement.that) & set(step.registered)})
         yield Check(
             f"step {step.key}",
             name,
             spoken(requirement.that, scope, step.registered),
             f"the answers of step {', '.join(keys)}" if keys else "",
-            "; ".join(part for part in (looked_at, why) if part and not part.startswith("agree=")),
+            "; ".join(part for part in (looked_at, why) if part and part != message and not part.startswith("agree=")),
             holds,
             f"the run stops{': ' if message else ''}{message}",
             batch_of(step.key),
@@ -132,7 +132,7 @@ def _kept(step: CommandStep, plan: Plan) -> Check:
     return Check(
         f"after step {step.key}, before each later change, {end}",
         f"nobody else changes what step {step.key} set",
-        f"{spoken(keep.value, scope, step.registered)} stays as this step left it",
+        f"{spoken_value(keep.value, scope, step.registered)} stays as this step left it",
         _asked(keep.ask, scope),
         "",
         None,
@@ -175,6 +175,6 @@ def _restores(step: CommandStep, undo: CommandStep, plan: Plan) -> Iterator[tupl
         if value == set_to:
             continue
         before = back.get(name)
-        old = text_of(before) if _is_plain(before) else spoken(value, scope, undo.registered)
-        new = spoken(set_to, scope, step.registered) if set_to is not None else ""
+        old = text_of(before) if _is_plain(before) else spoken_value(value, scope, undo.registered)
+        new = spoken_value(set_to, scope, step.registered) if set_to is not None else ""
         yield name, new, old

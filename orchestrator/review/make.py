@@ -141,8 +141,9 @@ def _impacts(plan: Plan, steps: Sequence[ReviewedStep], drains: Sequence[_Drain]
     for batch, members in groupby((step for step in steps if step.role != "undo"), lambda step: step.batch):
         of_batch = list(members)
         found = in_all({step.key: step.affected for step in of_batch if step.affected})
-        if "users" not in found and servers and batch in empty:
-            found = {"users": _users_on(servers, empty[batch]), **found}
+        known = {row["mail server ip"] for row in servers} & set(empty.get(batch, ()))
+        if "users" not in found and known:
+            found = {"users": _users_on(servers, known), **found}
         yield BatchImpact(batch, of_batch[0].batch_hosts, found)
 
 

@@ -23,7 +23,7 @@ from orchestrator.playbook.model import OnFailure
 from orchestrator.review.model import OnHosts, Request, ReviewedStep
 from orchestrator.text.expression import compile_value, is_template, names_in
 from orchestrator.text.filled import filled
-from orchestrator.text.spoken import spoken
+from orchestrator.text.spoken import spoken, spoken_value
 from orchestrator.text.units import format_duration
 
 LISTED = 100  # requests of a step that are listed whole; of more the first and the last
@@ -140,7 +140,7 @@ class Steps:
         if names_in(step.hosts) - set(scope):
             if now:
                 return fold(dict.fromkeys(now)), ""
-            return spoken(step.hosts, scope, step.registered), ""
+            return spoken_value(step.hosts, scope, step.registered), ""
         everybody = fold(host.name for host in hosts_of(replace(step, run_once=False), self._plan, scope))
         first = hosts_of(step, self._plan, scope)[0].name
         return everybody, first if step.run_once else ""
@@ -210,7 +210,7 @@ class Steps:
             texts = value if isinstance(value, list | tuple) else [value]
             for text in texts:
                 if names_in(text) & set(step.registered):
-                    yield name, spoken(text, scope, step.registered)
+                    yield name, spoken_value(text, scope, step.registered)
 
     def _counts(self, step: CommandStep, record: StepRecord) -> dict[str, int]:
         if record.operations:

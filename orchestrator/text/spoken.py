@@ -63,19 +63,30 @@ class _UnspokenError(Exception):
 
 
 def spoken(written: Any, scope: Scope, answers: Mapping[str, str]) -> str:
-    """A condition, or another expression, in words.
+    """A condition in words.
 
     Args:
         written: of a playbook; valid.
         scope: what is known.
         answers: name -> the key of the step whose answers it stands for.
     """
+    return _spoken(written, scope, answers, _Speaker.condition)
+
+
+def spoken_value(written: Any, scope: Scope, answers: Mapping[str, str]) -> str:
+    """A value, or a text with values in it, in words; see `spoken`."""
+    return _spoken(written, scope, answers, _Speaker.piece)
+
+
+def _spoken(
+    written: Any, scope: Scope, answers: Mapping[str, str], speak: Callable[[_Speaker, nodes.Node], str]
+) -> str:
     if not is_template(written):
         return str(written).lower() if isinstance(written, bool) else str(written)
     try:
         read = _read(written)
         speaker = _Speaker(read, scope, answers)
-        return speaker.condition(read.whole) if read.whole is not None else "".join(map(speaker.piece, read.pieces))
+        return speak(speaker, read.whole) if read.whole is not None else "".join(map(speaker.piece, read.pieces))
     except (_UnspokenError, ExpressionError):
         return filled(written, scope)
 
