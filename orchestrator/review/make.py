@@ -184,7 +184,10 @@ def _unchecked(plan: Plan, steps: Sequence[ReviewedStep]) -> Iterator[str]:
     """What this program cannot check, or does not."""
     done = [step for step in steps if not step.skipped and step.role != "undo"]
     changing = [step for step in done if step.changes]
-    if blind := [step for step in changing if not _is_checked(step, plan)]:
+    places = {step.key: step.index for step in plan.steps}
+    main = plan.of("step", "verify", "finally")
+    last = max((step.index for step in main if isinstance(step, CommandStep) and step.until is not None), default=-1)
+    if blind := [step for step in changing if places[step.key] >= last]:  # no check of it, or after it
         yield f"{_keys(blind)}: no check sees whether the change took effect; there is only what the hosts answer."
     if unknown := dict.fromkeys(step.command for step in changing if catalog.find(step.command) is None):
         yield f"{', '.join(unknown)}: the catalogue does not know this command, so its user impact is not known either."
@@ -201,16 +204,6 @@ def _unchecked(plan: Plan, steps: Sequence[ReviewedStep]) -> Iterator[str]:
         for note in plan.seen["notes"].get(step.key, ()):
             if note.startswith(("cannot be planned now", "it cannot be told", "more than")):
                 yield f"Step {step.key}: {note}."
-
-
-def _is_checked(step: ReviewedStep, plan: Plan) -> bool:
-    """Whether its own check, or a later step that is polled, sees its effect."""
-    planned = {found.key: found for found in plan.steps}
-    after = planned[step.key].index
-    return any(
-        found.index > after and found.role != "undo" and isinstance(found, CommandStep) and found.until is not None
-        for found in plan.steps
-    )
 
 
 def _keys(steps: Sequence[ReviewedStep]) -> str:

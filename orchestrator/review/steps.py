@@ -55,6 +55,7 @@ class Steps:
         self._files = header_files
         self._seen: Mapping[str, Any] = plan.seen or {}
         self._room = LISTED_IN_ALL
+        self._longest = max((host.endpoint.request_timeout for host in plan.inventory.hosts.values()), default=0.0)
 
     def all(self) -> list[ReviewedStep]:
         """All of them, in the order of running; then what takes back, and what comes last."""
@@ -102,9 +103,8 @@ class Steps:
             return _number(step.within, scope, POLLED)
         if step.for_each is not None and (record.operations or 0) != 1:
             return None
-        longest = max((host.endpoint.request_timeout for host in self._plan.inventory.hosts.values()), default=0.0)
         seen: float | None = self._seen.get("timeouts", {}).get(step.key)
-        return seen if seen is not None else _number(step.timeout, scope, longest)
+        return seen if seen is not None else _number(step.timeout, scope, self._longest)
 
     def _with_requests(self, made: ReviewedStep, step: CommandStep, record: StepRecord) -> ReviewedStep:
         listed, left_out, now = self._listed(step, record)
@@ -152,6 +152,8 @@ class Steps:
 
     def _listed(self, step: CommandStep, record: StepRecord) -> tuple[list[Request], int, bool]:
         """Requests to be listed, how many are not, and whether they are those as of now."""
+        if self._room <= 0 and step.local.get("batch_number", 1) > 1:  # as the first batch does
+            return [], record.operations or 0, False
         if record.operations is None:
             drafts = self._drafts(step)
             if drafts:
