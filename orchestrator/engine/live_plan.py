@@ -50,6 +50,7 @@ class LivePlan:
         polled: step index -> what its `until` looks at now, each with the hosts on which that is so.
         timeouts: step index -> seconds for each answer, where they depend on answers.
         whens: step index -> whether its `when` is true now.
+        gaps: step index -> those of its notes that say what could not be told.
     """
 
     notes: dict[int, list[str]] = field(default_factory=dict)
@@ -65,6 +66,12 @@ class LivePlan:
     polled: dict[int, dict[str, list[str]]] = field(default_factory=dict)
     timeouts: dict[int, float] = field(default_factory=dict)
     whens: dict[int, bool | None] = field(default_factory=dict)
+    gaps: dict[int, list[str]] = field(default_factory=dict)
+
+    def gap(self, step: PlannedStep, text: str) -> None:
+        """Add a sentence about what could not be told of a step."""
+        self.note(step, text)
+        self.gaps.setdefault(step.index, []).append(text)
 
     def note(self, step: PlannedStep, text: str) -> None:
         """Add a sentence about a step."""
@@ -116,6 +123,7 @@ def reviewed(plan: Plan, seen: LivePlan, at: int) -> Plan:
             "requirements": {keys[index]: [list(found) for found in all_] for index, all_ in seen.requirements.items()},
             "polled": {keys[index]: looked for index, looked in seen.polled.items()},
             "timeouts": {keys[index]: seconds for index, seconds in seen.timeouts.items()},
+            "gaps": {keys[index]: texts for index, texts in seen.gaps.items()},
             "whens": {keys[index]: holds for index, holds in seen.whens.items()},
             "conditions": [[found.name, found.holds, found.value, found.why] for found in seen.sightings],
             "mail_servers": _mail_servers(plan, seen),
@@ -210,7 +218,7 @@ class _Look:
                 value = compile_value(written)(scope)
                 counts[name] = len(value) if isinstance(value, list | tuple) else int(value)
             except (ExpressionError, ValueError, TypeError) as error:
-                self.found.note(step, f"it cannot be told how many {name} notice it: {error}")
+                self.found.gap(step, f"it cannot be told how many {name} notice it: {error}")
         if counts:
             self.found.affected[step.index] = counts
 
@@ -256,12 +264,12 @@ class _Look:
         try:
             drafts = list(islice(expand(step, self._plan, scope), MOST + 1))
         except (ExpressionError, InputError) as error:
-            self.found.note(step, f"cannot be planned now: {error.message}")
+            self.found.gap(step, f"cannot be planned now: {error.message}")
             if not self._changed:
                 self._stop(step, error.message)
             return []
         if len(drafts) > MOST:
-            self.found.note(step, f"more than {MOST} requests; not asked")
+            self.found.gap(step, f"more than {MOST} requests; not asked")
             return []
         if step.depends_on:
             self.found.drafts[step.index] = drafts
@@ -272,7 +280,7 @@ class _Look:
         answer = self._answers[step.key] = self.found.answers[step.index] = collect(records)
         failed = [record for record in records if record.error]
         for record in failed:
-            self.found.note(step, f"{record.host}: {record.error}")
+            self.found.gap(step, f"{record.host}: {record.error}")
         if not self._changed:
             self._sure.add(step.key)
             if len(failed) > may_fail(step, self._plan.terms, self._settings).of(len(records)):

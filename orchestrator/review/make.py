@@ -201,9 +201,7 @@ def _unchecked(plan: Plan, steps: Sequence[ReviewedStep]) -> Iterator[str]:
     if untold := [step for step in changing if step.impact and not step.affected]:
         yield f"{_keys(untold)}: users notice it; how many notice this step alone, the playbook does not say."
     for step in steps:
-        for note in plan.seen["notes"].get(step.key, ()):
-            if note.startswith(("cannot be planned now", "it cannot be told", "more than")):
-                yield f"Step {step.key}: {note}."
+        yield from (f"Step {step.key}, when the plan was made: {text}." for text in plan.seen["gaps"].get(step.key, ()))
 
 
 def _keys(steps: Sequence[ReviewedStep]) -> str:

@@ -78,6 +78,7 @@ class ReviewedStep:
         affected: how many notice it.
         irreversible: what of it cannot be undone, or empty.
         waits: seconds that it waits for each answer, that it is polled, or that it pauses; None where that is not known.
+        polled: whether it asks until a condition holds.
         follows: what follows when it fails.
     """
 
@@ -106,6 +107,7 @@ class ReviewedStep:
     affected: Mapping[str, int]
     irreversible: str = ""
     waits: float | None = 0.0
+    polled: bool = False
     follows: str = ""
 
 

@@ -122,6 +122,7 @@ class Steps:
             later=list(self._later(step)) if record.operations is None else (),
             later_from=", ".join(dict.fromkeys(step.depends_on.values())) if record.operations is None else "",
             irreversible=step.irreversible,
+            polled=step.until is not None,
             follows=self._follows(step, record),
         )
 

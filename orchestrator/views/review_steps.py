@@ -64,20 +64,24 @@ def implementation(review: Review) -> Iterator[Part]:
         yield Code("\n".join(review.header_files.values()), "sh")
     for step in changing:
         yield Section(f"Step {step.key}: {named(step)}", list(_details(step)))
-    asking = [step for step in of_first_batch([*main, *last]) if not step.changes and not step.skipped and step.listed]
-    if asking:
-        sections = [Section(f"Step {step.key}: {named(step)}", list(_details(step))) for step in asking]
-        short = [Paragraph("Every other step only asks; its requests stand in the appendix.")]
-        yield Folded("The steps that only ask", sections, instead=short)
+    if any(step.listed and not step.changes for step in review.main):
+        yield Paragraph(
+            "Every other step only asks: what it must see stands under Verification, its requests in the appendix."
+        )
 
 
 def _row(step: ReviewedStep) -> tuple[Words, ...]:
     number = "-" if not step.hosts else "known at run time" if step.total is None else amount(step.total)
     if step.skipped:
-        return step.key, named(step), "-", "-", "0", f"skipped: {step.skipped}"
+        return _key(step), named(step), "-", "-", "0", f"skipped: {step.skipped}"
     changes = "no" if not step.changes else "YES" if step.repeatable else "YES, not repeatable"
     sends = Mono(step.command) if step.hosts else step.does
-    return step.key, named(step), sends, _where(step) or "-", number, changes
+    return _key(step), named(step), sends, _where(step) or "-", number, changes
+
+
+def _key(step: ReviewedStep) -> str:
+    """A step's key, which may be cut into two lines before what it belongs to."""
+    return step.key.replace(".verify", " verify")
 
 
 def _where(step: ReviewedStep) -> str:
@@ -132,7 +136,13 @@ def _details(step: ReviewedStep) -> Iterator[Part]:
 
 
 def _waits(step: ReviewedStep) -> str:
-    return "" if not step.waits else f"at most {format_duration(step.waits)} for each answer"
+    if not step.waits:
+        return ""
+    return (
+        f"polled for at most {format_duration(step.waits)}"
+        if step.polled
+        else f"at most {format_duration(step.waits)} for each answer"
+    )
 
 
 def _requests(step: ReviewedStep) -> str:
