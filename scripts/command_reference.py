@@ -107,6 +107,12 @@ def _command(name: str, entry: Command) -> Iterator[str]:
         unless = entry.user_impact_unless
         spared = f" (not with `{unless.parameter}: {str(unless.equals).lower()}`)" if unless else ""
         yield f"User impact{spared}: {_text(entry.user_impact)}"
+    if entry.affects:
+        but = f"; {_text(entry.affects.but)}" if entry.affects.but else ""
+        asked = " and ".join(f"`{command}`" for command in entry.affects.commands)
+        yield f"How many notice it is counted by {asked}{but}. Seen on {_text(entry.affects.source)}."
+    if entry.irreversible:
+        yield f"No undo: {_text(entry.irreversible)}"
     if entry.doveadm:
         yield f"Command line: `doveadm {entry.doveadm}`."
     if entry.parameters:

@@ -116,8 +116,14 @@ async def _attend(
                 os._exit(128 + number)
 
 
-def confirm(plan: Plan, reader: Reader, *, yes: bool) -> None:
+def confirm(plan: Plan, reader: Reader, *, yes: bool, nothing: str = "nothing was sent") -> None:
     """Ask before anything is changed.
+
+    Args:
+        plan: what would be done.
+        reader: of the run.
+        yes: the answer is given already.
+        nothing: what is said after a no.
 
     Raises:
         RefusedError: the answer is no, or nobody can be asked.
@@ -133,7 +139,7 @@ def confirm(plan: Plan, reader: Reader, *, yes: bool) -> None:
             hint="look at `orchestrator plan`, then give --yes",
         )
     if not ask(_what_is_asked(plan, reader)):
-        raise RefusedError("not confirmed; nothing was sent")
+        raise RefusedError(f"not confirmed; {nothing}")
 
 
 def _what_is_asked(plan: Plan, reader: Reader) -> str:

@@ -10,12 +10,15 @@ import click
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App, options_of, working
-from orchestrator.cli.output import beside_the_point, emit, emit_json, message
+from orchestrator.cli.output import beside_the_point, emit, emit_json, is_terminal, message
 from orchestrator.outcome import Effect
 
 if TYPE_CHECKING:
+    from orchestrator.engine.noticed import Noticed
     from orchestrator.journal.base import OperationRecord, Reader
     from orchestrator.runs.planning import Planned
+
+COUNTING = 5.0  # seconds that a question to the operator waits for the number of users
 
 
 @click.command("exec", short_help="Send one command to hosts.")
@@ -72,8 +75,8 @@ def exec_(
     planned = _planned(app, command, step)
     with fresh(planned.create(app.store)) as made, made.read() as reader:
         if planned.changes_anything and not options.yes:
-            _announce(reader)
-        confirm(planned.plan, reader, yes=options.yes)
+            _announce(reader, _notice(planned))
+        confirm(planned.plan, reader, yes=options.yes, nothing="nothing was changed")
     report, code = conduct(app, options, lambda how: begin(made, app.store, app.fleet, **how))
     with made.read() as reader, beside_the_point():
         if options.form == "json":
@@ -126,7 +129,16 @@ def _parameters(command: str, words: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-def _announce(reader: Reader) -> None:
+def _notice(planned: Planned) -> Noticed | None:
+    """How many will notice it; None where nobody can be asked whether to go on."""
+    import anyio
+
+    from orchestrator.runs.live import notice
+
+    return anyio.run(notice, planned, COUNTING) if is_terminal() else None
+
+
+def _announce(reader: Reader, noticed: Noticed | None) -> None:
     """What is about to be changed, where, and who will notice."""
     from orchestrator.dovecot import catalog
     from orchestrator.fleet.inventory import fold
@@ -141,6 +153,8 @@ def _announce(reader: Reader) -> None:
     impact = entry.user_impact_of(first.parameters) if entry else "the catalogue does not know this command"
     if impact:
         message(f"  ! user impact: {impact}")
+    for text in noticed.words if noticed else ():
+        message(f"  ! {safe(text, 300)}")
 
 
 def _answers(reader: Reader, reason: str) -> Iterator[str]:

@@ -17,12 +17,16 @@ from orchestrator.cli.output import emit, emit_json, message
 def validate(playbooks: tuple[str, ...], form: str) -> int:
     """Check PLAYBOOKS: keys, types, expressions, commands and their parameters. No fleet is needed.
 
+    A change that nothing takes back, and one that nothing checks, is a warning, unless the playbook says why
+    (`irreversible`, `verified`). Warnings do not change the exit code.
+
     \b
     Examples:
       orchestrator validate playbooks/*.yaml
       orchestrator validate drain-backend
     """
     from orchestrator.errors import InputError
+    from orchestrator.playbook.advice import advice
 
     bad = 0
     for name in playbooks:
@@ -32,15 +36,18 @@ def validate(playbooks: tuple[str, ...], form: str) -> int:
             bad += 1
             problems = [str(problem) for problem in error.problems]
             if form == "json":
-                emit_json({"playbook": name, "valid": False, "problems": problems})
+                emit_json({"playbook": name, "valid": False, "problems": problems, "warnings": []})
             else:
                 for problem in problems:
                     message(problem)
             continue
+        warnings = [str(problem) for problem in advice(source)]
         if form == "json":
-            emit_json({"playbook": name, "valid": True, "problems": []})
-        else:
-            emit(f"{source.document.source}: valid ({source.playbook.name})")
+            emit_json({"playbook": name, "valid": True, "problems": [], "warnings": warnings})
+            continue
+        emit(f"{source.document.source}: valid ({source.playbook.name})")
+        for warning in warnings:
+            message(f"WARNING: {warning}")
     return exit_codes.BAD_INPUT if bad else exit_codes.DONE
 
 

@@ -51,11 +51,15 @@ class Asker:
     Args:
         client: open.
         pace: of the run; each question is a request of it.
+
+    Attributes:
+        sent: how many commands were sent.
     """
 
     def __init__(self, client: Wire, pace: Pace | None = None) -> None:
         self._client = client
         self._pace = pace or Pace()
+        self.sent = 0
 
     async def ask(
         self,
@@ -80,6 +84,7 @@ class Asker:
             accept: exit codes that count as done.
         """
         await self._turn()
+        self.sent += 1
         exchange = await self._client.post(host, request_body(command, parameters, tag), timeout)
         return Asked(exchange, classify(exchange, entry, tag, accept))
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from orchestrator.dovecot.impact import Impact, is_given
 from orchestrator.errors import InputError, nearest
 from orchestrator.outcome import Effect
 from orchestrator.text.document import Document, Strict, build, load
@@ -138,7 +139,7 @@ class Columns(Strict):
 
     def appear(self, parameters: Mapping[str, Any]) -> bool:
         """Whether rows may have them with these parameters; an expression may turn out to be anything."""
-        given = {name for name, value in parameters.items() if _given(value)}
+        given = {name for name, value in parameters.items() if is_given(value)}
         for_sure = {name for name in given if not _is_open(parameters[name])}
         return not (self.with_ and self.with_ not in given) and for_sure.isdisjoint(self.without)
 
@@ -173,10 +174,6 @@ class Columns(Strict):
         return ", ".join(filter(None, parts))
 
 
-def _given(value: Any) -> bool:
-    return value not in (None, "", [], False) and str(value).lower() != "false"
-
-
 def _is_open(value: Any) -> bool:
     """Whether a parameter's value is an expression, or has one in it."""
     return any(map(_is_open, value)) if isinstance(value, list) else isinstance(value, str) and "{{" in value
@@ -191,6 +188,8 @@ class Command(Strict):
     long: bool = False
     user_impact: str = ""
     user_impact_unless: ParameterTest | None = None
+    affects: Impact | None = None
+    irreversible: str = ""
     versions: list[Version] = Field([])
     where: Literal["backend", "director", "any"] = "any"
     parameters: dict[str, Parameter] = Field({})

@@ -16,19 +16,17 @@ from orchestrator.dovecot import catalog
 from orchestrator.dovecot.ask import Asker, each
 from orchestrator.dovecot.mail_servers import mail_servers
 from orchestrator.engine.looking import Fetch, Looker, no_pages, recorded
+from orchestrator.engine.noticed import MOST, Census, as_written
 from orchestrator.engine.rules import Settings, may_fail
 from orchestrator.errors import ExpressionError, InputError
 from orchestrator.fleet.inventory import fold
 from orchestrator.outcome import Effect
 from orchestrator.plan.expand import expand, known_now
 from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, RequireStep, Scope
-from orchestrator.playbook.conditions import Affects
 from orchestrator.sighting import Sighting
 from orchestrator.text.expression import compile_value, names_in, truth
 from orchestrator.text.filled import filled
 from orchestrator.text.watched import seen as watched
-
-MOST = 1000  # requests of a step; this is a look, not a run
 
 
 @dataclass
@@ -51,6 +49,8 @@ class LivePlan:
         timeouts: step index -> seconds for each answer, where they depend on answers.
         whens: step index -> whether its `when` is true now.
         gaps: step index -> those of its notes that say what could not be told.
+        bounds: step index -> how these numbers differ from what would happen ("at most: ...").
+        untold: step index -> why a number of those who notice it is missing.
     """
 
     notes: dict[int, list[str]] = field(default_factory=dict)
@@ -72,6 +72,9 @@ class LivePlan:
         """Add a sentence about what could not be told of a step."""
         self.note(step, text)
         self.gaps.setdefault(step.index, []).append(text)
+
+    bounds: dict[int, str] = field(default_factory=dict)
+    untold: dict[int, str] = field(default_factory=dict)
 
     def note(self, step: PlannedStep, text: str) -> None:
         """Add a sentence about a step."""
@@ -125,6 +128,8 @@ def reviewed(plan: Plan, seen: LivePlan, at: int) -> Plan:
             "timeouts": {keys[index]: seconds for index, seconds in seen.timeouts.items()},
             "gaps": {keys[index]: texts for index, texts in seen.gaps.items()},
             "whens": {keys[index]: holds for index, holds in seen.whens.items()},
+            "bounds": {keys[index]: text for index, text in seen.bounds.items()},
+            "untold": {keys[index]: text for index, text in seen.untold.items()},
             "conditions": [[found.name, found.holds, found.value, found.why] for found in seen.sightings],
             "mail_servers": _mail_servers(plan, seen),
         },
@@ -159,6 +164,7 @@ async def look(plan: Plan, asker: Asker, settings: Settings | None = None, fetch
         scope = seen.scope(step)
         if isinstance(step, CommandStep) and known_now(step, scope):
             seen.drafted(step, scope)
+    seen.found.sent = asker.sent
     return seen.found
 
 
@@ -170,6 +176,7 @@ class _Look:
         self._plan = plan
         self._asker = asker
         self._settings = settings
+        self._census = Census(plan, asker)
         self._answers: dict[str, Answer] = {}
         self._sure: set[str] = set()  # steps whose answer is what the run will see too
         self._changed = ""
@@ -197,30 +204,33 @@ class _Look:
     async def step(self, step: PlannedStep) -> None:
         """Look at a step."""
         scope = self.scope(step)
-        if self._decide(step, scope) and isinstance(step, CommandStep) and known_now(step, scope):
-            drafts = self.drafted(step, scope)
-            if step.effect is Effect.READ:
+        if self._decide(step, scope) and isinstance(step, CommandStep):
+            drafts = self.drafted(step, scope) if known_now(step, scope) else None
+            if step.effect is not Effect.READ:
+                await self._notice(step, drafts, scope)
+            elif drafts is not None:
                 await self._ask(step, drafts, scope)
-        if isinstance(step, CommandStep) and step.affects:
-            self._count(step, step.affects, scope)
         if isinstance(step, CommandStep) and names_in(step.timeout) & set(scope):
             self._time(step, scope)
         if step.effect is not Effect.READ and not self._changed:
             self._changed = step.key
 
-    def _count(self, step: CommandStep, affects: Affects, scope: Scope) -> None:
+    async def _notice(self, step: CommandStep, drafts: list[Draft] | None, scope: Scope) -> None:
         """How many notice a step, as of now."""
-        counts = {}
-        for name, written in (("users", affects.users), ("sessions", affects.sessions)):
-            if written is None or not names_in(written) <= set(scope):
-                continue
-            try:
-                value = compile_value(written)(scope)
-                counts[name] = len(value) if isinstance(value, list | tuple) else int(value)
-            except (ExpressionError, ValueError, TypeError) as error:
-                self.found.gap(step, f"it cannot be told how many {name} notice it: {error}")
-        if counts:
-            self.found.affected[step.index] = counts
+        if step.affects:
+            noticed = as_written(step.affects, scope)
+        elif step.user_impact:
+            noticed = await self._census.of(step, drafts)
+        else:
+            return
+        if noticed.counts:
+            self.found.affected[step.index] = dict(noticed.counts)
+        if noticed.but:
+            self.found.bounds[step.index] = noticed.but
+        if noticed.untold:
+            self.found.untold[step.index] = noticed.untold
+        for text in noticed.words:
+            self.found.note(step, text)
 
     def _time(self, step: CommandStep, scope: Scope) -> None:
         """How long a step would wait for each answer, as of now."""
@@ -259,18 +269,18 @@ class _Look:
         self.found.note(step, f"{_WORDS[holds]}: {filled(when, self._plan.scope(step))}")
         return holds is not False
 
-    def drafted(self, step: CommandStep, scope: Scope) -> list[Draft]:
-        """The requests of a step, as of now."""
+    def drafted(self, step: CommandStep, scope: Scope) -> list[Draft] | None:
+        """The requests of a step, as of now; None where they cannot be planned, or are too many."""
         try:
             drafts = list(islice(expand(step, self._plan, scope), MOST + 1))
         except (ExpressionError, InputError) as error:
             self.found.gap(step, f"cannot be planned now: {error.message}")
             if not self._changed:
                 self._stop(step, error.message)
-            return []
+            return None
         if len(drafts) > MOST:
             self.found.gap(step, f"more than {MOST} requests; not asked")
-            return []
+            return None
         if step.depends_on:
             self.found.drafts[step.index] = drafts
         return drafts
@@ -316,7 +326,6 @@ class _Look:
                 draft.host, step.command, draft.parameters, tag=tag, timeout=timeout, entry=entry, accept=step.accept
             )
             records[number] = recorded(draft.host, outcome)
-            self.found.sent += 1
 
         await each([(number, draft) for number, draft in enumerate(drafts) if not draft.skipped], one)
         return [records[number] for number in sorted(records)]

@@ -23,7 +23,7 @@ from orchestrator.plan.steps import (
     Role,
     Terms,
 )
-from orchestrator.playbook.action import Action, Verify, effect_of
+from orchestrator.playbook.action import Action, Verify, effect_of, irreversible_of
 from orchestrator.playbook.items import Lists
 from orchestrator.playbook.model import Batches, OnFailure, Step
 from orchestrator.playbook.source import Source
@@ -156,7 +156,8 @@ class _Layout:
             for_each=step.for_each,
             probe=step.probe,
             affects=step.affects,
-            irreversible=step.irreversible,
+            irreversible=step.irreversible or ("" if step.undo else irreversible_of(step)),
+            verified=step.verified,
             keep=step.keep,
             keep_until=self._until(step, key, path),
             **common,

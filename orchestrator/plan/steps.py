@@ -118,7 +118,8 @@ class CommandStep(Step):
         register: the name under which later expressions find the answer; empty for none.
         probe: asks what became of an operation whose answer was lost.
         affects: how many notice it.
-        irreversible: what of it cannot be undone, in a sentence.
+        irreversible: what of it cannot be undone, in a sentence: the playbook's, or, of a step without undo, the catalogue's.
+        verified: how its effect is checked where it has no verify, in a sentence.
         keep: what it sets and nobody else may change.
         keep_until: the key of the step from which on that may change; empty for the end of its batch, or of the run.
     """
@@ -139,6 +140,7 @@ class CommandStep(Step):
     probe: Probe | None = None
     affects: Affects | None = None
     irreversible: str = ""
+    verified: str = ""
     keep: Keep | None = None
     keep_until: str = ""
 

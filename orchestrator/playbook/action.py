@@ -163,3 +163,9 @@ def effect_of(action: Action, values: Mapping[str, Any]) -> Effect:
     if action.effect is None or (entry and known is Effect.READ):
         return known
     return Effect(action.effect)
+
+
+def irreversible_of(action: Action) -> str:
+    """What of an action's command cannot be undone, as the catalogue has it; empty where it says nothing."""
+    entry = catalog.find(action.command or "")
+    return entry.irreversible if entry and effect_of(action, action.parameters) is not Effect.READ else ""

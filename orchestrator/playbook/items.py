@@ -78,6 +78,9 @@ class ItemList:
     def __len__(self) -> int:
         return self.count
 
+    def __contains__(self, item: object) -> bool:
+        return any(item == other for other in self)
+
     def __str__(self) -> str:
         return self.source
 

@@ -180,6 +180,9 @@ class Step(Polled):
         None, description="How many users and sessions notice it: for the review, and the question before the run."
     )
     irreversible: Sentence = Field("", description="What of it cannot be undone, in a sentence, for the review.")
+    verified: Sentence = Field(
+        "", description="How its effect is checked, in a sentence, where it has no verify of its own; or why it is not."
+    )
     keep: Keep | None = Field(
         None, description="What this step sets and must stay so: later steps stop the run if somebody else changes it."
     )
@@ -199,8 +202,8 @@ class Step(Polled):
             raise Suggested("a step has one of command, require, pause and batches")
         if self.command is None and (self.hosts or self.parameters or self.verify or self.undo or self.for_each):
             raise Suggested("hosts, parameters, for_each, verify and undo belong to a command")
-        if self.command is None and (self.affects or self.irreversible or self.keep):
-            raise Suggested("affects, irreversible and keep belong to a command")
+        if self.command is None and (self.affects or self.irreversible or self.verified or self.keep):
+            raise Suggested("affects, irreversible, verified and keep belong to a command")
         if self.batches and any(nested.batches for nested in self.batches.steps):
             raise Suggested("batches cannot stand within batches")
         if self.batches and any(nested.takes or nested.overrun for nested in self.batches.steps):

@@ -183,7 +183,12 @@ class _Checker:
 
     def problems(self) -> Iterator[Problem]:
         yield from self._parameters()
-        yield from self._steps(self.steps, {**_plain([*self.parameters, *BUILTIN]), "groups": HOST_COLUMNS})
+        yield from self._steps(self.steps, {**_plain(BUILTIN), **self._given()})
+
+    def _given(self) -> Known:
+        """What is known without asking anybody: parameters and groups."""
+        hosts = {name for name, spec in self.parameters.items() if spec.type == "hosts"}
+        return {**_plain(self.parameters), **dict.fromkeys([*hosts, "groups"], HOST_COLUMNS)}
 
     def _steps(self, steps: list[tuple[tuple[str | int, ...], Step]], known: Known) -> Iterator[Problem]:
         for number, (path, step) in enumerate(steps, 1):
@@ -211,7 +216,7 @@ class _Checker:
 
     def conditions(self, conditions: Sequence[Condition]) -> Iterator[Problem]:
         """What is wrong with conditions that stand beside the steps."""
-        known: Known = {**_plain(self.parameters), "groups": HOST_COLUMNS}
+        known = self._given()
         names = [condition.name for condition in conditions]
         for index, condition in enumerate(conditions):
             path = ("conditions", index)
@@ -251,9 +256,7 @@ class _Checker:
         if step.pause and step.pause.confirm:
             yield from self._expressions((*path, "pause", "confirm"), step.pause.confirm, known)
         if step.batches:
-            yield from self._expressions(
-                (*path, "batches", "hosts"), step.batches.hosts, _plain([*self.parameters, "groups"])
-            )
+            yield from self._expressions((*path, "batches", "hosts"), step.batches.hosts, self._given())
             nested = [((*path, "batches", "steps", index), inner) for index, inner in enumerate(step.batches.steps)]
             yield from self._steps(nested, {**known, **dict.fromkeys(BATCH, HOST_COLUMNS)})
         if step.command is None:

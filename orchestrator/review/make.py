@@ -39,6 +39,7 @@ def make_review(plan: Plan, reader: Reader, file: str, settings: Settings | None
         seen = plan.seen
         drains = _drains(plan, steps)
         impacts = list(_impacts(plan, steps, drains))
+        rooms = list(_rooms(plan, drains))
         return Review(
             name=plan.terms.name,
             file=file,
@@ -50,14 +51,14 @@ def make_review(plan: Plan, reader: Reader, file: str, settings: Settings | None
             by_batch=[impact for impact in impacts if impact.batch],
             fleet_users=users_of(seen["mail_servers"]) if seen and seen["mail_servers"] else None,
             emptied=fold(dict.fromkeys(_named(plan, address) for drain in drains for address in drain.addresses)),
-            rooms=list(_rooms(plan, drains)),
+            rooms=rooms,
             changed=(fold(name for name in plan.inventory.hosts if name in changes), len(changes)),
             hosts=len(plan.inventory.hosts),
             steps=steps,
             checks=list(checks(plan, steps)),
             backouts=list(backouts(plan, steps)),
             warnings=plan.warnings,
-            unchecked=list(_unchecked(plan, steps)),
+            unchecked=list(_unchecked(plan, steps, rooms)),
             header_files=dict(files.values()),
             planned=reader.header.created,
             playbook=plan.origin.source,
@@ -180,7 +181,7 @@ def _rooms(plan: Plan, drains: Sequence[_Drain]) -> Iterator[Room]:
         gone = gone if drain.restores else empty
 
 
-def _unchecked(plan: Plan, steps: Sequence[ReviewedStep]) -> Iterator[str]:
+def _unchecked(plan: Plan, steps: Sequence[ReviewedStep], rooms: Sequence[Room]) -> Iterator[str]:
     """What this program cannot check, or does not."""
     done = [step for step in steps if not step.skipped and step.role != "undo"]
     changing = [step for step in done if step.changes]
@@ -195,11 +196,12 @@ def _unchecked(plan: Plan, steps: Sequence[ReviewedStep]) -> Iterator[str]:
         yield f"{_keys(late)}: how many requests there will be is known at run time."
     if as_of_now := [step for step in done if step.now]:
         yield f"{_keys(as_of_now)}: the requests are those of the moment when the plan was made; the run asks again."
+    if unsaid := list(dict.fromkeys(room.host for room in rooms if room.capacity is None)):
+        yield f"Whether {fold(unsaid)} can take more users: the configuration has no capacity there."
     if plan.seen is None:
         yield "Nobody looked at the fleet when this plan was made (plan --live): no number here comes from a host."
         return
-    if untold := [step for step in changing if step.impact and not step.affected]:
-        yield f"{_keys(untold)}: users notice it; how many notice this step alone, the playbook does not say."
+    yield from (f"Step {step.key}: how many notice it is not known: {step.untold}." for step in changing if step.untold)
     for step in steps:
         yield from (f"Step {step.key}, when the plan was made: {text}." for text in plan.seen["gaps"].get(step.key, ()))
 

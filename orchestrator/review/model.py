@@ -76,6 +76,8 @@ class ReviewedStep:
         when: the condition without which it is skipped, in words, or empty.
         impact: what users notice, or empty.
         affected: how many notice it.
+        bound: how these numbers differ from what happens ("at most: ..."), or empty.
+        untold: why a number of those who notice it is missing, or empty.
         irreversible: what of it cannot be undone, or empty.
         waits: seconds that it waits for each answer, that it is polled, or that it pauses; None where that is not known.
         polled: whether it asks until a condition holds.
@@ -105,6 +107,8 @@ class ReviewedStep:
     when: str = ""
     impact: str = ""
     affected: Mapping[str, int]
+    bound: str = ""
+    untold: str = ""
     irreversible: str = ""
     waits: float | None = 0.0
     polled: bool = False

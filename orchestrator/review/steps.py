@@ -79,6 +79,8 @@ class Steps:
             when=self._when(step),
             impact=step.user_impact,
             affected=self._seen.get("affected", {}).get(step.key, {}),
+            bound=self._seen.get("bounds", {}).get(step.key, ""),
+            untold=self._seen.get("untold", {}).get(step.key, ""),
             waits=self._waits(step, record),
         )
         return self._with_requests(made, step, record) if isinstance(step, CommandStep) and not made.skipped else made

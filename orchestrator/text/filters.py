@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from orchestrator.text.scalar import text_of
@@ -55,9 +55,14 @@ def listed(values: Any, name: str) -> list[Any]:
     """
     if isinstance(values, list):
         return values
-    if isinstance(values, tuple):
+    if _is_list(values):
         return list(values)
     raise TypeError(f"{name} needs rows or a list, not {_shown(values)}")
+
+
+def _is_list(value: Any) -> bool:
+    """Whether it is a list, or the items of a file."""
+    return isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
 
 
 def _rows(rows: Any, name: str, *keys: str) -> list[Any]:
@@ -78,14 +83,14 @@ def _shown(value: Any) -> str:
 
 def where(rows: Iterable[Row], key: str, value: Any) -> list[Row]:
     """The rows whose `key` is `value` (compared as text, as Dovecot answers); a list means any of its values."""
-    wanted = {_text(v) for v in value} if isinstance(value, list | tuple) else {_text(value)}
+    wanted = {_text(v) for v in value} if _is_list(value) else {_text(value)}
     found = _rows(rows, "where", key)
     return _Chosen((row for row in found if _field(row, key) in wanted), found)
 
 
 def where_not(rows: Iterable[Row], key: str, value: Any) -> list[Row]:
     """The rows whose `key` is anything but `value` (or any of a list of values)."""
-    unwanted = {_text(v) for v in value} if isinstance(value, list | tuple) else {_text(value)}
+    unwanted = {_text(v) for v in value} if _is_list(value) else {_text(value)}
     found = _rows(rows, "where_not", key)
     return _Chosen((row for row in found if _field(row, key) not in unwanted), found)
 
@@ -137,7 +142,7 @@ def _value(row: Any, key: str) -> Any:
 
 def length(values: Any) -> int:
     """How many there are: of a list, or of the hosts of an answer."""
-    if isinstance(values, list | tuple | Mapping):
+    if _is_list(values) or isinstance(values, Mapping):
         return len(values)
     raise TypeError(f"length needs rows or a list, not {_shown(values)}")
 
@@ -202,19 +207,16 @@ def join(values: Iterable[Any], separator: str = "") -> str:
     return separator.join(map(text_of, _rows(values, "join")))
 
 
-def upper(value: Any) -> str:
-    """In upper case."""
-    return text_of(value).upper()
+def _each(change: Callable[[str], str]) -> Callable[[Any], Any]:
+    """A change of a text, or of each text of a list."""
+
+    def changed(value: Any) -> Any:
+        return [change(text_of(part)) for part in value] if _is_list(value) else change(text_of(value))
+
+    return changed
 
 
-def lower(value: Any) -> str:
-    """In lower case."""
-    return text_of(value).lower()
-
-
-def trim(value: Any) -> str:
-    """Without white space at both ends."""
-    return text_of(value).strip()
+upper, lower, trim = _each(str.upper), _each(str.lower), _each(str.strip)
 
 
 def round_up(value: Any) -> int:

@@ -155,9 +155,11 @@ class _ColumnReader:
         arguments = [*node.args, *(pair.value for pair in node.kwargs)]
         for argument in arguments:
             self.read(argument)
-        if of is None or of.kind != "rows":
+        if of is None or of.kind not in {"rows", "answer"}:
             return None
         self.uses += [ColumnUse(column, of.origins) for column in self._columns(node)]
+        if of.kind == "answer":  # a name that stands for a list, as a parameter of type hosts does
+            return None
         if node.name in {"first", "last"}:
             return _Known("row", of.origins)
         return of if node.name in _CHOOSING else None

@@ -34,6 +34,11 @@ def manual(name: str, command: Command) -> Iterator[str]:
         yield "  may run long: when no answer comes in time it may still be running"
     if command.user_impact:
         yield f"  user impact: {command.user_impact}"
+    if command.affects:
+        but = f"; {command.affects.but}" if command.affects.but else ""
+        yield f"  counted by: {' and '.join(command.affects.commands)}{but}"
+    if command.irreversible:
+        yield f"  no undo: {command.irreversible}"
     if command.parameters:
         yield "  parameters:"
     for parameter, spec in command.parameters.items():

@@ -70,6 +70,9 @@ class Seen(Protocol):
     later: int
     stop: tuple[PlannedStep | None, str] | None
     sightings: list[Sighting]
+    affected: dict[int, dict[str, int]]
+    bounds: dict[int, str]
+    untold: dict[int, str]
 
     @property
     def verdict(self) -> str:
@@ -83,6 +86,16 @@ def live_objects(plan: Plan, seen: Seen) -> Iterator[dict[str, Any]]:
     for step in plan.steps:
         for text in seen.notes.get(step.index, ()):
             yield {"event": "seen", "step": step.key, "text": text}
+        if step.index in seen.affected or step.index in seen.untold:
+            counts = seen.affected.get(step.index, {})
+            yield {
+                "event": "affected",
+                "step": step.key,
+                "users": counts.get("users"),
+                "sessions": counts.get("sessions"),
+                "but": seen.bounds.get(step.index, ""),
+                "untold": seen.untold.get(step.index, ""),
+            }
         for draft in seen.drafts.get(step.index, ()):
             yield {
                 "event": "request_as_of_now",

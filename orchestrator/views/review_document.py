@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 
-from orchestrator.review.model import BatchImpact, Review, Room
+from orchestrator.review.model import BatchImpact, Review, ReviewedStep, Room
 from orchestrator.text.units import format_duration
 from orchestrator.views.document import (
     Callout,
@@ -148,7 +148,7 @@ def _felt(review: Review) -> Iterator[Part]:
             step.key,
             named(step),
             safe(step.impact, 600),
-            _counts(step.affected) or "not known",
+            _noticed(step),
             "not known" if step.waits is None else f"at most {format_duration(step.waits)}",
         )
         for step in felt[:MOST_ROOMS]
@@ -165,6 +165,14 @@ def _felt(review: Review) -> Iterator[Part]:
     if len(review.by_batch) > MOST_ROOMS:
         parts.append(Paragraph(f"And {len(review.by_batch) - MOST_ROOMS} more batches."))
     yield Section("What users notice, and for how long", parts)
+
+
+def _noticed(step: ReviewedStep) -> str:
+    """How many notice a step, how exact that is, and why it is not known."""
+    if not step.affected:
+        return f"not known: {safe(step.untold, 300)}" if step.untold else "not known"
+    counted = "nobody else" if not any(step.affected.values()) else _counts(step.affected)
+    return f"{counted} ({safe(step.bound, 300)})" if step.bound else counted
 
 
 def _batch(found: BatchImpact, moving: Mapping[str, int]) -> tuple[str, ...]:

@@ -110,7 +110,6 @@ def _details(step: ReviewedStep) -> Iterator[Part]:
         ("Requests", _requests(step)),
         ("Only when", step.when),
         ("Users notice", safe(step.impact, LONG)),
-        ("How many now", ", ".join(many(number, kind.removesuffix("s")) for kind, number in step.affected.items())),
         (
             "Twice",
             ""

@@ -82,17 +82,19 @@ def test_live_plan_sends_questions_alone(site: Callable) -> None:
     assert here.commands()
     assert {catalog.find(command).effect for command in here.commands()} == {"read"}
     assert "as of now: b1" in plan.out
-    assert "read-only requests were sent, and nothing else" in plan.out
+    assert f"{len(here.commands())} read-only requests were sent, and nothing else" in plan.out
 
 
 def test_live_drain_plan_changes_nothing(site: Callable) -> None:
     """The shipped drain, planned live, says what would be refused and leaves the fleet as it was."""
     here = site(users=12)
+    text = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live").out
+    assert f"{len(here.commands())} read-only requests were sent, and nothing else" in text  # those of conditions too
     plan = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live", "--format", "json")
     assert plan.code == 0, plan.said
     assert any("true now" in line.get("text", "") for line in plan.json())
     verdict = plan.json()[-1]
-    assert (verdict["event"], verdict["would_stop"], verdict["conditions_hold"]) == ("verdict", False, 5)
+    assert (verdict["event"], verdict["would_stop"], verdict["conditions_hold"]) == ("verdict", False, 6)
     assert {catalog.find(command).effect for command in here.commands()} == {"read"}
     assert here.fleet.fleet.counters.dropped == 0
 
@@ -101,7 +103,7 @@ def test_a_live_plan_that_would_stop_says_so_last(site: Callable) -> None:
     """The last line is the verdict with the time it was true at, the exit code is that of a refusal; in JSON it is the last object."""
     here = site(users=12)
     held = here.cli("plan", "drain-backend", "-e", "backend=b2", "--live")
-    assert re.fullmatch(r"all 5 conditions hold \(\d\d:\d\d \S+\)", held.out.splitlines()[-1])
+    assert re.fullmatch(r"all 6 conditions hold \(\d\d:\d\d \S+\)", held.out.splitlines()[-1])
     config = here.cli.config.read_text()
     here.cli.config.write_text(re.sub(r"d2: 127\.\d+\.1\.2", "d2: 127.0.0.99", config))
     for saved in ((), ("-o", "saved.plan")):

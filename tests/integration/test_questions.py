@@ -70,3 +70,31 @@ def test_the_question_names_what_is_about_to_happen(site: Callable[..., Site]) -
         terminal.wait_for("please answer y or n\r\nKick somebody")  # what was typed before a question is no answer
         terminal.type("n\n")
         assert terminal.end() == 5
+
+
+def test_exec_says_how_many_notice_it_before_it_asks(site: Callable[..., Site]) -> None:
+    """Users and sessions are counted by questions alone; after a no nothing is changed."""
+    here = site(users=12, directors=0, backends=2)
+    there = here.fleet.fleet.backends["b1"].sessions
+    with Terminal(here.cli, "exec", "b1", "kick", "mask=*") as terminal:
+        terminal.wait_for("[y/N]")
+        assert f"user impact now: {len(there)} users, {len(there)} sessions" in terminal.shown
+        assert here.commands() == ["who"]
+        terminal.type("n\n")
+        assert terminal.end() == 5
+        assert "not confirmed; nothing was changed" in terminal.shown
+    assert here.commands() == ["who"]
+
+
+def test_exec_does_not_wait_for_a_number(site: Callable[..., Site]) -> None:
+    """Where a host is silent the question comes all the same, and says that nobody was counted; with --yes nobody is asked."""
+    here = site(users=12, directors=0, backends=1, faults=("host=b1,command=who,hang",))
+    with Terminal(here.cli, "exec", "b1", "kick", "mask=*") as terminal:
+        terminal.wait_for("[y/N]")
+        assert "user impact cannot be counted: no answer within 5 s" in terminal.shown
+        terminal.type("y\n")
+        assert terminal.end() == 0
+    assert here.commands().count("kick") == 1
+    asked = here.commands().count("who")
+    assert here.cli("exec", "b1", "kick", "mask=*", "--yes").code == 0
+    assert here.commands().count("who") == asked

@@ -84,9 +84,10 @@ def test_a_review_of_a_drain_agrees_with_the_ring(own_ring: Ring, cli: CommandLi
     assert not found["verdict"]["stops"]
     [undo] = [back for back in found["backouts"] if back["by"]]
     assert undo["restores"] == [["vhostCount", "0", "100"]]
+    keys = {step["command"]: step["key"] for step in found["steps"] if step["changes"] and step["role"] == "step"}
     checks = {check["moment"]: check for check in found["checks"]}
-    assert checks["after step 6"]["now"] == f"users={users['b1']} on d[1-2]"
-    assert checks["after step 8"]["now"] == f"{connected} rows on b1"
+    assert checks[f"after step {keys['directorFlush']}"]["now"] == f"users={users['b1']} on d[1-2]"
+    assert checks[f"after step {keys['kick']}"]["now"] == f"{connected} rows on b1"
     for form in ("text", "markdown", "html", "json"):
         text = cli("review", "a.plan", "--format", form).out
         assert own_ring.password not in text
@@ -101,30 +102,30 @@ def test_what_a_review_gives_to_type_does_what_the_run_does(own_ring: Ring, cli:
     found = saved(cli, "drain-backend", "-e", "backend=b1")
     for line in found["header_files"].values():
         assert shell(line, cli.folder) == ""
-    steps = {step["key"]: step for step in found["steps"]}
+    steps = {(step["role"], step["command"]): step["listed"][0] for step in reversed(found["steps"]) if step["listed"]}
 
-    def pasted(key: str) -> list[str]:
+    def pasted(command: str) -> list[str]:
         """Both twins of a step's first request, one after the other."""
-        request = steps[key]["listed"][0]
+        request = steps["step", command]
         answered = json.loads(shell(request["curl"], cli.folder))
         assert answered[0][0] == "doveadmResponse", answered
         assert answered[0][2] == request["id"]
         configuration = own_ring.nodes[request["host"]].configuration
         return [json.dumps(answered[0][1]), shell(request["doveadm"], cli.folder, doveadm=configuration)]
 
-    for text in pasted("3"):  # See where users are
+    for text in pasted("directorStatus"):
         assert all(address in text for address in own_ring.backends.values())
     assert status(own_ring, "b1")["vhosts"] == "100"
     for line in ("curl", "doveadm"):
-        for key, vhosts in (("5", "0"), ("5.undo", "100")):
-            request = steps[key]["listed"][0]
+        for role, vhosts in (("step", "0"), ("undo", "100")):
+            request = steps[role, "directorUpdate"]
             conf = own_ring.nodes[request["host"]].configuration
             shell(request[line], cli.folder, doveadm=conf if line == "doveadm" else None)
-            assert status(own_ring, "b1")["vhosts"] == vhosts, (line, key)
+            assert status(own_ring, "b1")["vhosts"] == vhosts, (line, role)
     with Sessions(own_ring, count=USERS) as sessions:
         own_ring.call("d1", "directorUpdate", {"host": own_ring.backends["b1"], "vhostCount": "0"})
         for line in ("curl", "doveadm"):
-            request = steps["6"]["listed"][0]
+            request = steps["step", "directorFlush"]
             conf = own_ring.nodes[request["host"]].configuration
             said = shell(request[line], cli.folder, doveadm=conf if line == "doveadm" else None)
             assert "rror" not in said, said

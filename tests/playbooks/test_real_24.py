@@ -12,6 +12,7 @@ import pytest
 from tests.command_line import CommandLine
 from tests.playbooks.conftest import QuickCommandLine
 from tests.playbooks.test_real import PLAYBOOKS, done, failed, names, run, write
+from tests.playbooks.test_reviewed import live
 from tests.real.fixtures import EACH
 from tests.real.server24 import Fleet24
 from tests.ring import Sessions
@@ -102,6 +103,34 @@ def test_kick_users(fleet: Fleet24, cli: CommandLine) -> None:
         for user in kicked:
             assert before[user]
             assert not set(before[user]) & set(sessions_of(fleet, user))
+
+
+WHAT_CUTS = """
+name: All that ends sessions
+parameters: {{user: {{type: string, required: true}}}}
+steps:
+  - {{name: Everybody, hosts: b1, command: kick, parameters: {{mask: ["*"]}}}}
+  - {{name: One of them, hosts: backends, command: kick, parameters: {{mask: ["{{{{ user | upper }}}}"]}}}}
+  - {{name: To a backend, hosts: p1, command: kick, parameters: {{destHost: {b1}}}}}
+  - {{name: The same, hosts: p1, command: proxyKick, parameters: {{destHost: {b1}, mask: ["user*"]}}}}
+  - {{name: Through a proxy, hosts: p1, command: proxyKick, parameters: {{mask: ["*"]}}}}
+  - {{name: Reload a proxy, hosts: p1, command: reload}}
+  - {{name: Reload a backend, hosts: b2, command: reload}}
+  - {{name: Stop a service, hosts: b1, command: serviceStop, parameters: {{service: [imap]}}}}
+"""
+
+
+def test_what_the_catalogue_counts_is_what_the_hosts_say(fleet: Fleet24, cli: CommandLine) -> None:
+    """For each command that ends sessions the numbers are those of who; no session is counted twice on a host."""
+    with Sessions(fleet, count=USERS) as sessions:  # type: ignore[arg-type]
+        found = live(cli, cli.playbook(WHAT_CUTS.format(b1=fleet.backends["b1"])), f"user={sessions.users[0]}")
+        through = fleet.call("p1", "who", {"separateConnections": True})
+        to_b1 = len([row for row in through if row["dest_ip"] == fleet.backends["b1"]])
+        on = {name: len(fleet.call(name, "who", {"separateConnections": True})) for name in fleet.backends}
+        assert sum(on.values()) == USERS
+        counts = [on["b1"], 1, to_b1, to_b1, len(through), len(through), on["b2"], on["b1"]]
+        assert found == {str(number): (count, count) for number, count in enumerate(counts, 1)}
+        assert sessions.drops == []
 
 
 def test_kick_users_tells_who_is_still_there(fleet: Fleet24, cli: CommandLine) -> None:

@@ -12,10 +12,12 @@ from typing import Any, NoReturn
 import pytest
 
 from orchestrator.cli.main import run
+from orchestrator.dovecot import catalog
 from orchestrator.errors import InputError
 from orchestrator.outcome import Effect
 from orchestrator.playbook.action import effect_of
-from orchestrator.playbook.model import Playbook, steps_of
+from orchestrator.playbook.advice import advice
+from orchestrator.playbook.model import Playbook, Step, steps_of
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.text.document import parse
 
@@ -123,6 +125,17 @@ def test_all_are_valid(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
+def test_a_reviewer_misses_nothing(name: str) -> None:
+    """Each change can be undone, or it says what remains; each is checked; and who notices it can be counted."""
+    source = load_playbook(Path(path_of(name)))
+    assert [str(problem) for problem in advice(source)] == []
+    for step in all_steps(source.playbook):
+        entry = catalog.find(step.command or "")
+        if entry and entry.user_impact_of(step.parameters):
+            assert step.affects or entry.affects, step.name
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_is_planned_without_a_network(tmp_path: Path, name: str) -> None:
     """A plan is made of each shipped playbook, and not one connection is opened."""
     assert plan(tmp_path, name, PARAMETERS.get(name, ()), DIRECTORS + BACKENDS) == 0
@@ -145,9 +158,13 @@ def test_is_documented(name: str) -> None:
 
 def changes(playbook: Playbook) -> bool:
     """Whether a playbook's commands are more than questions."""
+    return any(step.command and effect_of(step, step.parameters) is not Effect.READ for step in all_steps(playbook))
+
+
+def all_steps(playbook: Playbook) -> list[Step]:
+    """The steps of a playbook, those within batches too."""
     steps = [step for _, step in steps_of(playbook)]
-    steps += [inner for step in steps if step.batches for inner in step.batches.steps]
-    return any(step.command and effect_of(step, step.parameters) is not Effect.READ for step in steps)
+    return steps + [inner for step in steps if step.batches for inner in step.batches.steps]
 
 
 def test_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,8 @@ import yaml
 
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.reply import read_replies
+from orchestrator.text.expression import names_in
+from orchestrator.text.reads import column_uses, members_in
 from orchestrator.views.manual import manual
 from tests.captured import ANSWERED, Captured
 
@@ -43,7 +45,8 @@ GENERAL_CODES = {2, 64, 65, 67, 68, 73, 75, 77, 78}
 
 COMMAND_KEYS = {
     "summary", "effect", "effect_when", "user_impact", "user_impact_unless", "versions", "where", "parameters", "exit_codes",
-    "verify", "inverse", "doveadm", "notes", "changed", "one_of", "needs", "columns", "long", "found",
+    "verify", "inverse", "doveadm", "notes", "changed", "one_of", "needs", "columns", "long", "found", "affects",
+    "irreversible",
 }  # fmt: skip
 PARAMETER_KEYS = {
     "type", "required", "format", "minimum", "maximum", "versions", "option", "argument", "word", "help", "fatal", "void", "long",
@@ -255,6 +258,43 @@ def test_references_name_commands(name: str) -> None:
         other = catalogue()[entry["inverse"]["command"]]
         assert other["effect"] != "read"
         assert set(entry["versions"]) & set(other["versions"])
+
+
+COUNTED = [name for name, entry in catalogue().items() if "affects" in entry]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_affects(name: str) -> None:
+    """Reading commands with parameters that exist, expressions that name columns that exist, and where that is known from."""
+    entry = catalog.find(name)
+    assert entry is not None
+    assert entry.affects is not None
+    assert entry.user_impact
+    assert re.search(r"2\.[34]\.[0-9]", entry.affects.source)
+    for question in entry.affects.questions:
+        asked = catalog.find(question.ask)
+        assert asked is not None
+        assert asked.effect == "read"
+        assert set(question.parameters) <= set(asked.parameters)
+        assert set(question.with_ + question.without) <= set(entry.parameters)
+        assert question.users
+        assert names_in(list(question.parameters.values())) <= {"parameters"}
+        assert members_in(list(question.parameters.values()), "parameters") <= set(entry.parameters)
+        for written in (question.users, question.sessions):
+            assert names_in(written) <= {"rows", "parameters"}
+            assert members_in(written, "parameters") <= set(entry.parameters)
+            columns = asked.columns_of(question.parameters)
+            assert columns is not None
+            assert {use.column for use in column_uses(written) if "rows" in use.origins} <= columns
+
+
+def test_what_ends_sessions_is_counted() -> None:
+    """Every command that ends sessions has a question that counts them, and says that nothing brings them back."""
+    assert set(COUNTED) >= {
+        "kick", "proxyKick", "directorKick", "directorMove", "directorFlush", "reload", "stop", "serviceStop",
+    }  # fmt: skip
+    assert all(catalogue()[name].get("irreversible") for name in COUNTED)
+    assert all(is_sentence(entry.get("irreversible", "Nothing.")) for entry in catalogue().values())
 
 
 @every_command

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import ExpressionError, InputError
 from orchestrator.playbook.items import MAX_FILE, MAX_LINE, Lists, from_value
+from orchestrator.text.expression import compile_value
 
 BOM = b"\xef\xbb\xbf"
 
@@ -188,6 +189,25 @@ NO_NAMES = [
 def test_names_are_taken(tmp_path: Path, content: bytes, names: list[str]) -> None:
     """What is certainly a name is taken, without blanks, quotes and byte order marks around it."""
     assert list(Lists().users(written(tmp_path, content))) == names
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("{{ users | length }}", 2),
+        ("{{ users | lower }}", ["jane", "joe"]),
+        ("{{ (users | unique) + (users | lower) }}", ["Jane", "joe", "jane", "joe"]),
+        ("{{ rows | where('username', users) | length }}", 1),
+        ("{{ rows | where_not('username', users) | length }}", 2),
+        ("{{ rows | where('username', users | lower) | column('username') }}", ["jane", "joe"]),
+        ("{{ 'joe' in users and 'jim' not in users }}", True),
+    ],
+)
+def test_expressions_take_a_file_of_names_for_a_list(tmp_path: Path, expression: str, value: object) -> None:
+    """How many there are, which rows are of them, whether one is among them."""
+    users = Lists().users(written(tmp_path, b"Jane\njoe\n"))
+    rows = [{"username": name} for name in ("jane", "joe", "jim")]
+    assert compile_value(expression)({"users": users, "rows": rows}) == value
 
 
 @pytest.mark.parametrize(("content", "message"), NO_NAMES)

@@ -448,6 +448,14 @@ def test_a_misspelt_column_is_found(lines: tuple[str, ...], said: str) -> None:
     assert re.match(r"[^:]+:[0-9]+:[0-9]+: ", found[0])
 
 
+def test_a_misspelt_property_of_hosts_is_found() -> None:
+    """Hosts that are a parameter have what the groups' hosts have; a list of texts may have anything."""
+    text = steps(f"{WHO}, when: \"{{{{ some | column('adress') == [] }}}}\"")
+    [said] = problems(f"parameters: {{some: {{type: hosts}}}}\n{text}")
+    assert "did you mean 'address'?" in said
+    playbook(f"parameters: {{some: {{type: list}}}}\n{text}")
+
+
 @pytest.mark.parametrize(
     "lines",
     [

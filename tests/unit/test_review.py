@@ -121,6 +121,7 @@ async def test_headroom_is_held_against_the_capacity(tmp_path: Path) -> None:
     assert "**Problem:** b3 would have 19 409 users, and its capacity is 19 405." in markdown(tight)
     unsaid = await looked(tmp_path / "unsaid", config=FLEET)
     assert "| b2 | 18 800 | 19 402 | not given |  |" in markdown(unsaid)
+    assert "Whether b[2-3] can take more users: the configuration has no capacity there." in unsaid.unchecked
 
 
 @pytest.mark.anyio
