@@ -187,6 +187,8 @@ class _Speaker:
             return f"{of} (without {self._thing(node.args[0])})"
         if node.name in {"sort", "int", "number", "trim"}:
             return of
+        if node.name == "default" and node.args:
+            return f"{of} (or {self._thing(node.args[0])} where there is none)"
         if node.name in {"lower", "upper"}:
             return f"{of} in {node.name} case"
         if node.name in _OF_A_LIST:

@@ -39,6 +39,8 @@ SCOPE = {"backend": {"address": "10.0.1.1", "name": "b1"}, "parallel": 100, "hos
         ("{{ before.hosts[host.name].rows | column('v') == rows | column('v') }}",
          "'v' of rows that step 3 answered by the same host is 'v' of rows"),
         ("{{ rows and not known.rows }}", "there are rows, and no rows that step 1 answered"),
+        ("{{ rows | column('users') | max | default(0) < 5 }}",
+         "the highest of 'users' of rows (or 0 where there is none) is less than 5"),
         ("{{ answer.status == 200 }}", "the HTTP status of rows is 200"),
         ("{{ rows | where('ip', host.address) }}", "there are rows whose 'ip' is the host's address"),
         ("users of {{ backend.name }}: {{ before.rows | column('users') | total }}",
@@ -65,7 +67,7 @@ def conditions(value: Any) -> Iterator[Any]:
     """The conditions of a playbook, wherever they stand."""
     if isinstance(value, dict):
         for key, part in value.items():
-            if key in {"that", "until", "when"}:
+            if key in {"that", "until", "when"} or (key == "value" and "ask" in value):
                 yield part
             else:
                 yield from conditions(part)
