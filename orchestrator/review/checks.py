@@ -12,8 +12,6 @@ from orchestrator.plan.affected import batch_of
 from orchestrator.plan.steps import CommandStep, Plan, PlannedCondition, RequireStep, Scope
 from orchestrator.playbook.conditions import Ask, Moment, Otherwise
 from orchestrator.review.model import Backout, Check, ReviewedStep
-from orchestrator.text.expression import names_in
-from orchestrator.text.filled import filled
 from orchestrator.text.scalar import text_of
 from orchestrator.text.spoken import spoken, spoken_value
 from orchestrator.text.units import format_duration
@@ -28,7 +26,7 @@ _OTHERWISE: Mapping[Otherwise, str] = {
     "refuse": "the run does not start",
     "pause": "the run waits",
     "stop": "the run stops",
-    "undo": "the run stops and takes back what was done",
+    "undo": "the run stops and takes back what it can (5 Backout)",
 }
 
 
@@ -81,9 +79,9 @@ def _is_plain(value: Any) -> bool:
 
 def _asked(ask: Ask, scope: Scope) -> str:
     if ask.url:
-        return f"the page {filled(ask.url, scope)}"
+        return f"the page {spoken_value(ask.url, scope, {})}"
     first = "the first of " if ask.run_once else ""
-    return f"{ask.command} on {first}{filled(ask.hosts, scope)}"
+    return f"{ask.command} on {first}{spoken_value(ask.hosts, scope, {})}"
 
 
 def _requirements(step: RequireStep, scope: Scope, seen: Mapping[str, Any], name: str) -> Iterator[Check]:
@@ -91,12 +89,11 @@ def _requirements(step: RequireStep, scope: Scope, seen: Mapping[str, Any], name
     for number, requirement in enumerate(step.require):
         holds, looked_at, why = found[number] if number < len(found) else (None, "", "")
         message = spoken_value(requirement.message, scope, step.registered)
-        keys = sorted({step.registered[name] for name in names_in(requirement.that) & set(step.registered)})
         yield Check(
             f"step {step.key}",
             name,
             spoken(requirement.that, scope, step.registered),
-            f"the answers of step {', '.join(keys)}" if keys else "",
+            "",
             "; ".join(part for part in (looked_at, why) if part and part != message and not part.startswith("agree=")),
             holds,
             f"the run stops{': ' if message else ''}{message}",
@@ -134,7 +131,7 @@ def _kept(step: CommandStep, plan: Plan) -> Check:
         f"nobody else changes what step {step.key} set",
         f"{spoken_value(keep.value, scope, step.registered)} stays as this step left it",
         _asked(keep.ask, scope),
-        "",
+        "known when the step is done",
         None,
         "the run stops, and says what was changed",
         batch_of(step.key),

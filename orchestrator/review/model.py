@@ -122,7 +122,7 @@ class Check(NamedTuple):
         moment: when it is looked at, in words.
         name: what it is about.
         what: what must hold, in words.
-        asked: the question that it rests on.
+        asked: the question that it rests on; empty where that is an earlier step.
         now: what was seen when the plan was made; empty when nobody looked.
         holds: whether it held then; None when that could not be told, or nobody looked.
         otherwise: what follows when it does not hold.

@@ -268,10 +268,9 @@ class _Speaker:
             value = evaluate(self._scope)
         except (ExpressionError, jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError):
             return None
-        short = isinstance(value, str | int | float | bool) or (
-            isinstance(value, list | tuple) and all(isinstance(part, str | int | float) for part in value)
-        )
-        return value if short and len(str(value)) <= LONGEST else None
+        several = isinstance(value, list | tuple)
+        short = all(map(_is_plain, value)) if several else _is_plain(value)
+        return value if short and len(_plain(value)) <= LONGEST else None
 
 
 _NAMES = {
@@ -284,9 +283,14 @@ _NAMES = {
 _OWN = {"host": "the host's", "item": "the item's", "parameters": "the request's"}
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a word or a number, or has a name as hosts do."""
+    return isinstance(value, str | int | float) or hasattr(type(value), "readable")
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_plain(part) for part in value) or "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return text_of(value)
+    return str(value) if hasattr(type(value), "readable") else text_of(value)

@@ -177,7 +177,7 @@ def verification(review: Review) -> Iterator[Part]:
     shown = [check for check in review.checks if not check.batch or check.batch.endswith("[1]")]
     bad = [check for check in review.checks if check.holds is False and check not in shown]
     hidden = len(review.checks) - len(shown) - len(bad)
-    head = ("When", "What it is about", "What must hold", "Asked", "When planned", "Otherwise")
+    head = ("When", "What must hold", "When planned", "Otherwise")
     yield Table(head, [_check(check) for check in [*shown, *bad][:200]])
     if hidden > 0:
         yield Paragraph(f"And the same {count(hidden, 'check')} in the batches after the first.")
@@ -186,7 +186,8 @@ def verification(review: Review) -> Iterator[Part]:
 def _check(check: Check) -> tuple[Words, ...]:
     word = {True: "holds", False: "DOES NOT HOLD", None: ""}[check.holds]
     now = ": ".join(filter(None, [word, safe(check.now, LONG)])) or "not known"
-    return check.moment, check.name, safe(check.what, LONG), safe(check.asked, LONG), now, safe(check.otherwise, LONG)
+    what = safe(check.what, LONG) + (f" ({safe(check.asked, LONG)})" if check.asked else "")
+    return (Strong(check.moment), f": {check.name}"), what, now, safe(check.otherwise, LONG)
 
 
 def backout(review: Review, program: str) -> Iterator[Part]:
@@ -197,7 +198,7 @@ def backout(review: Review, program: str) -> Iterator[Part]:
     yield from _failing(review)
     shown = [back for back in review.backouts if not back.step.batch or back.step.batch.endswith("[1]")]
     rows = [_back(back) for back in shown]
-    yield Table(("Step", "What it changes", "Taken back by", "What is restored", "When"), rows)
+    yield Table(("Step", "What it changes", "Taken back by", "What comes back", "When"), rows)
     if len(shown) < len(review.backouts):
         yield Paragraph("In the batches after the first likewise, each for its own hosts.")
     by_hand = [(back, back.by.listed) for back in shown if back.by is not None and back.by.listed]
@@ -237,8 +238,8 @@ def _back(back: Backout) -> tuple[Words, ...]:
     when = "not at all"
     if back.by is not None:
         by = (f"{back.by.name.removeprefix('undo: ')} (", Mono(back.by.command), f" on {_where(back.by)})")
-        when = "by itself, when a later step fails" if back.automatic else "by hand"
-    elif back.inverse:
+        when = "by itself, after the failures above that take back" if back.automatic else "by hand"
+    elif back.inverse and not step.irreversible:
         by, when = back.inverse, "by hand"
     restored = "; ".join(f"{name} back to {old}{f' (set to {new})' if new else ''}" for name, new, old in back.restores)
     if step.irreversible:

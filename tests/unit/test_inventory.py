@@ -327,3 +327,17 @@ def test_hosts_are_found_by_address() -> None:
     found = fleet().by_address("10.0.1.2")
     assert found is not None
     assert (found.name, fleet().by_address("10.9.9.9")) == ("b2", None)
+
+
+def test_the_most_specific_capacity_wins() -> None:
+    """A host's goes before its group's, and that before the defaults'; nobody need say one."""
+    text = """
+        defaults: {auth: {api_key: {env: KEY}}}
+        groups:
+          a: {defaults: {capacity: 500}, hosts: {a1: 10.0.0.1, a2: {address: 10.0.0.2, capacity: 20}}}
+          b: {hosts: {b1: 10.0.0.3}}
+        protect: [a1]
+    """
+    assert [host.capacity for host in fleet(text).hosts.values()] == [500, 20, None]
+    with pytest.raises(InputError, match="capacity"):
+        fleet(text.replace("capacity: 20", "capacity: 0"))

@@ -9,19 +9,21 @@ from typing import Any
 import pytest
 
 from orchestrator.playbook.source import load_playbook
-from orchestrator.text.spoken import spoken
-from tests.strategies import plan, steps
+from orchestrator.text.spoken import spoken, spoken_value
+from tests.strategies import fleet, plan, steps
 
 PLAYBOOKS = sorted((Path(__file__).parents[2] / "playbooks").glob("*.yaml"))
 
 ANSWERS = {"before": "3", "known": "1"}
-SCOPE = {"backend": {"address": "10.0.1.1", "name": "b1"}, "parallel": 100, "hosts": ["b1", "b2"]}
+HOSTS = [fleet().hosts[name] for name in ("b1", "b2")]
+SCOPE = {"batch": HOSTS, "backend": {"address": "10.0.1.1", "name": "b1"}, "parallel": 100, "hosts": ["b1", "b2"]}
 
 
 @pytest.mark.parametrize(
     ("written", "words"),
     [
         (True, "true"),
+        ("{{ batch | first }} is one of {{ batch }}", "b1 is one of b1, b2"),
         ("{{ parallel > 5 }}", "always true"),
         ("{{ (rows | first).status in ['n/a', (rows | first).hashed] }}", "'status' of the first of rows is one of n/a, 'hashed' of the first of rows"),
         ("{{ rows | length == 0 }}", "no rows"),
@@ -49,7 +51,8 @@ SCOPE = {"backend": {"address": "10.0.1.1", "name": "b1"}, "parallel": 100, "hos
 )  # fmt: skip
 def test_conditions_are_said_in_words(written: object, words: str) -> None:
     """What is known is a value, what an earlier step answers is named by that step."""
-    assert spoken(written, SCOPE, ANSWERS) == words
+    say = spoken_value if isinstance(written, str) and " is one of {{" in written else spoken
+    assert say(written, SCOPE, ANSWERS) == words
 
 
 def test_what_is_known_of_the_review_is_a_number() -> None:
