@@ -37,7 +37,7 @@ def report(app: App, run: str | None, form: str, output: str | None) -> int:
     """
     pieces = _PIECES[form](app.find(run), app.program)
     if output is not None:
-        _save(output, pieces)
+        save(output, pieces)
     elif form == "text":
         for line in pieces:
             emit_folded(line.rstrip("\n"))
@@ -92,7 +92,7 @@ _PIECES: Mapping[str, Callable[[FileRun, str], Iterator[str]]] = {
 }
 
 
-def _save(name: str, pieces: Iterable[str]) -> None:
+def save(name: str, pieces: Iterable[str]) -> None:
     """Write a new file, wholly or not at all.
 
     Raises:
@@ -107,7 +107,7 @@ def _save(name: str, pieces: Iterable[str]) -> None:
     try:
         file = path.open("x", encoding="utf-8", errors="backslashreplace")
     except FileExistsError:
-        raise RefusedError(f"{name} exists", hint="a report never overwrites a file; give another name") from None
+        raise RefusedError(f"{name} exists", hint="no file is ever overwritten; give another name") from None
     except OSError as error:
         raise InputError.at(f"it cannot be created: {error.strerror}", name) from None
     try:

@@ -101,8 +101,10 @@ def _show_approvals(app: App, plan: FileRun, typed: str) -> None:
 
     with plan.read() as reader:
         try:
-            if found := standing(reader, signatures_of(app, plan, typed, ())):
-                emit(safe(found, 2000))
+            if (found := standing(reader, signatures_of(app, plan, typed, ()))) is not None:
+                approved, lacking = found
+                by = f"approved by {', '.join(map(str, approved))}" if approved else ""
+                emit(safe("; ".join(part for part in (by, lacking) if part), 2000))
         except OrchestratorError as error:
             message(f"warning: approvals cannot be verified: {error.message}")
 

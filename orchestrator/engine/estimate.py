@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from orchestrator.dovecot import catalog
 from orchestrator.engine.past import FEW, Timed, kind_of, piece_of
-from orchestrator.engine.ranges import Moment, Part, Range, Span, together
 from orchestrator.engine.rules import Settings, rate, rules
 from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep
+from orchestrator.ranges import Moment, Part, Range, Span, together
 
 POLLED = 60.0  # seconds that a check is polled where its `within` is not given
 ONCE_MORE = 0.05  # seconds to begin and to record a step

@@ -6,6 +6,7 @@ what comes before the first change: whether the run would get that far.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -45,6 +46,12 @@ class LivePlan:
         stop: the step at which the run would stop now, and why; None when it would get to its first change.
         sightings: what was seen of the plan's conditions, in their order.
         affected: step index -> how many notice it, where that can be told now: "users" and "sessions".
+        requirements: step index -> of each condition of a `require`, whether it holds (None when that cannot be told),
+            what it looks at ("users=13"), and what its message says, or why it cannot be told.
+        polled: step index -> what its `until` looks at now, each with the hosts on which that is so.
+        timeouts: step index -> seconds for each answer, where they depend on answers.
+        whens: step index -> whether its `when` is true now.
+        gaps: step index -> those of its notes that say what could not be told.
         bounds: step index -> how these numbers differ from what would happen ("at most: ...").
         untold: step index -> why a number of those who notice it is missing.
     """
@@ -59,6 +66,17 @@ class LivePlan:
     stop: tuple[PlannedStep | None, str] | None = None
     sightings: list[Sighting] = field(default_factory=list)
     affected: dict[int, dict[str, int]] = field(default_factory=dict)
+    requirements: dict[int, list[tuple[bool | None, str, str]]] = field(default_factory=dict)
+    polled: dict[int, dict[str, list[str]]] = field(default_factory=dict)
+    timeouts: dict[int, float] = field(default_factory=dict)
+    whens: dict[int, bool | None] = field(default_factory=dict)
+    gaps: dict[int, list[str]] = field(default_factory=dict)
+
+    def gap(self, step: PlannedStep, text: str) -> None:
+        """Add a sentence about what could not be told of a step."""
+        self.note(step, text)
+        self.gaps.setdefault(step.index, []).append(text)
+
     bounds: dict[int, str] = field(default_factory=dict)
     untold: dict[int, str] = field(default_factory=dict)
 
@@ -109,6 +127,11 @@ def reviewed(plan: Plan, seen: LivePlan, at: int) -> Plan:
                 for index, drafts in seen.drafts.items()
             },
             "affected": {keys[index]: counts for index, counts in seen.affected.items()},
+            "requirements": {keys[index]: [list(found) for found in all_] for index, all_ in seen.requirements.items()},
+            "polled": {keys[index]: looked for index, looked in seen.polled.items()},
+            "timeouts": {keys[index]: seconds for index, seconds in seen.timeouts.items()},
+            "gaps": {keys[index]: texts for index, texts in seen.gaps.items()},
+            "whens": {keys[index]: holds for index, holds in seen.whens.items()},
             "bounds": {keys[index]: text for index, text in seen.bounds.items()},
             "untold": {keys[index]: text for index, text in seen.untold.items()},
             "conditions": [[found.name, found.holds, found.value, found.why] for found in seen.sightings],
@@ -193,6 +216,8 @@ class _Look:
                 await self._notice(step, drafts, scope)
             elif drafts is not None:
                 await self._ask(step, drafts, scope)
+        if isinstance(step, CommandStep) and names_in(step.timeout) & set(scope):
+            self._time(step, scope)
         if step.effect is not Effect.READ and not self._changed:
             self._changed = step.key
 
@@ -213,6 +238,11 @@ class _Look:
         for text in noticed.words:
             self.found.note(step, text)
 
+    def _time(self, step: CommandStep, scope: Scope) -> None:
+        """How long a step would wait for each answer, as of now."""
+        with suppress(ExpressionError, ValueError, TypeError):
+            self.found.timeouts[step.index] = float(compile_value(step.timeout)(scope))
+
     def _stop(self, step: PlannedStep, why: str) -> None:
         """The run would stop here."""
         if self.found.stop is None:
@@ -223,9 +253,12 @@ class _Look:
         for requirement in step.require if isinstance(step, RequireStep) else ():
             if not names_in(requirement.that) <= set(scope):
                 self.found.later += 1
+                self.found.requirements.setdefault(step.index, []).append((None, "", "it depends on what the run does"))
                 continue
             holds, why = _holds(requirement.that, scope)
             message = str(compile_value(requirement.message)(scope)) if holds is False else ""
+            looked_at = watched(requirement.that, scope, frozenset(step.registered))
+            self.found.requirements.setdefault(step.index, []).append((holds, looked_at, message or why))
             shown = filled(requirement.that, self._plan.scope(step))
             self.found.note(step, f"{_WORDS[holds]}: {shown}" + (f" - {message}" if message else ""))
             if not {step.registered[name] for name in names_in(requirement.that) & set(step.registered)} <= self._sure:
@@ -238,6 +271,7 @@ class _Look:
         if when is None or step.per_item_condition or not names_in(when) <= set(scope):
             return True
         holds, _ = _holds(when, scope)
+        self.found.whens[step.index] = holds
         self.found.note(step, f"{_WORDS[holds]}: {filled(when, self._plan.scope(step))}")
         return holds is not False
 
@@ -246,12 +280,12 @@ class _Look:
         try:
             drafts = list(islice(expand(step, self._plan, scope), MOST + 1))
         except (ExpressionError, InputError) as error:
-            self.found.note(step, f"cannot be planned now: {error.message}")
+            self.found.gap(step, f"cannot be planned now: {error.message}")
             if not self._changed:
                 self._stop(step, error.message)
             return None
         if len(drafts) > MOST:
-            self.found.note(step, f"more than {MOST} requests; not asked")
+            self.found.gap(step, f"more than {MOST} requests; not asked")
             return None
         if step.depends_on:
             self.found.drafts[step.index] = drafts
@@ -262,7 +296,7 @@ class _Look:
         answer = self._answers[step.key] = self.found.answers[step.index] = collect(records)
         failed = [record for record in records if record.error]
         for record in failed:
-            self.found.note(step, f"{record.host}: {record.error}")
+            self.found.gap(step, f"{record.host}: {record.error}")
         if not self._changed:
             self._sure.add(step.key)
             if len(failed) > may_fail(step, self._plan.terms, self._settings).of(len(records)):
@@ -281,6 +315,8 @@ class _Look:
             if isinstance(found, HostAnswer):
                 local = {"rows": found.rows, "answer": found, "host": self._plan.inventory.hosts[name]}
                 hosts.setdefault(watched(step.until, {**scope, **local}), []).append(name)
+        if hosts:
+            self.found.polled[step.index] = hosts
         return "".join(f"; {text} on {fold(names)}" for text, names in hosts.items() if text)
 
     async def _sent(self, step: CommandStep, drafts: list[Draft]) -> list[Recorded]:

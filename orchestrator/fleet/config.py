@@ -100,6 +100,11 @@ class HostSettings(Strict):
     tls: TlsSpec | None = Field(None, description="TLS settings.")
     timeout: TimeoutSpec | None = Field(None, description="Timeouts.")
     limits: HostLimits | None = Field(None, description="Limits of each host.")
+    capacity: int | None = Field(
+        None,
+        ge=1,
+        description="Users that each host can serve; reviews of a drain say how close the others come to it.",
+    )
 
 
 class HostSpec(HostSettings):

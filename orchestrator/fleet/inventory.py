@@ -38,6 +38,7 @@ class Host:
         protected: nothing may be changed here.
         protected_by: who says so: the configuration, or the policy.
         endpoint: how its API is reached.
+        capacity: users that it can serve; None where nobody said.
         readable: what of it expressions may read.
     """
 
@@ -51,6 +52,7 @@ class Host:
     protected: bool
     endpoint: Endpoint
     protected_by: str = "configuration"
+    capacity: int | None = None
 
     @property
     def port(self) -> int:
@@ -248,6 +250,7 @@ class _Builder:
             per_host=limits,
             protected=False,
             endpoint=self._endpoint(name, spec, group, layers),
+            capacity=_first(layers, "capacity"),
         )
 
     def _endpoint(self, name: str, spec: HostSpec, group: str, layers: list[HostSettings]) -> Endpoint:

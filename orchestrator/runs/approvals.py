@@ -88,18 +88,21 @@ def allowed(
     return _approved(reader, terms, policy, fleet, signatures, name or reader.run_id)
 
 
-def standing(reader: Reader, signatures: Iterable[Signature]) -> str:
-    """Who has approved a plan that nobody has begun, and what is wrong with the other signatures; empty where none are wanted.
+def standing(reader: Reader, signatures: Iterable[Signature]) -> tuple[list[Approval], str] | None:
+    """Who has approved a plan that nobody has begun, and why that is not enough, with what is wrong with other signatures.
+
+    Returns:
+        None where no approval is wanted.
 
     Raises:
         InputError, RefusedError: the policy, or ssh-keygen, cannot be used.
     """
     terms = load_policy().file.approvals
     if terms is None or not reader.changes():
-        return ""
+        return None
     found, refused = _verified(((one, 0) for one in signatures), reader, terms)
     counted, lacking = count(terms, found, reader.header.authors)
-    return "; ".join([lacking or f"approved by {', '.join(map(str, counted))}", *refused])
+    return counted, "; ".join([*([lacking] if lacking else []), *refused])
 
 
 def _people(terms: ApprovalTerms) -> str:

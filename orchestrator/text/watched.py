@@ -19,19 +19,22 @@ from orchestrator.text.scalar import text_of
 MOST = 3  # values of a column that are shown
 LONGEST = 40  # characters of one
 
-_ANSWERS = {"rows", "answer"}
+_ANSWERS = frozenset({"rows", "answer"})
 Watched = tuple[str, Callable[[Scope], Any]]
 
 
-def seen(condition: Any, scope: Scope) -> str:
+def seen(condition: Any, scope: Scope, answers: frozenset[str] = frozenset()) -> str:
     """What a condition's comparisons look at, as it is in a scope; empty where that cannot be said in short.
 
     Args:
         condition: of a playbook, such as an `until`; valid.
         scope: all names that it reads.
+        answers: names of earlier answers in it.
     """
     found = []
-    for name, value in _watched(condition) if isinstance(condition, str) and is_template(condition) else ():
+    for name, value in (
+        _watched(condition, _ANSWERS | answers) if isinstance(condition, str) and is_template(condition) else ()
+    ):
         try:
             found.append(_shown(name, value(scope)))
         except (ExpressionError, jinja2.TemplateError, ArithmeticError, TypeError, ValueError, LookupError):
@@ -40,29 +43,30 @@ def seen(condition: Any, scope: Scope) -> str:
 
 
 @lru_cache(maxsize=256)
-def _watched(text: str) -> tuple[Watched, ...]:
+def _watched(text: str, answers: frozenset[str]) -> tuple[Watched, ...]:
     whole, _ = whole_expression(parsed(text))
     if whole is None:
         return ()
-    return tuple((_name(part), compile_part(part)) for part in _parts(whole) if _reads_answers(part))
+    parts = _parts(whole, answers)
+    return tuple((_name(part), compile_part(part)) for part in parts if _reads_answers(part, answers))
 
 
-def _parts(node: nodes.Expr) -> Iterator[nodes.Expr]:
+def _parts(node: nodes.Expr, answers: frozenset[str]) -> Iterator[nodes.Expr]:
     """The values that decide: what stands left of comparisons, and lists that are asked whether they are empty."""
     if isinstance(node, nodes.And | nodes.Or):
-        yield from _parts(node.left)
-        yield from _parts(node.right)
+        yield from _parts(node.left, answers)
+        yield from _parts(node.right, answers)
     elif isinstance(node, nodes.Not):
-        yield from _parts(node.node)
+        yield from _parts(node.node, answers)
     elif isinstance(node, nodes.Compare):
-        yield node.expr if _reads_answers(node.expr) else node.ops[0].expr
+        yield node.expr if _reads_answers(node.expr, answers) else node.ops[0].expr
     else:
         yield node
 
 
-def _reads_answers(node: nodes.Node) -> bool:
+def _reads_answers(node: nodes.Node, answers: frozenset[str]) -> bool:
     found = [node] if isinstance(node, nodes.Name) else node.find_all(nodes.Name)
-    return any(name.name in _ANSWERS for name in found)
+    return any(name.name in answers for name in found)
 
 
 def _name(node: nodes.Node) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, Protocol
 
 from orchestrator.answers import Answer
@@ -11,36 +12,10 @@ from orchestrator.dovecot.command import command_line
 from orchestrator.full_report import Felt, FullReport
 from orchestrator.journal.base import OperationRecord, Reader
 from orchestrator.plan.steps import CommandStep, Draft, Plan, PlannedStep, RequireStep
+from orchestrator.ranges import Range
 from orchestrator.report import Report
+from orchestrator.review.model import Review
 from orchestrator.sighting import Sighting
-
-
-class Range(Protocol):
-    """How long something takes; see `engine.estimate.Range`."""
-
-    @property
-    def low(self) -> float:
-        """Seconds."""
-
-    @property
-    def high(self) -> float | None:
-        """Seconds; None where nobody can say."""
-
-    @property
-    def basis(self) -> str:
-        """How that is known."""
-
-    @property
-    def missing(self) -> str:
-        """Of what nothing is known."""
-
-    @property
-    def answers(self) -> int:
-        """How many answers of an operator it waits for."""
-
-    @property
-    def known(self) -> bool:
-        """Whether it is narrow enough to plan with."""
 
 
 class Estimate(Protocol):
@@ -318,3 +293,20 @@ def report_object(report: Report, program: str) -> dict[str, Any]:
         "next": report.next_command(program),
         "next_past_failures": report.past_command(program),
     }
+
+
+def review_object(review: Review) -> dict[str, Any]:
+    """A review as plain values."""
+    value: dict[str, Any] = _values(review)
+    return {"event": "review", **value, "requests": review.requests, "longest": review.longest}
+
+
+def _values(value: Any) -> Any:
+    """A value of dataclasses and named tuples as objects of their fields."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {part.name: _values(getattr(value, part.name)) for part in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: _values(part) for name, part in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {key: _values(part) for key, part in value.items()}
+    return [_values(part) for part in value] if isinstance(value, list | tuple) else value

@@ -16,11 +16,12 @@ from orchestrator.plan.expand import hosts_of
 from orchestrator.plan.manifest import short
 from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep, RequireStep, Scope
 from orchestrator.playbook.items import ItemList
+from orchestrator.ranges import Range
 from orchestrator.text.expression import names_in
 from orchestrator.text.filled import filled
 from orchestrator.text.units import format_duration
-from orchestrator.views.objects import Estimate, Range, Seen
-from orchestrator.views.words import count, lasts, moment, safe
+from orchestrator.views.objects import Estimate, Seen
+from orchestrator.views.words import count, moment, safe, takes
 
 FEW = 3  # requests of a step that are shown without -v
 ROWS = 6  # of what was answered
@@ -139,20 +140,13 @@ def _lasting(found: Range, *, whole: Range) -> Iterator[str]:
     if found.high is None and whole.basis:
         yield "           takes: unknown"
     elif found.high is not None and found.high >= 1:
-        yield f"           takes {_lasts(found, found.high)}"
-
-
-def _lasts(found: Range, high: float) -> str:
-    """How long something takes, and how that is known: 3 to 7 min (from 5 earlier runs)."""
-    basis = f" (from {found.basis})" if found.basis else ""
-    question = f", and the time for {count(found.answers, 'answer')}" if found.answers else ""
-    return f"{'' if found.known else 'unknown: '}{lasts(found.low, high)}{basis}{question}"
+        yield f"           takes {takes(found)}"
 
 
 def _sum_of_time(found: Range, *, looked: bool) -> str:
     """How long all of it takes; what that sum lacks, and how to come by it."""
     if found.high is not None:
-        return f"Takes {_lasts(found, found.high)}, if nothing fails."
+        return f"Takes {takes(found)}, if nothing fails."
     hint = "" if looked else "--live may tell; "
     return f"Takes: unknown; no earlier run tells of {found.missing}. {hint}`takes: 15m` in the playbook says it."
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.outcome import State
+from orchestrator.plan.affected import in_all
+from orchestrator.ranges import Range
 
 # What moves the cursor, colours, or changes the direction of text; and what some terminals take for a line's end.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -98,12 +100,45 @@ def clock(milliseconds: int) -> str:
     return time.strftime("%H:%M:%S", time.localtime(milliseconds / 1000)) + f".{milliseconds % 1000:03d}"
 
 
+def amount(number: int) -> str:
+    """A number that can be read: 38 811."""
+    return f"{number:,}".replace(",", " ") if number >= 10_000 else str(number)
+
+
+def many(number: int, word: str) -> str:
+    """A number of things that may be large: 38 811 users."""
+    return f"{amount(number)} {word}{'' if number == 1 else 's'}"
+
+
+def share(part: int, whole: int) -> str:
+    """A part of a whole: 3.1 %."""
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def paragraphs(text: str) -> list[str]:
+    """A description's paragraphs: an empty line divides them, and so does a sentence that begins on a line of its own."""
+    found: list[str] = []
+    begins = True
+    for line in (line.strip() for line in text.splitlines()):
+        if begins or (found[-1].endswith(".") and line[:1].isupper()):
+            found.append(line)
+        elif line:
+            found[-1] += f" {line}"
+        begins = not line
+    return [paragraph for paragraph in found if paragraph]
+
+
+def takes(found: Range) -> str:
+    """How long something takes, and how that is known: 3 to 7 min (from 5 earlier runs)."""
+    if found.high is None:
+        return f"unknown; no earlier run tells of {found.missing}"
+    basis = f" (from {found.basis})" if found.basis else ""
+    question = f", and the time for {count(found.answers, 'answer')}" if found.answers else ""
+    return f"{'' if found.known else 'unknown: '}{lasts(found.low, found.high)}{basis}{question}"
+
+
 def noticed(seen: Mapping[str, Any] | None) -> str:
     """How many notice a plan, as the look at the fleet for its review saw it: "; 1204 users, 300 sessions (Tue 14:02 CET)"."""
-    affected = (seen or {}).get("affected", {})
-    most = {
-        name: max((counts[name] for counts in affected.values() if name in counts), default=0)
-        for name in ("users", "sessions")
-    }
-    words = ", ".join(count(number, name.removesuffix("s")) for name, number in most.items() if number)
+    found = in_all((seen or {}).get("affected", {}))
+    words = ", ".join(many(number, kind.removesuffix("s")) for kind, number in found.items() if number)
     return f"; {words} ({moment((seen or {})['at'], zone=True)})" if words else ""

@@ -12,11 +12,11 @@ from orchestrator.dovecot.ask import Asker
 from orchestrator.dovecot.exchange import Exchange
 from orchestrator.engine.hours import need, pieces
 from orchestrator.engine.live_plan import LivePlan, look, reviewed
-from orchestrator.engine.ranges import Range
 from orchestrator.engine.rules import Settings
 from orchestrator.errors import JournalError
 from orchestrator.journal.base import Start
 from orchestrator.limits import Limits
+from orchestrator.ranges import Range
 from orchestrator.runs.estimating import LOOKED_AT, earlier_runs, expected
 from orchestrator.runs.hours import hours_of
 from orchestrator.runs.work import NOTHING_SAID, Choices

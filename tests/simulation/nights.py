@@ -22,7 +22,6 @@ from typing import Any, NamedTuple, cast
 from orchestrator.dovecot.ask import Asker
 from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent
 from orchestrator.engine.live_plan import look, reviewed
-from orchestrator.engine.ranges import Range
 from orchestrator.engine.rules import Settings
 from orchestrator.engine.runner import Runner, World
 from orchestrator.events import Audience
@@ -34,6 +33,7 @@ from orchestrator.plan.layout import build_plan
 from orchestrator.plan.steps import Plan
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.playbook.values import given_values
+from orchestrator.ranges import Range
 from orchestrator.runs.estimating import earlier_runs, estimate_of
 from orchestrator.simulator.execution import Simulation, execute
 from orchestrator.simulator.faults import Faults

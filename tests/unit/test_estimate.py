@@ -9,10 +9,10 @@ import pytest
 
 from orchestrator.engine.estimate import Estimate, Known, Requests
 from orchestrator.engine.past import Timed, kind_of
-from orchestrator.engine.ranges import Range
 from orchestrator.engine.rules import Settings
 from orchestrator.limits import Limits
 from orchestrator.plan.steps import Plan, PlannedStep
+from orchestrator.ranges import Range
 from tests.strategies import plan, steps
 
 KICKS = "hosts: 'b[1-2]', for_each: [u1, u2], command: kick, parameters: {mask: ['{{ item }}']}"

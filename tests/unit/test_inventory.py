@@ -357,3 +357,17 @@ def test_the_policy_protects_besides_the_configuration() -> None:
         "b1": "policy",
         "b9": "configuration",
     }
+
+
+def test_the_most_specific_capacity_wins() -> None:
+    """A host's goes before its group's, and that before the defaults'; nobody need say one."""
+    text = """
+        defaults: {auth: {api_key: {env: KEY}}}
+        groups:
+          a: {defaults: {capacity: 500}, hosts: {a1: 10.0.0.1, a2: {address: 10.0.0.2, capacity: 20}}}
+          b: {hosts: {b1: 10.0.0.3}}
+        protect: [a1]
+    """
+    assert [host.capacity for host in fleet(text).hosts.values()] == [500, 20, None]
+    with pytest.raises(InputError, match="capacity"):
+        fleet(text.replace("capacity: 20", "capacity: 0"))

@@ -11,10 +11,10 @@ import pytest
 from orchestrator.dovecot.ask import Asker
 from orchestrator.engine.estimate import Estimate
 from orchestrator.engine.live_plan import look
-from orchestrator.engine.ranges import Range
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.plan.steps import PlannedStep
+from orchestrator.ranges import Range
 from orchestrator.views.objects import live_objects, plan_objects
 from orchestrator.views.plan_text import plan_lines
 from tests.engine.hosts import Hosts, rows

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from orchestrator.engine.ranges import Part, Range, together
+from orchestrator.ranges import Part, Range, together
 
 
 def runs(*seconds: float, prefix: str = "r") -> dict[tuple[str, str], tuple[float, float]]:

@@ -1,0 +1,1 @@
+"""A saved plan as a review: what a change board needs to know of it."""
