@@ -16,6 +16,7 @@ from orchestrator.plan.steps import Plan
 from orchestrator.policy import ApprovalTerms, Policy, load_policy
 from orchestrator.runs.planning import Fleet
 from orchestrator.runs.signatures import Signature, verify
+from orchestrator.status import Status
 from orchestrator.version import __version__
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def allowed(
     settings = Limits.model_validate({"in_flight": IN_FLIGHT, **json.loads(reader.header.settings).get("limits", {})})
     if reason := loosened(settings, choices.in_flight, choices.rate):
         raise RefusedError(reason, hint=f"limits may be lowered, and not raised; {EMERGENCY}")
-    if reader.sessions():
+    if reader.sessions() and reader.status()[0] is not Status.NOT_STARTED:
         _refuse_without_kept(reader, terms)
         return ()
     if choices.max_failed is not None:
@@ -85,6 +86,9 @@ def allowed(
             f"--max-failed {choices.max_failed} was not approved; the plan says how many operations may fail",
             hint=f"say it in the playbook (limits: max_failed), and plan again; {EMERGENCY}",
         )
+    if reader.sessions():  # nothing was changed: it is as if it had not been begun, but keeps what it was given
+        _approved(reader, terms, policy, fleet, _kept(reader), reader.run_id)
+        return ()
     return _approved(reader, terms, policy, fleet, signatures, name or reader.run_id)
 
 
@@ -144,12 +148,16 @@ def _refuse_without_kept(reader: Reader, terms: ApprovalTerms) -> None:
     """
     then = (json.loads(reader.header.policy) or {}).get("approvals") or {}
     terms = terms.model_copy(update={"needed": min(terms.needed, then.get("needed", terms.needed))})
-    kept = [(Signature(f"approval of {one.people[0]}", one.signature), one.at) for one in reader.approvals()]
-    found, refused = _verified(kept, reader, terms)
+    moments = (one.at for one in reader.approvals())
+    found, refused = _verified(zip(_kept(reader), moments, strict=True), reader, terms)
     _, lacking = count(terms, found, reader.header.authors)
     if lacking:
         words = "; ".join([lacking, *refused])
         raise RefusedError(f"run {reader.run_id} is not approved: {words}", hint=EMERGENCY)
+
+
+def _kept(reader: Reader) -> list[Signature]:
+    return [Signature(f"approval of {one.people[0]}", one.signature) for one in reader.approvals()]
 
 
 def _verified(

@@ -28,7 +28,7 @@ name: Kick a list
 steps:
   - {name: Kick them, hosts: backends, command: kick, for_each: {file: users.txt}, parameters: {mask: ["{{ item }}"]}}
 """
-RELOADS = "name: Reload\nsteps: [{name: Reload, hosts: backends, command: reload}]\n"
+SETS = "name: Set\nsteps: [{name: Set, hosts: b1, command: dictSet, parameters: {dictUri: 'file:/x', key: shared/n, value: '0'}}]\n"
 LOOKS = "name: Look\nsteps: [{name: Look, hosts: backends, command: who}]\n"
 
 pytestmark = needs_root
@@ -290,6 +290,21 @@ def test_a_run_that_was_approved_goes_on(place: Place) -> None:
     assert len(place.site.fleet.requests) == 60
 
 
+def test_a_run_that_was_not_started(place: Place) -> None:
+    """Where a condition refused it at the start nothing was changed: its approvals hold no longer than those of a plan."""
+    unless = (
+        'conditions: [{name: someone, ask: {hosts: b1, command: who}, that: "{{ rows | length > 0 }}", at: start}]\n'
+    )
+    plan = place.plan(playbook=place.cli.playbook(KICKS + unless, "unless.yaml"))
+    place.policed.sign(plan, "bob")
+    assert place.cli("apply", "my.plan", "--yes").code == 5
+    assert place.cli("show").out.splitlines()[1].startswith("  not started")
+    again = place.cli("resume")
+    assert "not started" in again.out
+    place.policed.says(APPROVALS, bob="", eve="")
+    assert "/etc/orchestrator/signers has changed since the plan was made" in place.refused("resume")
+
+
 def test_another_configuration_changes_nothing(place: Place) -> None:
     """With -c, and with hosts called otherwise, the policy still holds: approvals, and hosts that it protects by their address."""
     address = re.search(r"b1: \"?([\d.]+)", place.cli.config.read_text())
@@ -334,7 +349,7 @@ def broken_glass(place: Place, *words: str, answers: tuple[str, str]) -> tuple[i
 def test_in_an_emergency_the_glass_is_broken(place: Place) -> None:
     """It is asked about twice, the second time by words that are typed, also with --yes; the report begins with it."""
     place.policed.says(f"{APPROVALS}require_window: true\n", bob="")
-    run = ("run", place.cli.playbook(RELOADS, "reload.yaml"))
+    run = ("run", place.cli.playbook(SETS, "set.yaml"))
     assert broken_glass(place, *run, answers=("y", "no"))[0] == 5
     assert broken_glass(place, *run, answers=("n", ""))[0] == 5
     assert place.site.commands() == []
@@ -342,7 +357,7 @@ def test_in_an_emergency_the_glass_is_broken(place: Place) -> None:
     assert code == 0, shown
     assert "Windows, freezes and approvals will be ignored: mail is down" in shown
     assert "Type break glass to do that, or Enter to leave: " in shown
-    assert place.site.commands() == ["reload", "reload"]
+    assert place.site.commands() == ["dictSet"]
     lines = place.cli("report").out.splitlines()
     assert re.fullmatch(r"  windows, freezes and approvals ignored \(.*\): mail is down", lines[2])
 
