@@ -424,7 +424,8 @@ class FileReader:
     def held(self) -> str:
         """Because of which condition nothing is sent, in a run that somebody works on; empty when it goes on."""
         after = "SELECT 1 FROM step WHERE role IN ('undo', 'finally') AND state = 'running'"  # which wait for none
-        last = {seen.name: seen for seen in self.conditions()}
+        began = max((session.began for session in self.sessions()), default=0)  # what stopped an earlier one is past
+        last = {seen.name: seen for seen in self.conditions() if seen.at >= began}
         waits = [seen for seen in last.values() if not seen.holds]
         if not waits or next(self._rows(after), None):
             return ""
