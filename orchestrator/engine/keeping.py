@@ -82,7 +82,8 @@ class Keeper:
     def _end_of(self, kept: CommandStep) -> int:
         """The place of the first step before which it is not looked at any more."""
         if kept.keep_until:
-            return next(step.index for step in self._plan.steps if step.key == kept.keep_until)
+            first = f"{kept.keep_until}[1].1"  # a step of batches has none of its own in the plan
+            return next(step.index for step in self._plan.steps if step.key in {kept.keep_until, first})
         batch, within, _ = kept.key.rpartition("].")
         same = [
             step.index for step in self._plan.of("step", "verify") if not within or step.key.startswith(f"{batch}].")

@@ -110,7 +110,7 @@ class Looker:
         self, ask: Ask, question: Callable[[], CommandStep], scope: Scope, within: float | None = None
     ) -> Any:
         if ask.url is not None:
-            timeout = LONGEST if ask.timeout is None else parse_duration(compile_value(ask.timeout)(scope))
+            timeout = _seconds(ask.timeout, scope) or LONGEST
             url = str(compile_value(ask.url)(scope))
             if fault := fault_of_url(url):
                 raise ExpressionError(f"cannot read {ask.url}: it {fault}")
@@ -127,7 +127,7 @@ class Looker:
     async def _sent(self, step: CommandStep, drafts: list[Draft], scope: Scope) -> list[Recorded]:
         records: dict[int, Recorded] = {}
         entry = catalog.find(step.command)
-        given = None if step.timeout is None else parse_duration(compile_value(step.timeout)(scope))
+        given = _seconds(step.timeout, scope)
 
         async def one(question: tuple[int, Draft]) -> None:
             number, draft = question
@@ -146,6 +146,14 @@ class Looker:
 
         await each(list(enumerate(drafts, 1)), one)
         return [records[number] for number in sorted(records)]
+
+
+def _seconds(written: Any, scope: Scope) -> float | None:
+    """A duration that a question says; None where it says none."""
+    try:
+        return None if written is None else parse_duration(compile_value(written)(scope))
+    except ValueError as error:
+        raise ExpressionError(str(error)) from None
 
 
 def recorded(host: str, outcome: Outcome) -> Recorded:

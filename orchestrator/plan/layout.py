@@ -11,6 +11,7 @@ from orchestrator.dovecot import catalog
 from orchestrator.errors import InputError
 from orchestrator.fleet.inventory import Host, Inventory, fold
 from orchestrator.plan.expand import hosts_of, selected
+from orchestrator.plan.questions import check_questions
 from orchestrator.plan.review import warnings
 from orchestrator.plan.steps import (
     CommandStep,
@@ -51,7 +52,8 @@ def build_plan(
         conditions: that hold for every playbook.
 
     Raises:
-        InputError: a selection that names no host, or a file of items that cannot be used.
+        InputError: a selection that names no host, a question of a condition that cannot be asked, or a file of items that
+            cannot be used.
         RefusedError: a step would change a protected host.
     """
     playbook, document = source.playbook, source.document
@@ -75,6 +77,7 @@ def build_plan(
     for step in plan.steps:
         if isinstance(step, CommandStep) and not (names_in(step.hosts) - set(plan.scope(step))):
             hosts_of(step, plan, plan.scope(step))
+    check_questions(plan)
     return replace(plan, warnings=tuple(dict.fromkeys(warnings(plan))))
 
 

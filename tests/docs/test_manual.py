@@ -22,6 +22,7 @@ from orchestrator.outcome import State
 from orchestrator.playbook.model import Playbook
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.policy import PolicyFile
+from orchestrator.status import Status
 from orchestrator.text.document import parse
 from orchestrator.text.expression import _ENV
 
@@ -193,3 +194,12 @@ def test_models_are_found_in_annotations() -> None:
     """The walk over keys sees models within optional and listed fields, so the tests above miss none."""
     assert get_origin(int | None) in {Union, UnionType}
     assert {"confirm", "soak", "done", "choices", "deadline"} <= set(keys_of(Playbook, set()))
+
+
+def test_every_status_is_explained() -> None:
+    """The table of the statuses, and the list of their codes, have all of them."""
+    table = {line.split("|")[1].strip() for line in text("operations.md").splitlines() if line.startswith("| ")}
+    codes = set(re.findall(r"`(\w+)`", text("command-line.md").partition("as a code: ")[2].partition("\n\n")[0]))
+    for status in Status:
+        assert status.word in table
+        assert status.value in codes

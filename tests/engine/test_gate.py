@@ -389,3 +389,15 @@ async def test_what_cannot_be_seen_is_no_reason_to_go_on(tmp_path: Path) -> None
     assert ending.status is Status.STOPPED
     assert ending.reason.startswith("it cannot be seen what step 1 (S1) set: ")
     assert [request.host for request in made.hosts.of("reload")] == ["d1"]
+
+
+async def test_what_is_kept_may_change_from_a_step_of_batches_on(tmp_path: Path) -> None:
+    """The step that `until_step` names may be one of batches: it is kept until the first of them."""
+    first = KEPT.replace("UNTIL", ", until_step: S3")
+    made = Rig(
+        tmp_path,
+        steps(first, "hosts: b1, command: reload", "batches: {hosts: 'b[1-2]', steps: [{name: R, command: reload}]}"),
+        Hosts(directorStatus=vhosts("0", "0", "100")),
+    )
+    assert await made.session() == Ending(Status.DONE)
+    assert len(made.hosts.of("directorStatus")) == 2

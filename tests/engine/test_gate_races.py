@@ -311,3 +311,43 @@ async def test_a_rate_that_is_too_low_for_the_questions_is_told(tmp_path: Path) 
     ending = await made.session()
     assert ending.status is Status.STOPPED
     assert "the rate allows no 4 questions in 0.1 s; ask fewer hosts, or ask less often (every)" in ending.reason
+
+
+async def test_what_stopped_an_earlier_session_holds_nothing(tmp_path: Path) -> None:
+    """A run that goes on is not told to be held by what was seen before; one that is held now is."""
+    health = Health(503)
+    made = Rig(tmp_path, with_conditions(MANY, HEALTHY.replace("at: always", "at: step")), Hosts(), fetch=health)
+    assert (await made.session()).status is Status.STOPPED
+    told: list[str] = []
+
+    def held() -> str:
+        with made.run.read() as reader:
+            return reader.held()
+
+    async def see(_runner: Any, _session: Any) -> None:
+        told.append(held())
+
+    health.last = 200
+    assert await made.session(during=see) == Ending(Status.DONE)
+    assert told == [""]
+
+
+async def test_what_holds_a_run_is_told_until_it_goes_on(tmp_path: Path) -> None:
+    """Whoever looks at the run from outside sees why nothing is sent, and that it goes on."""
+    health = Health(503)
+    made = Rig(tmp_path, with_conditions(MANY, HEALTHY), slow_kicks(), fetch=health)
+    told: list[str] = []
+
+    def held() -> str:
+        with made.run.read() as reader:
+            return reader.held()
+
+    async def see(_runner: Any, _session: Any) -> None:
+        await until(held)
+        told.append(held())
+        health.last = 200
+        await until(lambda: made.hosts.of("kick"))
+        told.append(held())
+
+    assert await made.session(during=see) == Ending(Status.DONE)
+    assert told == ["held: condition 'health' does not hold: HTTP status 503", ""]

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.approval import Approval
 from orchestrator.found import Found
-from orchestrator.journal.base import Cause, Totals
+from orchestrator.journal.base import Cause, SessionRecord, Totals
 from orchestrator.journal.details import Happening, Retried, Shown
 from orchestrator.outcome import BAD_STATES, State
 from orchestrator.sighting import Sighting
@@ -34,6 +34,10 @@ class FileDetails:
     _hosts: dict[int, str]
 
     def _rows(self, statement: str, *values: Any) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def sessions(self) -> list[SessionRecord]:
+        """All sessions, in order."""
         raise NotImplementedError
 
     def causes(self, limit: int = 10) -> list[Cause]:
@@ -90,7 +94,8 @@ class FileDetails:
     def held(self) -> str:
         """Because of which condition nothing is sent, in a run that somebody works on; empty when it goes on."""
         after = "SELECT 1 FROM step WHERE role IN ('undo', 'finally') AND state = 'running'"  # which wait for none
-        last = {seen.name: seen for seen in self.conditions()}
+        began = max((session.began for session in self.sessions()), default=0)  # what stopped an earlier one is past
+        last = {seen.name: seen for seen in self.conditions() if seen.at >= began}
         waits = [seen for seen in last.values() if not seen.holds]
         if not waits or next(self._rows(after), None):
             return ""
