@@ -68,6 +68,17 @@ def sentence(review: Review) -> str:
     return f"{_subject(review)}: {'; '.join(parts)}."
 
 
+def _share(review: Review) -> str:
+    users = review.affected.get("users")
+    if users is None and not any(step.impact for step in review.main if not step.skipped):
+        return "none"
+    if users is None:
+        return "not known"
+    if not review.fleet_users:
+        return "not known: no step asks the directors for all users"
+    return f"{share(users, review.fleet_users)} of {many(review.fleet_users, 'user')}"
+
+
 def _affected(review: Review) -> str:
     """How many notice it, and which share of the fleet they are."""
     if not any(step.impact for step in review.main if not step.skipped):
@@ -125,6 +136,8 @@ def _impact(review: Review) -> Iterator[Part]:
         [
             ("Hosts changed", f"{hosts} ({number} of {review.hosts})" if number else "none"),
             ("Users", _affected(review)),
+            ("Share of the fleet", _share(review)),
+            ("Numbers of", _moment(review.verdict.at) if review.verdict else "nobody looked at the fleet"),
         ]
     )
     yield from _felt(review)
@@ -244,6 +257,7 @@ def _schedule(review: Review, program: str) -> Iterator[Part]:
         ("Takes", (found.estimate if found else "") or "not estimated"),
         ("Basis", found.basis if found else ""),
         ("At most", bound or "not known: it depends on how many requests there are, and on how long each takes"),
+        ("Pace", f"{review.pace}; a step may have lower limits"),
         (
             "Window",
             (found.window if found else "") or "none in the plan; --window or --until gives one when it is applied",
