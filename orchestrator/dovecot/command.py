@@ -290,8 +290,8 @@ def command_line(name: str, command: Command | None, values: Mapping[str, Any]) 
                 positional[spec.argument - 1] = [spec.word]  # 2.4 has no parameter for it
         else:
             words += [f"{key}={','.join(texts)}"]
-    for position in sorted(positional):
-        words += positional[position]
+    arguments = [text for position in sorted(positional) for text in positional[position]]
+    words += ["--", *arguments] if any(text.startswith("-") for text in arguments) else arguments  # else an option
     return " ".join(word if "{{" in word or word == "…" else shlex.quote(word) for word in words)
 
 

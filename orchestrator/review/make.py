@@ -11,7 +11,7 @@ from orchestrator.dovecot.curl import header_command
 from orchestrator.dovecot.mail_servers import drained, emptied, restored, serves, users, users_of
 from orchestrator.engine.estimate import Estimate
 from orchestrator.engine.hours import pieces
-from orchestrator.engine.rules import Settings
+from orchestrator.engine.rules import IN_FLIGHT, Settings
 from orchestrator.fleet.inventory import Host, fold
 from orchestrator.journal.base import Reader
 from orchestrator.plan.affected import batch_of, in_all
@@ -68,6 +68,7 @@ def make_review(
             changed=(fold(name for name in plan.inventory.hosts if name in changes), len(changes)),
             hosts=len(plan.inventory.hosts),
             steps=steps,
+            pace=_pace(plan, settings or Settings()),
             checks=list(checks(plan, steps)),
             backouts=list(backouts(plan, steps)),
             warnings=plan.warnings,
@@ -94,6 +95,14 @@ def _schedule(plan: Plan, estimate: Estimate) -> Schedule:
         if found.high is None or found.high >= A_WHILE:
             lasting.append((piece.key, found))
     return Schedule(estimate.whole, lasting)
+
+
+def _pace(plan: Plan, settings: Settings) -> str:
+    """How many requests are sent at a time; a step may have lower limits of its own."""
+    layers = (settings.limits, plan.terms.limits)
+    at_a_time = min([layer.in_flight for layer in layers if layer.in_flight], default=IN_FLIGHT)
+    rate = min([layer.rate for layer in layers if layer.rate], default=None)
+    return f"at most {at_a_time} requests at a time" + (f", {rate:g} a second" if rate else "")
 
 
 def _header_files(plan: Plan) -> dict[str, tuple[str, str]]:

@@ -250,6 +250,7 @@ class Review:
         rooms: the backends that their users go to.
         changed: the hosts that get changing requests, folded, and how many they are.
         steps: in the order of running; then what takes back, then what comes last.
+        pace: how many requests are sent at a time, in words.
         checks: in the order of their moments.
         unchecked: what the program cannot check, a sentence each.
         header_files: host -> the file with which `curl` authenticates there.
@@ -274,6 +275,7 @@ class Review:
     rooms: Sequence[Room]
     changed: tuple[str, int]
     hosts: int
+    pace: str
     steps: Sequence[ReviewedStep]
     checks: Sequence[Check]
     backouts: Sequence[Backout]

@@ -256,6 +256,7 @@ def _schedule(review: Review, program: str) -> Iterator[Part]:
         ("Starts", "when somebody types the command below; nothing starts by itself"),
         ("Takes", f"{takes(found.whole)}, if nothing fails" if found else "not estimated"),
         ("At most", bound or "not known: it depends on how many requests there are, and on how long each takes"),
+        ("Pace", f"{review.pace}; a step may have lower limits"),
         ("Window", "none in the plan; --window or --until gives one when it is applied"),
     ]
     yield Facts([(label, words) for label, words in pairs if words])

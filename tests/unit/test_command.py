@@ -261,6 +261,8 @@ def test_a_request_is_one_command() -> None:
             {"user": "a", "sourceUser": "b", "sourceType": "user", "destinationMailbox": "X", "query": ["all"]},
             "doveadm move -u a X user b all",
         ),
+        ("kick", {"mask": ["-x", "u1"]}, "doveadm kick -- -x u1"),  # seen on 2.3.19.1: else it is an invalid option
+        ("who", {"separateConnections": True, "mask": ["-x"]}, "doveadm who -1 -- -x"),
     ],
 )
 def test_the_command_line_is_what_an_operator_would_type(command: str, values: dict[str, Any], line: str) -> None:
