@@ -147,9 +147,7 @@ class Estimate:
     def _by_past(self, step: CommandStep, load: _Load | None) -> Part | None:
         found: dict[Moment, list[Span]] = {}
         for earlier in self._alike(step, load):
-            span = _scaled(earlier, load, step)
-            if span is not None:
-                found.setdefault((earlier.run, earlier.batch), []).append(span)
+            found.setdefault((earlier.run, earlier.batch), []).append(_scaled(earlier, load, step))
         if not found:
             return None
         paced = load.paced if load else 0.0
@@ -272,18 +270,18 @@ class _Load:
         return max(of_host, ceil(self.total / self.in_flight))
 
 
-def _scaled(earlier: Timed, load: _Load | None, step: CommandStep) -> Span | None:
-    """How long a step would take now, had it this one's hosts and luck; None where that cannot be said."""
+def _scaled(earlier: Timed, load: _Load | None, step: CommandStep) -> Span:
+    """How long a step of an earlier run would take for what is to be sent now, at least and at most."""
     seconds, one = earlier.seconds, earlier.attempt
     if load is None or not earlier.operations or step.until is not None:
         return seconds, seconds
     few, now = earlier.busiest, load.busiest
-    least = one * load.total / load.at_a_time  # each request takes its time, and so many are sent at a time
     if (earlier.operations, few) == (load.total, now):
-        found = seconds, seconds
+        found = [seconds]
     elif few > FEW:
-        found = (one + (seconds - one) * (now - 1) / (few - 1),) * 2
-    else:
-        at_once = ceil(few / max(1, min(load.places.values())))
-        found = seconds * max(1.0, load.rounds / at_once), seconds * max(1.0, now / few)
-    return max(found[0], least), max(found[1], least)
+        found = [one + (seconds - one) * (now - 1) / (few - 1)]
+    else:  # as many at a time as may be, or one after the other
+        at_once = ceil(few / min(load.places.values()))
+        found = [seconds * max(1.0, load.rounds / at_once), seconds * max(1.0, now / few)]
+    least = one * load.total / load.at_a_time  # each request takes its time, and so many are sent at a time
+    return max(least, min(found)), max(least, *found)

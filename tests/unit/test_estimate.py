@@ -145,6 +145,16 @@ def test_a_few_requests_say_little_of_many() -> None:
     assert 400 < (found.high or 0) < 550
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "low", "high"), [(4, 5, 5 / 4, 2.0), (2, 3, 1.0, 1.5), (3, 2, 1.0, 1.0), (1, 4, 1.0, 4.0)]
+)
+def test_a_few_requests_more(then: int, now: int, low: float, high: float) -> None:
+    """Four at a time make one round; one more may make a second one, or take as long as each of them did."""
+    past = several("1", *[1.0] * 20, command="kick", operations=then, busiest=then, attempt=0.01)
+    found = whole(KICKS, {"past": past}, {"b1": now})
+    assert (found.low, found.high) == pytest.approx((low, high), rel=0.05)
+
+
 def test_tighter_limits_take_longer() -> None:
     """Each request takes its time, and no more may be sent at a time than limits allow."""
     past = several("1", *[100] * 3, command="kick", operations=1000, busiest=500, attempt=0.4)
