@@ -73,22 +73,32 @@ def together(parts: Sequence[Part], *, by_run: bool = False) -> Range:
         parts: they.
         by_run: take runs as a whole, and not each batch of them by itself.
     """
-    told = [_of_runs(part.past) if by_run else part.past for part in parts]
-    moments = sorted({moment for past in told for moment in past})
+    least, most = _of_past([_of_runs(part.past) if by_run else part.past for part in parts if part.past])
     exact = sum(part.exact for part in parts)
-    low = sum(part.span[0] for part in parts)
     highs = [part.span[1] for part in parts]
-    high = sum(seconds for seconds in highs if seconds is not None)
-    if moments:
-        spans = [_completed(past, moments) for past in told if past]
-        longest = max(range(len(spans)), key=lambda number: sum(span[1] for span in spans[number]))
-        seen = len([past for past in told if past][longest])
-        sums = [(sum(s[n][0] for s in spans), sum(s[n][1] for s in spans)) for n in range(len(moments))]
-        least, most = _expected(sums, seen)
-        low, high = low + least, high + most
-    answers = sum(part.answers for part in parts)
-    known = None if None in highs else exact + high
-    return Range(exact + low, known, _basis(parts), _missing(parts), answers)
+    return Range(
+        low=exact + least + sum(part.span[0] for part in parts),
+        high=None if None in highs else exact + most + sum(filter(None, highs)),
+        basis=_basis(parts),
+        missing=_missing(parts),
+        answers=sum(part.answers for part in parts),
+    )
+
+
+def _of_past(told: Sequence[Mapping[Moment, Span]]) -> Span:
+    """What those parts take together of which earlier runs tell; of the longest of them is asked how many did."""
+    if not told:
+        return 0.0, 0.0
+    moments = sorted({moment for past in told for moment in past})
+    spans = [_completed(past, moments) for past in told]
+    longest = max(range(len(told)), key=lambda number: sum(most for _, most in spans[number]))
+    nights = {run for run, _ in told[longest]}
+    return _expected([_sum(at_once) for at_once in zip(*spans, strict=True)], len(nights))
+
+
+def _sum(spans: Iterable[Span]) -> Span:
+    lows, highs = zip(*spans, strict=True)
+    return sum(lows), sum(highs)
 
 
 def _of_runs(past: Mapping[Moment, Span]) -> dict[Moment, Span]:
@@ -115,7 +125,7 @@ def _expected(spans: Sequence[Span], seen: int) -> Span:
 
     Args:
         spans: numbers as they were, or could have been.
-        seen: how many of them are independent of each other.
+        seen: in how many runs; what the batches of one have in common, they do not tell twice.
     """
     lows, highs = zip(*spans, strict=True)
     return _interval(lows, seen)[0], max(_interval(highs, seen)[1], *highs)

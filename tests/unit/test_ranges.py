@@ -79,6 +79,12 @@ def test_the_batches_of_a_run_are_one_night() -> None:
     assert (piece.high or 0) >= 9
 
 
+def test_nine_batches_of_one_night_tell_as_much_as_one() -> None:
+    """How much nights differ, batches of the same night do not show, however many there are."""
+    past = {("r0", f"[{number}]"): (100.0, 100.0) for number in range(9)}
+    assert together([Part(past=past)]) == together([Part(past=runs(100.0))])
+
+
 def test_a_step_that_a_run_did_not_have_is_as_usual() -> None:
     """A step of which other runs tell is taken as it is on average in the runs that did not have it."""
     found = together([Part(past=runs(10.0, 10.0, 10.0)), Part(past=runs(5.0, 5.0, prefix="other"))])
