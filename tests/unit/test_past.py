@@ -60,6 +60,20 @@ def test_what_a_rate_held_back_says_nothing(operations: int | None, rate: float 
     assert bool(seconds(step("1", 0, 10_000, operations=operations), rate=rate)) is learned
 
 
+def test_a_step_that_was_not_wanted_is_kept() -> None:
+    """What a condition ruled out took no time and sent nothing; what comes after it does not count from its end."""
+    made = [step("1", None, 1500, state="skipped", reason="its condition is false"), step("2", 3000, 4000)]
+    [found, after] = timed("r", "P", made, sessions(900), None)
+    assert found == Timed("r", "", "P", "1", "who", False, frozenset(), 0, 0, 0.0, 0.0)
+    assert after.seconds == 1.0
+
+
+def test_an_undo_is_no_part_of_what_is_planned() -> None:
+    """How long undoing took is not learned; what comes last does not count from its end."""
+    made = [step("1", 1000, 2000), step("1.undo", 2000, 8000), step("finally.1", 8500, 9000)]
+    assert seconds(*made, began=(900, 8200)) == {"1": 1.0, "finally.1": 0.5}
+
+
 def test_a_step_keeps_what_tells_it_apart() -> None:
     """Whose step it was, its hosts and operations, and how long one attempt took, go with it."""
     made = step("4[2].1.verify", 0, 3000, command="kick", operations=9, busiest=5, attempt=0.2, polled=True)
