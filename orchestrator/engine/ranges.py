@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import exp, log, sqrt
 from statistics import fmean
 
@@ -62,6 +63,14 @@ class Part:
     missing: str = ""
     answers: int = 0
 
+    @cached_property
+    def nights(self) -> Mapping[Moment, Span]:
+        """What it was in each run, on average of the run's batches."""
+        found: dict[str, list[Span]] = {}
+        for (run, _), span in self.past.items():
+            found.setdefault(run, []).append(span)
+        return {(run, ""): _mean(spans) for run, spans in found.items()}
+
 
 def together(parts: Sequence[Part], *, by_run: bool = False) -> Range:
     """Parts that come one after the other, as one.
@@ -73,7 +82,7 @@ def together(parts: Sequence[Part], *, by_run: bool = False) -> Range:
         parts: they.
         by_run: take runs as a whole, and not each batch of them by itself.
     """
-    least, most = _of_past([_of_runs(part.past) if by_run else part.past for part in parts if part.past])
+    least, most = _of_past([part.nights if by_run else part.past for part in parts if part.past])
     exact = sum(part.exact for part in parts)
     highs = [part.span[1] for part in parts]
     return Range(
@@ -99,14 +108,6 @@ def _of_past(told: Sequence[Mapping[Moment, Span]]) -> Span:
 def _sum(spans: Iterable[Span]) -> Span:
     lows, highs = zip(*spans, strict=True)
     return sum(lows), sum(highs)
-
-
-def _of_runs(past: Mapping[Moment, Span]) -> dict[Moment, Span]:
-    """The mean of each run's batches."""
-    found: dict[str, list[Span]] = {}
-    for (run, _), span in past.items():
-        found.setdefault(run, []).append(span)
-    return {(run, ""): _mean(spans) for run, spans in found.items()}
 
 
 def _mean(spans: Iterable[Span]) -> Span:
@@ -161,7 +162,7 @@ def _student(freedom: float) -> float:
 
 
 def _basis(parts: Sequence[Part]) -> str:
-    runs = {run for part in parts for run, _ in part.past}
+    runs = {run for part in parts for run, _ in part.nights}
     found = [f"{len(runs)} earlier run{'' if len(runs) == 1 else 's'}"] if runs else []
     return ", ".join([*found, *dict.fromkeys(part.basis for part in parts if part.basis)])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orchestrator.dovecot import catalog
 from orchestrator.dovecot.jsontext import loads
 from orchestrator.engine.estimate import Estimate, Known, Requests, is_quick
-from orchestrator.engine.past import timed
+from orchestrator.engine.past import Past, timed
 from orchestrator.engine.rules import Settings
 from orchestrator.errors import OrchestratorError
 from orchestrator.journal.base import Reader, Run, SessionRecord, Store
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.live_plan import LivePlan
 
 LOOKED_AT = 20  # the newest runs of the same playbook, and as many others: what was longer ago may not be so any more
-
+MOST_STEPS = 20_000  # of all of them: a few runs of hundreds of batches tell enough
 _ONE_OF_SEVERAL = re.compile(r"(-\d+|-[0-9a-f]{4})$")
 
 
@@ -54,8 +54,10 @@ def earlier_runs(run_id: str, playbook: str, others: Iterable[Run]) -> list[Earl
         found = alike if _playbook_in(run.id) == _playbook_in(run_id) else different
         if run.id != run_id and len(found) < LOOKED_AT:
             found.append(run)
-    read = []
+    read: list[Earlier] = []
     for run in (*alike, *different):
+        if sum(len(earlier.steps) for earlier in read) > MOST_STEPS:
+            break
         with suppress(OrchestratorError):
             read.append(run.glance(as_earlier))
     same = [earlier for earlier in read if earlier.playbook == playbook]
@@ -103,7 +105,7 @@ def estimate_of(
         earlier: runs from which it is known how long things take.
         seen: what a look at the fleet found, if there was one.
     """
-    past = [step for run in earlier for step in timed(*run)]
+    past = Past(step for run in earlier for step in timed(*run))
     if seen is None:
         return Estimate(plan, Known(past, requests=_Requests(reader, {})), settings)
     known = Known(past, _seconds(seen), _rows(plan, seen), _Requests(reader, seen.drafts))
@@ -120,10 +122,11 @@ def _seconds(seen: LivePlan) -> dict[str, list[float]]:
 
 
 def _rows(plan: Plan, seen: LivePlan) -> dict[str, list[Mapping[str, Any]]]:
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    found: dict[str, dict[str, Mapping[str, Any]]] = {}  # each row once: a batch of hundreds asks what the others asked
     for index, answer in seen.answers.items():
-        found.setdefault(plan.steps[index].command, []).extend(answer.answered.rows)
-    return found
+        rows = found.setdefault(plan.steps[index].command, {})
+        rows |= {str(row): row for row in answer.answered.rows}
+    return {command: list(rows.values()) for command, rows in found.items()}
 
 
 class _Requests:
