@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import exp, log, sqrt
 from statistics import fmean
 
@@ -62,6 +63,14 @@ class Part:
     missing: str = ""
     answers: int = 0
 
+    @cached_property
+    def nights(self) -> Mapping[Moment, Span]:
+        """What it was in each run, on average of the run's batches."""
+        found: dict[str, list[Span]] = {}
+        for (run, _), span in self.past.items():
+            found.setdefault(run, []).append(span)
+        return {(run, ""): _mean(spans) for run, spans in found.items()}
+
 
 def together(parts: Sequence[Part], *, by_run: bool = False) -> Range:
     """Parts that come one after the other, as one.
@@ -73,30 +82,32 @@ def together(parts: Sequence[Part], *, by_run: bool = False) -> Range:
         parts: they.
         by_run: take runs as a whole, and not each batch of them by itself.
     """
-    told = [_of_runs(part.past) if by_run else part.past for part in parts]
-    moments = sorted({moment for past in told for moment in past})
+    least, most = _of_past([part.nights if by_run else part.past for part in parts if part.past])
     exact = sum(part.exact for part in parts)
-    low = sum(part.span[0] for part in parts)
     highs = [part.span[1] for part in parts]
-    high = sum(seconds for seconds in highs if seconds is not None)
-    if moments:
-        spans = [_completed(past, moments) for past in told if past]
-        longest = max(range(len(spans)), key=lambda number: sum(span[1] for span in spans[number]))
-        seen = len([past for past in told if past][longest])
-        sums = [(sum(s[n][0] for s in spans), sum(s[n][1] for s in spans)) for n in range(len(moments))]
-        least, most = _expected(sums, seen)
-        low, high = low + least, high + most
-    answers = sum(part.answers for part in parts)
-    known = None if None in highs else exact + high
-    return Range(exact + low, known, _basis(parts), _missing(parts), answers)
+    return Range(
+        low=exact + least + sum(part.span[0] for part in parts),
+        high=None if None in highs else exact + most + sum(filter(None, highs)),
+        basis=_basis(parts),
+        missing=_missing(parts),
+        answers=sum(part.answers for part in parts),
+    )
 
 
-def _of_runs(past: Mapping[Moment, Span]) -> dict[Moment, Span]:
-    """The mean of each run's batches."""
-    found: dict[str, list[Span]] = {}
-    for (run, _), span in past.items():
-        found.setdefault(run, []).append(span)
-    return {(run, ""): _mean(spans) for run, spans in found.items()}
+def _of_past(told: Sequence[Mapping[Moment, Span]]) -> Span:
+    """What those parts take together of which earlier runs tell; of the longest of them is asked how many did."""
+    if not told:
+        return 0.0, 0.0
+    moments = sorted({moment for past in told for moment in past})
+    spans = [_completed(past, moments) for past in told]
+    longest = max(range(len(told)), key=lambda number: sum(most for _, most in spans[number]))
+    nights = {run for run, _ in told[longest]}
+    return _expected([_sum(at_once) for at_once in zip(*spans, strict=True)], len(nights))
+
+
+def _sum(spans: Iterable[Span]) -> Span:
+    lows, highs = zip(*spans, strict=True)
+    return sum(lows), sum(highs)
 
 
 def _mean(spans: Iterable[Span]) -> Span:
@@ -115,7 +126,7 @@ def _expected(spans: Sequence[Span], seen: int) -> Span:
 
     Args:
         spans: numbers as they were, or could have been.
-        seen: how many of them are independent of each other.
+        seen: in how many runs; what the batches of one have in common, they do not tell twice.
     """
     lows, highs = zip(*spans, strict=True)
     return _interval(lows, seen)[0], max(_interval(highs, seen)[1], *highs)
@@ -151,7 +162,7 @@ def _student(freedom: float) -> float:
 
 
 def _basis(parts: Sequence[Part]) -> str:
-    runs = {run for part in parts for run, _ in part.past}
+    runs = {run for part in parts for run, _ in part.nights}
     found = [f"{len(runs)} earlier run{'' if len(runs) == 1 else 's'}"] if runs else []
     return ", ".join([*found, *dict.fromkeys(part.basis for part in parts if part.basis)])
 

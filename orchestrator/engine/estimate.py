@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from orchestrator.dovecot import catalog
-from orchestrator.engine.past import FEW, Timed, kind_of, piece_of
+from orchestrator.engine.past import FEW, Past, Timed, kind_of, piece_of
 from orchestrator.engine.rules import Settings, rate, rules
 from orchestrator.plan.steps import CommandStep, PauseStep, Plan, PlannedStep
 from orchestrator.ranges import Moment, Part, Range, Span, together
@@ -46,7 +46,7 @@ class Known:
         requests: of a step; None where only the run will know them.
     """
 
-    past: Sequence[Timed] = ()
+    past: Past = field(default_factory=Past)
     seen: Mapping[str, Sequence[float]] = field(default_factory=dict)
     rows: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     requests: Callable[[PlannedStep], Requests | None] = _nothing
@@ -66,10 +66,22 @@ class Estimate:
     known: Known = field(default_factory=Known)
     settings: Settings = field(default_factory=Settings)
     _parts: dict[int, Part] = field(default_factory=dict)
+    _shared: dict[Any, Part | None] = field(default_factory=dict)  # of steps that do the same: all batches of thousands
+    _ranges: dict[int, Range] = field(default_factory=dict)
+    _asked: dict[int, Requests | None] = field(default_factory=dict)
+    _many_now: dict[int, int | None] = field(default_factory=dict)
 
     def step(self, step: PlannedStep) -> Range:
         """Of one step."""
-        return together([self._part(step)])
+        part = self._part(step)
+        if id(part) not in self._ranges:
+            self._ranges[id(part)] = together([part])
+        return self._ranges[id(part)]
+
+    def prepare(self, steps: Iterable[PlannedStep]) -> None:
+        """Look up what is asked about these steps later, when nobody may read the run any more."""
+        for step in steps:
+            self._part(step)
 
     def over(self, steps: Iterable[PlannedStep]) -> Range:
         """Of steps that belong together: a batch, or a step with its check."""
@@ -101,12 +113,17 @@ class Estimate:
             return Part(answers=1) if wait is None else Part(exact=wait, basis="its pauses")
         if not isinstance(step, CommandStep):
             return Part()
-        requests = self.known.requests(step)
+        requests = self._requests(step)
         if requests is not None and not requests.counts:
             return Part()
         load = self._load(step, requests)
         part = self._by_model(step, requests) or self._by_past(step, load) or self._by_look(step, load)
         return part or Part(exact=load.paced if load else 0.0, span=(0.0, None), missing=step.command)
+
+    def _requests(self, step: PlannedStep) -> Requests | None:
+        if step.index not in self._asked:
+            self._asked[step.index] = self.known.requests(step)
+        return self._asked[step.index]
 
     def _load(self, step: CommandStep, requests: Requests | None) -> _Load | None:
         if requests is None:
@@ -135,21 +152,35 @@ class Estimate:
 
         These spread evenly, more or less: there may be twice as many as that.
         """
-        rows = self.known.rows.get(takes.of, ())
-        now = takes.many(requests.parameters, rows)
+        now = self._now(step, requests, takes)
         if now is None:
             return None
         before = [other for other in self.plan.steps[: step.index] if other.command == step.command]
-        found = [takes.many(other.parameters, rows) for other in map(self.known.requests, before) if other]
-        others = max(1, takes.shared_by(rows) - 1)
-        return now, now + ceil(2 * sum(number or 0 for number in found) / others)
+        asked = [(other, self._requests(other)) for other in before]
+        moved = sum(self._now(other, found, takes) or 0 for other, found in asked if found)
+        others = max(1, takes.shared_by(self.known.rows.get(takes.of, ())) - 1)
+        return now, now + ceil(2 * moved / others)
+
+    def _now(self, step: PlannedStep, requests: Requests, takes: catalog.Takes) -> int | None:
+        """For how many it would be now."""
+        if step.index not in self._many_now:
+            rows = self.known.rows.get(takes.of, ())
+            self._many_now[step.index] = takes.many(requests.parameters, rows)
+        return self._many_now[step.index]
 
     def _by_past(self, step: CommandStep, load: _Load | None) -> Part | None:
+        kind, polled = kind_of(step.key), step.until is not None
+        own = self.known.past.own(self.plan.terms.name, kind, step.command, polled=polled)
+        hosts = frozenset(load.counts) if load is not None and not own else None
+        key = kind, step.command, polled, load.size if load else None, hosts
+        if key not in self._shared:
+            self._shared[key] = self._learned(own or self._alike(step, hosts), step, load)
+        return self._shared[key]
+
+    def _learned(self, alike: Iterable[Timed], step: CommandStep, load: _Load | None) -> Part | None:
         found: dict[Moment, list[Span]] = {}
-        for earlier in self._alike(step, load):
-            span = _scaled(earlier, load, step)
-            if span is not None:
-                found.setdefault((earlier.run, earlier.batch), []).append(span)
+        for earlier in alike:
+            found.setdefault((earlier.run, earlier.batch), []).append(_scaled(earlier, load, step))
         if not found:
             return None
         paced = load.paced if load else 0.0
@@ -159,16 +190,12 @@ class Estimate:
         }
         return Part(exact=paced, past=past)
 
-    def _alike(self, step: CommandStep, load: _Load | None) -> list[Timed]:
-        """Steps of earlier runs that tell most: the same step, then the same command to the same hosts, a group, or any."""
-        same = [t for t in self.known.past if t.command == step.command and t.polled == (step.until is not None)]
-        kind = kind_of(step.key)
-        own = [t for t in same if (t.playbook, t.kind) == (self.plan.terms.name, kind)]
-        if own or load is None or step.until is not None or not is_quick(step.command):
-            return own
-        hosts = frozenset(load.counts)
+    def _alike(self, step: CommandStep, hosts: frozenset[str] | None) -> list[Timed]:
+        """Steps of earlier runs that tell most: the same command to the same hosts, to hosts of the same group, or to any."""
+        if hosts is None or step.until is not None or not is_quick(step.command):
+            return []
         groups = [frozenset(group) for group in self.plan.inventory.groups.values() if hosts <= frozenset(group)]
-        sent = [t for t in same if t.operations]
+        sent = self.known.past.sent(step.command, polled=False)
         nearest = (
             [t for t in sent if t.hosts == hosts],
             [t for t in sent if any(t.hosts <= group for group in groups)],
@@ -197,31 +224,32 @@ class Estimate:
         return "answers seen just now" if self.known.seen else "other commands of earlier runs"
 
     @cached_property
-    def _seconds(self) -> Mapping[str, Sequence[float]]:
-        """Host -> seconds that it took for a request: just now, or else in earlier runs."""
-        if self.known.seen:
-            return self.known.seen
-        found: dict[str, list[float]] = {}
-        for earlier in self.known.past:
+    def _seconds(self) -> Mapping[str, Span]:
+        """Host -> least and most seconds that it took for a request, just now, or else in earlier runs; of any, for ""."""
+        found: dict[str, list[float]] = {host: list(seconds) for host, seconds in self.known.seen.items()}
+        for earlier in () if found else self.known.past.steps:
             if earlier.attempt and is_quick(earlier.command):
                 for host in earlier.hosts:
                     found.setdefault(host, []).append(earlier.attempt)
-        return found
+        found[""] = [seconds for taken in found.values() for seconds in taken]
+        return {host: (min(seconds), max(seconds)) for host, seconds in found.items() if seconds}
 
     def _latency(self, hosts: Iterable[str]) -> Span | None:
         """How quickly and how slowly the slowest of some hosts answers; one of which nothing is known may be like any."""
-        anybody = [seconds for found in self._seconds.values() for seconds in found]
-        if not anybody:
+        if "" not in self._seconds:
             return None
-        each = [self._seconds.get(host) or anybody for host in hosts]
-        return max(map(min, each)), 2 * max(map(max, each))
+        each = [self._seconds.get(host, self._seconds[""]) for host in hosts]
+        return max(least for least, _ in each), 2 * max(most for _, most in each)
+
+    @cached_property
+    def _commands(self) -> Mapping[str, str]:
+        return {step.key: step.command for step in self.plan.steps}
 
     def _settled(self, step: CommandStep, slow: float) -> float | None:
         """After how many seconds at most a check is true: when what it checks has settled, or when its time is over."""
         within = POLLED if step.within is None else step.within
         most = float(within) if isinstance(within, int | float) else None
-        owner = next((s for s in self.plan.steps if s.key == step.owner), None)
-        entry = catalog.find(owner.command) if owner is not None else None
+        entry = catalog.find(self._commands.get(step.owner, ""))
         if entry is None or entry.settles is None:
             return most
         settled = entry.settles + (1.0 if step.every is None else step.every) + 2 * slow + ONCE_MORE
@@ -266,24 +294,29 @@ class _Load:
         return max(1, min(self.in_flight, sum(min(self.places[host], count) for host, count in self.counts.items())))
 
     @property
+    def size(self) -> tuple[int, int, int, int, int, float]:
+        """All of it that makes a difference to how long it takes, whatever the hosts are called."""
+        return self.total, self.busiest, self.at_a_time, self.rounds, min(self.places.values()), self.paced
+
+    @property
     def rounds(self) -> int:
         """How many requests one after the other there are at least."""
         of_host = max((ceil(count / self.places[host]) for host, count in self.counts.items()), default=0)
         return max(of_host, ceil(self.total / self.in_flight))
 
 
-def _scaled(earlier: Timed, load: _Load | None, step: CommandStep) -> Span | None:
-    """How long a step would take now, had it this one's hosts and luck; None where that cannot be said."""
+def _scaled(earlier: Timed, load: _Load | None, step: CommandStep) -> Span:
+    """How long a step of an earlier run would take for what is to be sent now, at least and at most."""
     seconds, one = earlier.seconds, earlier.attempt
     if load is None or not earlier.operations or step.until is not None:
         return seconds, seconds
     few, now = earlier.busiest, load.busiest
-    least = one * load.total / load.at_a_time  # each request takes its time, and so many are sent at a time
     if (earlier.operations, few) == (load.total, now):
-        found = seconds, seconds
+        found = [seconds]
     elif few > FEW:
-        found = (one + (seconds - one) * (now - 1) / (few - 1),) * 2
-    else:
-        at_once = ceil(few / max(1, min(load.places.values())))
-        found = seconds * max(1.0, load.rounds / at_once), seconds * max(1.0, now / few)
-    return max(found[0], least), max(found[1], least)
+        found = [one + (seconds - one) * (now - 1) / (few - 1)]
+    else:  # as many at a time as may be, or one after the other
+        at_once = ceil(few / min(load.places.values()))
+        found = [seconds * max(1.0, load.rounds / at_once), seconds * max(1.0, now / few)]
+    least = one * load.total / load.at_a_time  # each request takes its time, and so many are sent at a time
+    return max(least, min(found)), max(least, *found)

@@ -50,6 +50,31 @@ class Timed(NamedTuple):
     attempt: float
 
 
+class Past:
+    """Steps of earlier runs, found again by what they did.
+
+    Args:
+        steps: they.
+    """
+
+    def __init__(self, steps: Iterable[Timed] = ()) -> None:
+        self.steps = tuple(steps)
+        self._own: dict[tuple[str, str, str, bool], list[Timed]] = {}
+        self._sent: dict[tuple[str, bool], list[Timed]] = {}
+        for step in self.steps:
+            self._own.setdefault((step.playbook, step.kind, step.command, step.polled), []).append(step)
+            if step.operations:
+                self._sent.setdefault((step.command, step.polled), []).append(step)
+
+    def own(self, playbook: str, kind: str, command: str, *, polled: bool) -> list[Timed]:
+        """The same step of the same playbook."""
+        return self._own.get((playbook, kind, command, polled), [])
+
+    def sent(self, command: str, *, polled: bool) -> list[Timed]:
+        """All steps that sent a command."""
+        return self._sent.get((command, polled), [])
+
+
 def timed(
     run: str, playbook: str, steps: Iterable[StepTiming], sessions: Sequence[SessionRecord], rate: float | None
 ) -> Iterator[Timed]:

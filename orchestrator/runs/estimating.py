@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from orchestrator.dovecot import catalog, mail_servers
 from orchestrator.dovecot.jsontext import loads
 from orchestrator.engine.estimate import Estimate, Known, Requests, is_quick
-from orchestrator.engine.past import timed
+from orchestrator.engine.past import Past, timed
 from orchestrator.engine.rules import Settings
 from orchestrator.errors import OrchestratorError
 from orchestrator.journal.base import Reader, Run, SessionRecord, Store
@@ -19,7 +19,7 @@ from orchestrator.journal.timing import StepTiming
 from orchestrator.plan.steps import Plan, PlannedStep
 
 LOOKED_AT = 20  # the newest runs of the same playbook, and as many others: what was longer ago may not be so any more
-
+MOST_STEPS = 20_000  # of all of them: a few runs of hundreds of batches tell enough
 _ONE_OF_SEVERAL = re.compile(r"(-\d+|-[0-9a-f]{4})$")
 
 
@@ -51,8 +51,10 @@ def earlier_runs(run_id: str, playbook: str, others: Iterable[Run]) -> list[Earl
         found = alike if _playbook_in(run.id) == _playbook_in(run_id) else different
         if run.id != run_id and len(found) < LOOKED_AT:
             found.append(run)
-    read = []
+    read: list[Earlier] = []
     for run in (*alike, *different):
+        if sum(len(earlier.steps) for earlier in read) > MOST_STEPS:
+            break
         with suppress(OrchestratorError):
             read.append(run.glance(as_earlier))
     same = [earlier for earlier in read if earlier.playbook == playbook]
@@ -94,7 +96,7 @@ def estimate_of(plan: Plan, reader: Reader, settings: Settings, earlier: Iterabl
         settings: of configuration and command line.
         earlier: runs from which it is known how long things take.
     """
-    past = [step for run in earlier for step in timed(*run)]
+    past = Past(step for run in earlier for step in timed(*run))
     seen = plan.seen or {}
     rows = {mail_servers.COMMAND: seen.get("mail_servers", [])}
     known = Known(past, _seconds(seen.get("took", [])), rows, _Requests(reader, seen.get("requests", {})))

@@ -91,7 +91,7 @@ def hours_of(
     estimate = estimate_of(plan, reader, settings, earlier)
     for piece in pieces(plan.of("step", "verify")):
         if piece.needs_room:
-            estimate.over(piece.steps)  # now: when it is asked for again, nobody reads the run any more
+            estimate.prepare(piece.steps)
     return Hours(opening, choices.takes, longest, estimate, asked_for=bool(choices.window or choices.until))
 
 

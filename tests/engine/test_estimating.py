@@ -66,6 +66,13 @@ async def test_a_run_tells_how_long_the_next_takes(tmp_path: Path) -> None:
     assert (found.basis, found.known) == ("2 earlier runs", True)
 
 
+async def test_a_step_that_was_not_needed_takes_no_time(tmp_path: Path) -> None:
+    """A step that a run passed, since its condition was false, is expected to be passed again."""
+    text = steps("hosts: b1, command: who, when: '{{ run.started < 1 }}'")
+    await after(tmp_path, text)
+    assert of(tmp_path, text) == Range(0.0, 0.0, "1 earlier run")
+
+
 async def test_a_run_of_another_playbook_tells_of_the_same_command(tmp_path: Path) -> None:
     """What another playbook sent to the same hosts tells as well."""
     await after(tmp_path, OTHER)

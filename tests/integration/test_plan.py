@@ -8,9 +8,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from orchestrator.dovecot import catalog
-from tests.command_line import CommandLine
+from tests.command_line import CommandLine, Result
 
 KICKS = """
 name: Kick three
@@ -167,3 +168,30 @@ def test_nothing_is_changed_without_a_yes(site: Callable) -> None:
     assert "--yes" in refused.err
     assert here.fleet.requests == []
     assert here.cli("runs", "--format", "json").json() == []
+
+
+def takes(plan: Result) -> dict[str, Any]:
+    """How long a plan takes, as JSON."""
+    assert plan.code == 0, plan.said
+    return dict(plan.json()[0]["takes"])
+
+
+def test_a_plan_says_how_long_it_takes(site: Callable) -> None:
+    """Nobody knows at first; a look tells a little, and runs tell all, those of saved plans included."""
+    here = site(backends=2, users=6, latency=0.2)
+    playbook = here.cli.playbook(KICKS)
+    first = here.cli("plan", playbook)
+    assert "Takes: unknown; no earlier run tells of who, kick. --live may tell" in first.out
+    assert takes(here.cli("plan", playbook, "--format", "json"))["high"] is None
+    looked = takes(here.cli("plan", playbook, "--live", "--format", "json"))
+    assert looked["basis"] == "answers seen just now"
+    assert looked["low"] >= 0.2
+    assert here.cli("plan", playbook, "-o", "saved.plan").code == 0
+    assert here.cli("apply", "saved.plan", "--yes").code == 0
+    assert here.cli("run", playbook, "--yes").code == 0
+    found = takes(here.cli("plan", playbook, "--format", "json"))
+    assert (found["basis"], found["known"], found["missing"]) == ("2 earlier runs", True, "")
+    assert found["high"] >= 0.6
+    assert re.search(
+        r"^Takes .* \(from 2 earlier runs\), if nothing fails\.$", here.cli("plan", playbook).out, re.MULTILINE
+    )

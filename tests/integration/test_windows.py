@@ -166,3 +166,17 @@ def test_hours_that_are_none(site: Callable[..., Site]) -> None:
     assert result.code == 2
     assert "'Europe/Nowhere' is not a time zone" in result.err
     assert here.commands() == []
+
+
+def test_what_another_playbook_took_is_room_enough(site: Callable[..., Site]) -> None:
+    """A step whose timeout depends on answers takes nobody knows how long, until any playbook has sent that command there."""
+    here = site(users=0, directors=0, backends=1)
+    kick = "hosts: b1, command: kick, parameters: {mask: x}"
+    late = f"name: L\nsteps: [{{name: K, {kick}, timeout: '{{{{ run.started % 50 + 10 }}}}'}}]"
+    until = (datetime.now().astimezone() + timedelta(hours=1)).strftime("%H:%M")
+    refused = here.cli("run", here.cli.playbook(late), "--yes", "--until", until)
+    assert refused.code == 5, refused.said
+    assert "it is not known how long step 1 takes" in refused.err
+    assert here.cli("run", here.cli.playbook(f"name: M\nsteps: [{{name: K, {kick}}}]"), "--yes").code == 0
+    allowed = here.cli("run", here.cli.playbook(late), "--yes", "--until", until)
+    assert allowed.code == 0, allowed.said

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.engine.estimate import Estimate, Known, Requests
-from orchestrator.engine.past import Timed, kind_of
+from orchestrator.engine.past import Past, Timed, kind_of
 from orchestrator.engine.rules import Settings
 from orchestrator.limits import Limits
 from orchestrator.plan.steps import Plan, PlannedStep
@@ -48,7 +48,8 @@ def of(made: Plan, known: Mapping[str, Any], counts: Mapping[str, Mapping[str, i
         found = counts.get(step.key, {"b1": 1})
         return None if found is None else Requests(found, getattr(step, "parameters", {}))
 
-    return Estimate(made, Known(**known, requests=requests), Settings(Limits(**limits)))
+    past = Past(known.get("past", ()))
+    return Estimate(made, Known(**{**known, "past": past}, requests=requests), Settings(Limits(**limits)))
 
 
 def whole(line: str, known: Mapping[str, Any], counts: Mapping[str, int] | None = None, **limits: Any) -> Range:
@@ -145,6 +146,16 @@ def test_a_few_requests_say_little_of_many() -> None:
     assert 400 < (found.high or 0) < 550
 
 
+@pytest.mark.parametrize(
+    ("then", "now", "low", "high"), [(4, 5, 5 / 4, 2.0), (2, 3, 1.0, 1.5), (3, 2, 1.0, 1.0), (1, 4, 1.0, 4.0)]
+)
+def test_a_few_requests_more(then: int, now: int, low: float, high: float) -> None:
+    """Four at a time make one round; one more may make a second one, or take as long as each of them did."""
+    past = several("1", *[1.0] * 20, command="kick", operations=then, busiest=then, attempt=0.01)
+    found = whole(KICKS, {"past": past}, {"b1": now})
+    assert (found.low, found.high) == pytest.approx((low, high), rel=0.05)
+
+
 def test_tighter_limits_take_longer() -> None:
     """Each request takes its time, and no more may be sent at a time than limits allow."""
     past = several("1", *[100] * 3, command="kick", operations=1000, busiest=500, attempt=0.4)
@@ -219,6 +230,14 @@ def test_what_a_look_does_not_tell(line: str) -> None:
     assert whole(line, {"seen": SEEN}).high is None
 
 
+@pytest.mark.parametrize(
+    ("limits", "low"), [({}, 10.0), ({"per_host": 10}, 4.0), ({"per_host": "auto"}, 2.5), ({"in_flight": 1}, 40.0)]
+)
+def test_limits_say_how_many_at_a_time(limits: dict[str, Any], low: float) -> None:
+    """At least it takes as many rounds as limits make of the requests; adaptive concurrency may come to its ceiling."""
+    assert whole(KICKS, {"seen": SEEN}, {"b1": 400}, **limits).low == pytest.approx(low)
+
+
 def test_a_look_at_a_rate() -> None:
     """A rate that is slower than any host is all that matters."""
     found = whole(KICKS, {"seen": SEEN}, {"b1": 100}, rate=0.5)
@@ -235,7 +254,8 @@ def test_a_look_at_a_rate() -> None:
 )
 def test_polls_take_as_long_as_they_may(line: str, high: float | None) -> None:
     """Of a check of which nothing is known only its `within` is: it says how long it takes at most."""
-    assert whole(line, {"seen": SEEN}).high == high
+    found = whole(line, {"seen": SEEN})
+    assert (found.high, found.missing) == (high, "" if high else "who")
 
 
 @pytest.mark.parametrize(
@@ -271,6 +291,7 @@ def test_a_model_of_a_command() -> None:
     assert (found.low, found.high) == pytest.approx((18.1, 20.25))
     assert found.basis == "the model of directorFlush"
     assert whole(FLUSH, {"seen": SEEN, "rows": users(b2=10)}, {"d1": 1}).high is None
+    assert whole(FLUSH, {"rows": users(b1=95)}, {"d1": 1}).high == pytest.approx(20 + 1 + 0.05)
 
 
 def test_a_model_goes_before_earlier_runs() -> None:

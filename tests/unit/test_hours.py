@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.engine.estimate import Estimate, Known, Requests
 from orchestrator.engine.hours import Closing, Hours, Need, Piece, need, no_room, pieces, took
-from orchestrator.engine.past import Timed
+from orchestrator.engine.past import Past, Timed
 from orchestrator.journal.base import SessionRecord, StepRecord
 from orchestrator.plan.steps import Plan
 from orchestrator.status import Status
@@ -111,7 +111,7 @@ def test_how_long_a_batch_takes() -> None:
 def a_minute(step: str, made: Plan) -> Estimate:
     """An estimate that rests on three runs in which a step took a minute."""
     past = [Timed(f"r{n}", "", made.terms.name, step, "reload", False, frozenset({"b1"}), 1, 1, 60.0, 60.0) for n in range(3)]  # fmt: skip
-    return Estimate(made, Known(past, requests=lambda _step: Requests({"b1": 1}, {})))
+    return Estimate(made, Known(Past(past), requests=lambda _step: Requests({"b1": 1}, {})))
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def seconds(*steps: StepTiming, began: tuple[int, ...] = (0,), rate: float | Non
         ([step("1", 1000, 2000), step("2", 9000, 9500)], (900, 8500), {"1": 1.0, "2": 0.5}),  # a night between them
         ([step("1", 1000, 9000)], (900, 5000), {}),  # a night within
         ([step("1", 9000, 1000)], (900,), {}),  # the clock was set back
+        ([step("1", 1000, 1000)], (900,), {"1": 0.0}),
         ([step("1", 1000, None, state="running")], (900,), {}),
         ([step("1", 1000, 2000, state="failed"), step("2", 2000, 3000)], (900,), {"2": 1.0}),
         ([step("1", None, None, state="pending")], (), {}),
@@ -52,11 +53,25 @@ def test_what_a_step_took(steps: list[StepTiming], began: tuple[int, ...], expec
 
 @pytest.mark.parametrize(
     ("operations", "rate", "learned"),
-    [(1000, 100.0, False), (1000, 500.0, True), (1000, None, True), (8, 0.1, True)],
+    [(1000, 100.0, False), (1000, 500.0, True), (1000, None, True), (8, 0.1, True), (9, 0.1, False), (None, 0.1, True)],
 )
-def test_what_a_rate_held_back_says_nothing(operations: int, rate: float | None, learned: bool) -> None:
+def test_what_a_rate_held_back_says_nothing(operations: int | None, rate: float | None, learned: bool) -> None:
     """A step that was as fast as its rate allowed tells nothing of how fast its hosts are."""
     assert bool(seconds(step("1", 0, 10_000, operations=operations), rate=rate)) is learned
+
+
+def test_a_step_that_was_not_wanted_is_kept() -> None:
+    """What a condition ruled out took no time and sent nothing; what comes after it does not count from its end."""
+    made = [step("1", None, 1500, state="skipped", reason="its condition is false"), step("2", 3000, 4000)]
+    [found, after] = timed("r", "P", made, sessions(900), None)
+    assert found == Timed("r", "", "P", "1", "who", False, frozenset(), 0, 0, 0.0, 0.0)
+    assert after.seconds == 1.0
+
+
+def test_an_undo_is_no_part_of_what_is_planned() -> None:
+    """How long undoing took is not learned; what comes last does not count from its end."""
+    made = [step("1", 1000, 2000), step("1.undo", 2000, 8000), step("finally.1", 8500, 9000)]
+    assert seconds(*made, began=(900, 8200)) == {"1": 1.0, "finally.1": 0.5}
 
 
 def test_a_step_keeps_what_tells_it_apart() -> None:

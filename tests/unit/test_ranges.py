@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log, sqrt
 from random import Random
 
 import pytest
@@ -38,6 +39,7 @@ def test_what_is_not_known_at_all() -> None:
     assert found == Range(3.0, None, "B", "kick", answers=1)
     many = [Part(span=(0.0, None), missing=name) for name in ("a", "b", "b", "c", "d", "e")]
     assert together(many).missing == "a, b, c and 2 more"
+    assert together(many[:4]).missing == "a, b, c"
 
 
 def test_one_run_tells_about_how_long() -> None:
@@ -50,6 +52,47 @@ def test_one_run_tells_about_how_long() -> None:
     assert many.low > 95
     assert (many.high or 0) < 105
     assert (one.basis, many.basis) == ("1 earlier run", "20 earlier runs")
+
+
+@pytest.mark.parametrize(
+    ("seen", "freedom", "student"),
+    [
+        (1, 4, 2.132),
+        (2, 3, 2.353),
+        (4, 4, 2.132),
+        (10, 9.4, 1.825),
+        (20, 19.2, 1.728),
+    ],  # from a table of Student's t, 95 %
+)
+def test_how_wide_a_range_is(seen: int, freedom: float, student: float) -> None:
+    """Runs that took the same time: the usual difference counts as four of them, shared by all; below as far as above."""
+    found = together([Part(past=runs(*[100.0] * seen))])
+    spread = sqrt(4 / seen * 0.15**2 / freedom) * sqrt(1 + 1 / seen)
+    assert log((found.high or 0) / 100) == pytest.approx(student * spread, rel=0.02)
+    assert log(100 / found.low) == pytest.approx(student * spread, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "low", "high"),
+    [
+        ((10, 10, 10, 1), 0.5, 60),  # rarely quick
+        ((10, 10, 10, 0.5), 0, 20),  # one run did not need it
+        ((10, 10, 10, 0), 0, 20),
+        ((0, 0, 0, 0), 0, 0),
+    ],
+)
+def test_what_was_not_always_needed(seconds: tuple[float, ...], low: float, high: float) -> None:
+    """A step that some runs did not need takes between nothing and what it took; its logarithm would say anything."""
+    found = together([Part(past=runs(*seconds))])
+    assert found.low == pytest.approx(low, abs=0.3)
+    assert found.high == pytest.approx(high, rel=0.15)
+
+
+def test_the_longest_part_says_how_many_runs_tell() -> None:
+    """A long step of one run makes a range as wide as one run does, however many tell of a short one."""
+    long, short = Part(past=runs(1000.0)), Part(past=runs(*[1.0] * 20))
+    alone, both = together([long]), together([short, long])
+    assert (both.low, both.high) == pytest.approx((alone.low, alone.high), rel=0.05)
 
 
 def test_it_may_take_as_long_as_it_ever_took() -> None:
@@ -77,6 +120,12 @@ def test_the_batches_of_a_run_are_one_night() -> None:
     assert whole.low > 2
     assert piece.low < 1.5
     assert (piece.high or 0) >= 9
+
+
+def test_nine_batches_of_one_night_tell_as_much_as_one() -> None:
+    """How much nights differ, batches of the same night do not show, however many there are."""
+    past = {("r0", f"[{number}]"): (100.0, 100.0) for number in range(9)}
+    assert together([Part(past=past)]) == together([Part(past=runs(100.0))])
 
 
 def test_a_step_that_a_run_did_not_have_is_as_usual() -> None:
