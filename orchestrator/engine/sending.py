@@ -19,9 +19,8 @@ from orchestrator.dovecot.ask import Asker, Wire
 from orchestrator.dovecot.catalog import LONG_TIMEOUT
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.command import request_body
-from orchestrator.dovecot.exchange import Exchange, NotSent
+from orchestrator.dovecot.exchange import ASLEEP, Exchange, NotSent
 from orchestrator.dovecot.jsontext import dumps
-from orchestrator.dovecot.underway import ASLEEP
 from orchestrator.engine.awaited import Awaited
 from orchestrator.engine.host_log import HostLog
 from orchestrator.engine.preflight import Preflight
