@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from math import inf
-from select import EPOLLIN, EPOLLOUT, epoll
+from select import EPOLLET, EPOLLIN, EPOLLOUT, epoll
 from typing import Any
 
 from orchestrator.dovecot import tls
@@ -28,8 +28,8 @@ LARGE = 1024 * 1024  # bytes; larger answers are read a few at a time
 ROOM = 2 * MAX_ANSWER  # bytes of large answers at a time
 PART = 64 * 1024  # bytes read at a time
 SMALL = 1024  # bytes; a request that fits a packet is not held back by the kernel
-PATIENCE = 120.0  # seconds; whoever waits longer for an answer has the connection watched
-KEEP_ALIVE = 30  # seconds of silence after which such a host is asked whether it is still there
+PATIENCE = 120.0  # seconds; whoever may wait longer for an answer has the connection watched
+KEEP_ALIVE = 30  # seconds after which it is, and of silence after which the kernel asks whether the host is still there
 NAMES = 60.0  # seconds for which a name's addresses are believed
 LOOK = 0.02  # seconds that a host which is sending is given once more when its time is over
 SETTLE = 1.0  # seconds that it is given in all
@@ -135,9 +135,9 @@ class Transport:
             self._alarm = self.loop.call_at(at, self._judge)
 
     def _go_on(self) -> None:
-        for number, _ in self.epoll.poll(0, len(self.open) + 1):
+        for number, events in self.epoll.poll(0, len(self.open) + 1):
             if request := self.open.get(number):
-                request.go_on()
+                request.go_on(events)
 
     def _judge(self) -> None:
         """A timer is no proof that nothing came: what is there is read before anybody's time is over."""
@@ -156,13 +156,14 @@ class _Request:
         ended: what came of it.
         due: when its phase's time is over, in seconds of the loop.
         room: bytes of a large answer that it has room for, or waits for.
+        waits: for room.
     """
 
     room = 0
+    waits = False
     _phase = CONNECTING
     _socket: socket.socket | None = None
     _number = -1  # of the socket
-    _events = 0  # of it that are watched
     _answer: Answer | None = None
     _heard = False  # anything, since its time was judged last
 
@@ -202,7 +203,10 @@ class _Request:
         up to the request's own time.
         """
         late = now - self.due
-        if late > ASLEEP:
+        if self._phase is OPEN and self.due < self._until and self._socket:
+            _keep_alive(self._socket)
+            self.due = self._until
+        elif late > ASLEEP:
             self._until = max(self._until, now) + min(late, self._seconds)
             self._connect_until = now + min(late, self._route.connect)
             self.due = self._until if self._phase is OPEN else self._connect_until
@@ -216,19 +220,17 @@ class _Request:
         else:
             self._end(NoAnswer(f"no complete answer within {self._seconds:g} s", late=True))
 
-    def go_on(self) -> None:
-        """The connection can be read or written, or is broken."""
+    def go_on(self, events: int) -> None:
+        """Something about the connection has changed: do all that can be done now, since it is told only once."""
         try:
             if self._phase is OPEN:
-                self._exchange()
-            elif self._phase is SECURING:
-                self._secure()
+                self._exchange(events)
+            elif self._phase is CONNECTING:
+                self._connected(events)
             else:
-                self._connected()
-        except ssl.SSLWantWriteError:
-            self.listen(EPOLLIN | EPOLLOUT)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            self.listen(EPOLLOUT if self._phase is CONNECTING else self._events_when_open)
+                self._secure()
+        except _NOT_NOW:
+            pass
         except OSError as error:
             self._broken(error)
         except Exception as error:  # noqa: BLE001 - a bug, which whoever waits is to hear of
@@ -270,17 +272,15 @@ class _Request:
         self._wire.open[self._number] = self
         if self._route.tls or len(self._data) > SMALL:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._seconds > PATIENCE:
-            _keep_alive(made)
         if (error := made.connect_ex(place)) not in {0, errno.EINPROGRESS}:
             raise OSError(error, os.strerror(error))
-        self.listen(EPOLLOUT)
+        self._wire.epoll.register(self._number, EPOLLIN | EPOLLOUT | EPOLLET)
 
-    def _connected(self) -> None:
-        """Connected, or failed. The first write would tell as well, and of one that fails nothing has left."""
+    def _connected(self, events: int) -> None:
+        """Connected, or failed: without TLS the first write tells."""
         assert self._socket  # noqa: S101
         if self._route.tls is None:
-            self._write()
+            self._exchange(events)
             return
         if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             raise OSError(error, os.strerror(error))
@@ -292,37 +292,37 @@ class _Request:
     def _secure(self) -> None:
         assert isinstance(self._socket, ssl.SSLSocket)  # noqa: S101
         self._socket.do_handshake()
+        self._opened()
+        self._exchange(EPOLLIN)  # a host that refuses the client's certificate may have said so and closed by now
+
+    def _opened(self) -> None:
         self._phase, self.due = OPEN, self._until
-        self._exchange()  # a host that refused the client's certificate has closed by now, and has said so before
+        if self._seconds > PATIENCE:
+            self.due = min(self._until, self._connect_until + KEEP_ALIVE)
 
     # sending and hearing
 
     def _write(self) -> None:
         assert self._socket  # noqa: S101
-        sent = self._socket.send(self._data)
-        if self._phase is CONNECTING:
-            self._phase, self.due = OPEN, self._until
-        self._data = self._data[sent:]
-        self.listen(self._events_when_open)
+        while self._data:
+            sent = self._socket.send(self._data)
+            if self._phase is CONNECTING:
+                self._opened()
+            self._data = self._data[sent:]
 
-    def _exchange(self) -> None:
+    def _exchange(self, events: int) -> None:
         """Write what is left, and read what has come; a host may answer before it has read everything."""
-        if self._data:
-            try:
-                self._write()
-            except _NOT_NOW:
-                pass
-            except OSError:  # the host reads no more; what it has said is what counts
-                self._data = b""
-                self.listen(EPOLLIN)
-        assert self._socket  # noqa: S101
-        self._read(self._socket.recv(PART))
-        while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
-            self._read(self._socket.recv(PART))
-
-    @property
-    def _events_when_open(self) -> int:
-        return EPOLLIN | EPOLLOUT if self._data and self._phase is OPEN else EPOLLIN
+        try:
+            self._write()
+        except _NOT_NOW:
+            pass
+        except OSError:
+            if self._phase is CONNECTING:  # nothing has left
+                raise
+            self._data = b""  # the host reads no more; what it has said is what counts
+        if events & ~EPOLLOUT and self._phase is OPEN:
+            while self._socket and not self.waits:
+                self._read(self._socket.recv(PART))
 
     def _read(self, data: bytes) -> None:
         self._heard = True
@@ -332,7 +332,6 @@ class _Request:
             self._end(heard)
         elif not self.room and (answer.size if answer.length is None else answer.length) > LARGE:
             self.room = MAX_ANSWER if answer.length is None else answer.length
-            self.listen(0)
             self._wire.room.enter(self)
 
     # the end
@@ -356,18 +355,6 @@ class _Request:
             self.ended.set_result(ended)
         self.close()
 
-    def listen(self, events: int) -> None:
-        """Watch the connection for these events, and no others."""
-        if self._socket is None or events == self._events:
-            return
-        before, self._events = self._events, events
-        if not before:
-            self._wire.epoll.register(self._number, events)
-        elif events:
-            self._wire.epoll.modify(self._number, events)
-        else:
-            self._wire.epoll.unregister(self._number)
-
     def _disconnect(self) -> None:
         if self._socket is None:
             return
@@ -376,7 +363,7 @@ class _Request:
             with contextlib.suppress(OSError, ValueError):  # tells the host that this is the end
                 self._socket.unwrap()
         self._socket.close()
-        self._socket, self._events = None, 0
+        self._socket = None
 
 
 class _Room:
@@ -387,24 +374,25 @@ class _Room:
         self._waiting: deque[_Request] = deque()
 
     def enter(self, request: _Request) -> None:
-        """Let a request read on as soon as there is room for its answer."""
-        self._waiting.append(request)
-        self._admit()
+        """Have a request wait, unless there is room for its answer."""
+        request.waits = bool(self._waiting) or request.room > self._free
+        if request.waits:
+            self._waiting.append(request)
+        else:
+            self._free -= request.room
 
     def leave(self, request: _Request) -> None:
         """Give back its room, or do not wait for it any more."""
-        if request in self._waiting:
+        if request.waits:
             self._waiting.remove(request)
         else:
             self._free += request.room
-        request.room = 0
-        self._admit()
-
-    def _admit(self) -> None:
+        request.room, request.waits = 0, False
         while self._waiting and self._waiting[0].room <= self._free:
-            request = self._waiting.popleft()
-            self._free -= request.room
-            request.listen(EPOLLIN)
+            admitted = self._waiting.popleft()
+            self._free -= admitted.room
+            admitted.waits = False
+            admitted.go_on(EPOLLIN)
 
 
 _NOT_CONNECTED = NotSent("no connection within the connect timeout")
