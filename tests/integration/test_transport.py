@@ -297,8 +297,9 @@ def reset(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_reset_before_anything_left(loop: str) -> None:
-    """Of a connection that broke before the first write nothing was executed: not sent."""
+@pytest.mark.parametrize("context", [None, tls.context(Tls(verify=False))], ids=["plain", "TLS"])
+def test_reset_before_anything_left(loop: str, context: ssl.SSLContext | None) -> None:
+    """Of a connection that broke before the first write nothing was executed: not sent. A TLS port would not do that."""
     broken = threading.Event()
 
     def conduct(connection: socket.socket) -> None:
@@ -306,7 +307,7 @@ def test_reset_before_anything_left(loop: str) -> None:
         broken.set()
 
     async def one(wire: Transport) -> Ended:
-        sending = wire.send(route(port), REQUEST, 20.0)
+        sending = wire.send(route(port, tls=context, server_name="127.0.0.1"), REQUEST, 20.0)
         future: asyncio.Future[Ended] = sending.send(None)
         broken.wait(10)  # this program is busy until then
         await until(future.done)
@@ -314,7 +315,12 @@ def test_reset_before_anything_left(loop: str) -> None:
         return future.result()
 
     with server(conduct) as port:
-        assert on(loop, one) == NotSent("connection reset by peer")
+        heard = on(loop, one)
+    assert isinstance(heard, NotSent)
+    assert heard.reason == (
+        "TLS handshake failed: unexpected eof while reading" if context else "connection reset by peer"
+    )
+    assert heard.obstacle is (Obstacle.TLS if context else Obstacle.OTHER)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
