@@ -411,6 +411,84 @@ def test_a_patient_request_is_watched(seconds: float, watched: set[int], monkeyp
     assert found == [watched]
 
 
+async def stand_still(wire: Transport, way: Route, seconds: float, still: Callable[[], None]) -> list[Ended]:
+    """Send a request of so many seconds, and have this program do nothing but `still` while it is on the wire."""
+    heard: list[Ended] = []
+
+    async def one() -> None:
+        heard.append(await wire.send(way, REQUEST, seconds))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(one)
+        await anyio.sleep(0.1)
+        still()
+    return heard
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_has_come_is_read_before_time_is_judged(loop: str) -> None:
+    """An answer that is in the socket when its time is over counts, also where an event loop looks at its timers first."""
+    may, has = threading.Event(), threading.Event()
+
+    def conduct(connection: socket.socket) -> None:
+        hear(connection)
+        may.wait(10)
+        connection.sendall(ANSWER)
+        has.set()
+        connection.recv(1)
+
+    async def one(wire: Transport) -> list[Ended]:
+        def still() -> None:
+            may.set()
+            has.wait(10)
+            time.sleep(0.5)
+            wire._judge()
+
+        return await stand_still(wire, route(port), 0.45, still)
+
+    with server(conduct) as port:
+        assert [type(heard) for heard in on(loop, one)] == [Response]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_time_in_which_nobody_listened_does_not_count(loop: str) -> None:
+    """A host that answers soon after this program has stood still is heard, although its time was over before that."""
+    awake = threading.Event()
+
+    def conduct(connection: socket.socket) -> None:
+        hear(connection)
+        awake.wait(10)
+        time.sleep(0.2)
+        connection.sendall(ANSWER)
+
+    def still() -> None:
+        time.sleep(2.5)
+        awake.set()
+
+    with server(conduct) as port:
+        assert [type(one) for one in on(loop, lambda wire: stand_still(wire, route(port), 1.0, still))] == [Response]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(("more", "heard"), [(0.3, Response), (3.0, NoAnswer)])
+def test_a_host_that_is_sending_may_go_on(loop: str, more: float, heard: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that is in the midst of its answer when its time is over may end it, within a second."""
+    monkeypatch.setattr(transport, "LOOK", 0.5)
+    begun = time.monotonic()
+
+    def conduct(connection: socket.socket) -> None:
+        hear(connection)
+        connection.sendall(OK + b"Transfer-Encoding: chunked\r\n\r\n")
+        while time.monotonic() < begun + 0.5 + more:
+            connection.sendall(b"1\r\n[\r\n")
+            time.sleep(0.001)
+        connection.sendall(b"0\r\n\r\n")
+
+    with server(conduct) as port:
+        begun = time.monotonic()
+        assert isinstance(send(loop, route(port), seconds=0.5), heard)
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 def test_who_waits_for_room_may_leave(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large answer that waits for its turn has the time of its own request, and its turn is then another's."""
@@ -441,6 +519,7 @@ def test_who_waits_for_room_may_leave(loop: str, monkeypatch: pytest.MonkeyPatch
             group.start_soon(one, 20.0)
             await until(lambda: bool(heard))
             assert heard == [NoAnswer("no complete answer within 0.3 s", late=True)]
+            assert len(wire.room._waiting) == 1
             holds.set()
         return heard
 
