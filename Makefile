@@ -34,11 +34,11 @@ MUTANTS ?=
 mutants: $(VENV)/.mutants
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
-# Some fifteen minutes. What is not installed is left out, by name; BENCH='--install' brings it (root).
+# Some twenty minutes on an idle machine. What is not installed is left out, by name; BENCH='--install' brings it (root).
 BENCH ?=
 
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/throughput.py --rounds 3 --operations 100000 $(BENCH)
+	$(BIN)/python benchmarks/throughput.py --rounds 5 --operations 100000 $(BENCH)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { \
