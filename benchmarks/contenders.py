@@ -137,7 +137,7 @@ defaults:
   scheme: http
   port: {port}
   auth: {{api_key: {{file: {secret}}}}}
-limits: {{in_flight: 64, per_host: 16}}
+limits: {{in_flight: 256, per_host: 16}}  # 64 on the wire, as the others; the rest waits for the disk
 groups:
   backends:
     hosts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import statistics
@@ -122,8 +123,19 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+LIBRARIES = ("aiohttp", "anyio", "httptools", "orjson", "uvloop")  # on which the speed depends
+
+
 def machine() -> str:
-    """The machine in a line, for the heading of a report."""
+    """The machine and what it runs, for the heading of a report."""
     busy = os.getloadavg()[0]
     version = sys.version.split()[0]
-    return f"{os.cpu_count()} cores, load {busy:.1f} at the start, Python {version}, {time.strftime('%Y-%m-%d')}"
+    installed = ", ".join(f"{name} {_version(name)}" for name in LIBRARIES)
+    return f"{os.cpu_count()} cores, load {busy:.1f} at the start, Python {version} ({installed}), {time.strftime('%Y-%m-%d')}"
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"

@@ -157,7 +157,7 @@ def _resume(ours: Orchestrator, saved: Path, size: int) -> tuple[Usage, float]:
             (DONE, size - size // 100),
         )
         connection.execute("UPDATE step SET state = 'running', started = 1 WHERE number = 0")
-        connection.execute("INSERT INTO event VALUES (1, 'started', '')")
+        connection.execute("INSERT INTO session (began, who) VALUES (1, 'a benchmark')")
     path = ours.state / f"{name}.run"
     saved.rename(path)
     usage = ours.call("resume", name)

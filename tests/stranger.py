@@ -82,7 +82,7 @@ def program() -> tuple[str, str]:
 def _works(python: str, path: str) -> bool:
     try:
         done = subprocess.run(
-            [python, "-c", "import orchestrator, pydantic_core, aiohttp"],
+            [python, "-c", "import orchestrator, pydantic_core, httptools"],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
             cwd="/",
             check=False,

@@ -7,6 +7,8 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
+ASLEEP = 0.25  # seconds; a timer that comes so late says that this program stood still
+
 
 class Obstacle(Enum):
     """Why nothing was sent, as far as it makes a difference to what an operator can do."""

@@ -63,7 +63,7 @@ def context(tls: Tls) -> ssl.SSLContext:
     """How connections to hosts with these settings are made.
 
     Raises:
-        InputError: a CA or client certificate file cannot be read.
+        InputError: a CA or client certificate file cannot be read, or the server's name cannot be one.
     """
     try:
         made = ssl.create_default_context(cafile=tls.ca_file)
@@ -79,6 +79,10 @@ def context(tls: Tls) -> ssl.SSLContext:
     if not tls.verify:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
+    try:
+        made.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=tls.server_name)
+    except (ValueError, TypeError):
+        raise InputError.at(f"{tls.server_name!r} is not a name that a certificate can have", "tls") from None
     return made
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import anyio
 
-from orchestrator.dovecot.underway import ASLEEP
+from orchestrator.dovecot.exchange import ASLEEP
 from orchestrator.engine.course import Stop
 from orchestrator.engine.hours import Piece
 from orchestrator.engine.keeping import Keeper

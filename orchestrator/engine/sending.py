@@ -19,9 +19,8 @@ from orchestrator.dovecot.ask import Asker, Wire
 from orchestrator.dovecot.catalog import LONG_TIMEOUT
 from orchestrator.dovecot.classify import classify
 from orchestrator.dovecot.command import request_body
-from orchestrator.dovecot.exchange import Exchange, NotSent
+from orchestrator.dovecot.exchange import ASLEEP, Exchange, NotSent
 from orchestrator.dovecot.jsontext import dumps
-from orchestrator.dovecot.underway import ASLEEP
 from orchestrator.engine.awaited import Awaited
 from orchestrator.engine.host_log import HostLog
 from orchestrator.engine.preflight import Preflight
@@ -300,7 +299,9 @@ class Sending:
     def _may_run_long(self, operation: Operation) -> bool:
         """Whether a command that was not answered in time may go on for as long as there is mail."""
         entry = self._entry
-        return entry is not None and entry.ever_long and entry.may_run_long(json.loads(operation.parameters))
+        if entry is None or not entry.ever_long:
+            return False
+        return entry.long or entry.may_run_long(json.loads(operation.parameters))
 
     def _seconds(self, operation: Operation) -> float:
         """How long to wait for an answer: as the step says, or as the host's settings do, or long where that is needed."""

@@ -143,8 +143,8 @@ import sys
 from orchestrator.dovecot.client import Client
 
 async def broken(self, host, body, timeout):
-    headers, secret = self._targets[host].headers, self._targets[host].secret
-    raise RuntimeError(f"told by a test: {secret} {secret!r} {self._targets[host].secret:>40}")
+    target, secret = self._targets[host], self._targets[host].secret
+    raise RuntimeError(f"told by a test: {target} {secret} {secret!r} {self._targets[host].secret:>40}")
 
 Client.post = broken
 from orchestrator.__main__ import main

@@ -12,11 +12,12 @@ from typing import Any
 import anyio
 import pytest
 
-from orchestrator.dovecot import client as client_module
+from orchestrator.dovecot import transport
 from orchestrator.dovecot.client import Client
 from orchestrator.dovecot.endpoint import Endpoint, Tls
 from orchestrator.dovecot.exchange import Answered, Exchange, NoAnswer, NotSent, Stranger
 from orchestrator.dovecot.listing import trouble
+from orchestrator.errors import InputError
 from orchestrator.secret import SecretReference
 from tests.integration.certificates import Authority
 from tests.integration.raw_server import SECRET, Raw, http
@@ -125,9 +126,9 @@ def test_a_page_loses_the_secret_in_the_midst_of_a_word(monkeypatch: pytest.Monk
 
 def test_large_answers_are_read_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of answers whose sizes are not known no more are read at a time than there is room for."""
-    monkeypatch.setattr(client_module, "LARGE", 1024)
-    monkeypatch.setattr(client_module, "MAX_ANSWER", 8192)
-    monkeypatch.setattr(client_module, "ROOM", 8192)
+    monkeypatch.setattr(transport, "LARGE", 1024)
+    monkeypatch.setattr(transport, "MAX_ANSWER", 8192)
+    monkeypatch.setattr(transport, "ROOM", 8192)
     head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 
     async def run() -> list[str]:
@@ -255,6 +256,14 @@ def test_a_ca_need_not_be_perfect(authority: Authority, monkeypatch: pytest.Monk
     with Raw(lambda _head, _body: OK, authority.server()) as server:
         for trusted in (authority.file, authority.folder / "server.pem"):
             assert ask(host(server, tls=Tls(ca_file=str(trusted)))) == Answered(200, b"[]")
+
+
+def test_a_server_name_that_is_none(authority: Authority) -> None:
+    """A name that no certificate can have is an error before anything is sent."""
+    with Raw(lambda _head, _body: OK, authority.server()) as server:
+        with pytest.raises(InputError, match="'.example' is not a name that a certificate can have"):
+            ask(host(server, tls=Tls(server_name=".example")))
+        assert server.seen == []
 
 
 # others than doveadm

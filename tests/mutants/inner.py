@@ -26,7 +26,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = [
-    "aiohttp", "anyio.pytest_plugin", "click", "coverage", "hypothesis.strategies", "jinja2", "jsonschema", "orjson", "pydantic", "pytest_timeout",
+    "anyio.pytest_plugin", "click", "coverage", "httptools", "hypothesis.strategies", "jinja2", "jsonschema", "orjson", "pydantic", "pytest_timeout",
     "rich.console", "rich.live", "sqlite3", "tenacity", "uvloop", "xdist.plugin", "yaml",
 ]  # fmt: skip
 MEMORY = 3 << 30  # bytes; a mistake may make a list without an end

@@ -20,7 +20,19 @@ from orchestrator.simulator import BackgroundFleet, FleetSpec
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "manual" / "python.md"
 USERS = 60
-HEAVY = {"aiohttp", "anyio", "asyncio", "click", "jinja2", "pydantic", "rich", "sqlite3", "tenacity", "yaml"}
+HEAVY = {
+    "aiohttp",
+    "anyio",
+    "asyncio",
+    "click",
+    "httptools",
+    "jinja2",
+    "pydantic",
+    "rich",
+    "sqlite3",
+    "tenacity",
+    "yaml",
+}
 # -I: neither PYTHONPATH nor the working directory; then the installed package, before an editable one of this repository.
 BEGIN = "import runpy, sys; sys.path.insert(0, sys.argv[1]); del sys.argv[:2]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
