@@ -18,7 +18,7 @@ from orchestrator.secret import SecretReference
 from tests.strategies import fleet
 
 PLAIN = fleet().hosts["b1"].endpoint
-SECRET = "p$(id)\"w' ü\\n`x`"
+SECRET = "p$(id)\"w' ü\\n`x`" + "x" * 80
 BODY = '[["kick",{"mask":["o\'x\\u00e9 $HOME `id`"]},"1.1"]]'
 
 
