@@ -15,6 +15,7 @@ from orchestrator.text import direct
 from orchestrator.text.expression import (
     _ENV,
     MAX_LENGTH,
+    MAX_NESTING,
     compile_value,
     is_template,
     names_in,
@@ -170,6 +171,7 @@ def test_a_text_keeps_its_line_ends(text: str, end: str) -> None:
 def test_line_ends_in_an_expression_are_kept() -> None:
     """Line ends of a text within an expression are kept as well."""
     assert value("{{ 'a\r\nb\rc\n' }}") == "a\r\nb\rc\n"
+    assert value("\ue000 {{ 'a\r\ue001' }}\r") == "\ue000 a\r\ue001\r"  # characters that stand for one within
 
 
 @pytest.mark.parametrize(
@@ -195,6 +197,7 @@ def test_an_expression_in_a_block_keeps_its_type(text: str, expected: Any) -> No
         ("x{{ 0x1f }}", "0x1f is the number 31 here"),
         ("{{ 1_000 }}", "1_000 is the number 1000 here"),
         ("{{ +491711234567 }}", "a + in front is not available; put a name in quotes"),
+        ("{{ 1e999 }}", "a number is too large"),
     ],
 )
 def test_a_number_that_may_be_a_name_is_refused_in_an_expression(text: str, message: str) -> None:
@@ -322,6 +325,18 @@ def test_impossible_or_endless_work_is_an_expression_error(text: str) -> None:
     """What the values do not allow, or what could take for ever, is refused and never crashes."""
     with pytest.raises(ExpressionError):
         value(text)
+
+
+def test_an_expression_has_a_length_and_a_depth() -> None:
+    """What is as long or as deep as may be is read; one more is refused, with the limit."""
+    whole = "{{ '" + "x" * (MAX_LENGTH - len("{{ '' }}")) + "' }}"
+    assert len(value(whole)) == MAX_LENGTH - len("{{ '' }}")
+    with pytest.raises(ExpressionError, match=f"4001 characters is too long .at most {MAX_LENGTH}"):
+        value(whole + " ")
+    lists = MAX_NESTING - 2
+    assert value("{{ " + "[" * lists + "1" + "]" * lists + " }}")
+    with pytest.raises(ExpressionError, match=f"nested more than {MAX_NESTING} levels"):
+        value("{{ " + "[" * (lists + 1) + "1" + "]" * (lists + 1) + " }}")
 
 
 @pytest.mark.parametrize(
@@ -733,6 +748,8 @@ def test_names_of_the_library_are_not_defined(name: str) -> None:
 
 def test_expressions_within_parameters_are_found() -> None:
     """However deep a parameter is nested, in mappings or lists, its expressions are evaluated, and what has none stays."""
+    constant = {"a": {"b": ("x", "{{ 1 + 1 }}")}, "d": {"e": 5}}
+    assert compile_value(constant)({}) == {"a": {"b": ["x", 2]}, "d": {"e": 5}}
     deep = {"a": {"b": ["x", {"c": "{{ n }}"}]}, "d": {"e": 5}}
     assert compile_value(deep)({"n": 7}) == {"a": {"b": ["x", {"c": 7}]}, "d": {"e": 5}}
     assert compile_value([{"a": "{{ n }}"}])({"n": 7}) == [{"a": 7}]

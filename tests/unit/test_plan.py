@@ -247,6 +247,10 @@ def test_what_a_condition_depends_on_is_in_order() -> None:
         steps(*asked, f"hosts: b1, command: who, when: '{{{{ {' and '.join(f'{name}.ok' for name in 'fbdaec')} }}}}'")
     )
     assert list(made.steps[-1].condition_depends_on) == list("abcdef")
+    asking = ", ".join(f"'{{{{ {name}.ok }}}}'" for name in "fbdaec")
+    made = plan(steps(*asked, f"hosts: b1, command: who, parameters: {{mask: [{asking}]}}"))
+    assert isinstance(made.steps[-1], CommandStep)
+    assert list(made.steps[-1].depends_on) == list("abcdef")
 
 
 def test_a_condition_that_depends_on_answers_is_known_later() -> None:
