@@ -127,6 +127,7 @@ def test_an_expression_alone_keeps_its_type(text: str, expected: Any) -> None:
         ("no expression", "no expression"),
         ("{{ item.evil }} stays", "{{ 7 * 7 }} stays"),
         ("{{ 'x' ~ flag ~ n }}", "xtrue7"),
+        ("{{ 'x' ~ ('y' ~ flag) }}", "xytrue"),
         ("{{ [word, flag, n] | join('-') }}", "abc-true-7"),
         ("{{ flag | upper }}{{ flag | lower }}{{ flag | trim }}", "TRUEtruetrue"),
         ("on {{ backend }}", "on b1"),
