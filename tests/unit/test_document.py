@@ -152,7 +152,7 @@ def test_unreadable_texts_are_refused(text: str, message: str) -> None:
     assert message in caught.value.message
 
 
-@pytest.mark.parametrize("text", ["'[' * 30_000", "'- ' * 30_000 + 'x'"])
+@pytest.mark.parametrize("text", ["'[' * 30_000", "'- ' * 30_000 + 'x'", "'[' + '[],' * 30_000 + '[' * 30_000"])
 def test_very_deep_nesting_does_not_kill_the_program(text: str) -> None:
     """Thirty thousand brackets or dashes are refused like any other text; the interpreter survives them."""
     program = (
@@ -367,12 +367,13 @@ def test_a_literal_secret_is_never_shown(text: str) -> None:
     assert "hunter2x" not in caught.value.message
 
 
-@pytest.mark.parametrize("secret", ["0123456", "2026-11-23", "1:30:59"])
+@pytest.mark.parametrize("secret", ["0123456", "2026-11-23", "1:30:59", "1_234_567", "0x1234567"])
 def test_a_secret_that_looks_like_a_number_is_not_shown_either(secret: str) -> None:
     """The complaint about a number that YAML reads otherwise does not print the value of a secret."""
     with pytest.raises(InputError) as caught:
         build(Outer, document(f"password: {secret}"))
-    assert secret not in caught.value.message
+    shown = caught.value.message.replace(",", "")
+    assert not [form for form in (secret, secret.replace("_", ""), str(0x1234567)) if form in shown]
 
 
 def test_a_validators_suggestion_is_kept() -> None:

@@ -23,7 +23,7 @@ from orchestrator.text.expression import (
     template,
     truth,
 )
-from orchestrator.text.reads import column_uses, row_origins
+from orchestrator.text.reads import column_uses, members_in, row_origins
 from tests.strategies import fleet
 
 
@@ -493,6 +493,7 @@ def test_what_is_missing_is_told_with_what_is_there(text: str, said: str) -> Non
         ("a.hosts['b1'].answered.rows | column(key='k')", {("k", "a")}),
         ("a['rows'] | sort(attribute='j') | last", set()),
         ("(a.rows | matching('k', '*') | first).l", {("k", "a"), ("l", "a")}),
+        ("(a.rows | last).l", {("l", "a")}),
         ("a.rows[0]['k l']", {("k l", "a")}),
         ("a.rows[1:] | not_matching('k', '*')", {("k", "a")}),
         ("(a.rows if flag else []) | column('k')", {("k", "a")}),
@@ -515,6 +516,29 @@ def test_the_columns_that_an_expression_reads_are_known(text: str, uses: set[tup
     found = column_uses("{{ " + text + " }}")
     assert {(use.column, " ".join(sorted(use.origins))) for use in found} == uses
     assert column_uses("say {{ " + text + " }}") == found
+
+
+@pytest.mark.parametrize(
+    ("written", "members"),
+    [
+        ("{{ item.user }}", {"user"}),
+        ("{{ item['mail server ip'] ~ item.user }}", {"mail server ip", "user"}),
+        ("{{ item.user.name }}", {"user"}),
+        ("to {{ [item.user, other.host] | first }}", {"user"}),
+        ({"a": ["{{ item.user }}", {"b": "{{ item.host }}"}], "c": 5}, {"user", "host"}),
+        (("{{ item.user }}",), {"user"}),
+        ("{{ item.note | default('-') }}{{ item.user }}", {"user"}),
+        ("{{ item.note is defined and item['x'] is undefined }}", set()),
+        ("{{ item.note is string }}{{ item.user | upper }}", {"note", "user"}),
+        ("{{ item[0] }}{{ item[key] }}{{ item }}", set()),
+        ("{{ other.user }}", set()),
+        ("item.user", set()),
+        (5, set()),
+    ],
+)
+def test_what_is_read_of_an_item_is_known(written: Any, members: set[str]) -> None:
+    """The columns that a list must have: those that are read by name, but what may be missing."""
+    assert members_in(written, "item") == members
 
 
 @pytest.mark.parametrize(
