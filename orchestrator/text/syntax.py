@@ -181,4 +181,5 @@ _TABLE: list[tuple[str, Callable[[Complaint], Answer]]] = [
     ("<document start>", _at(_SECOND)),
     ("directive", _from("a line cannot begin with %")),
     ("incompatible YAML", _at("only YAML 1.1 and 1.2 are read; leave this line out")),
+    ("nesting", _at("nested too deeply")),
 ]

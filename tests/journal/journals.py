@@ -5,6 +5,7 @@ Another journal joins with one line in `JOURNALS`.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -133,3 +134,18 @@ async def write(run: Run, *records: AttemptResult) -> None:
     async with run.work(Start({})) as session:
         for record in records:
             session.record(record)
+
+
+def half_done(path: Path) -> None:
+    """Leave a run file as a process that was killed in the midst of a change without a log: with all operations done, and a journal."""
+    journal = path.with_name(f"{path.name}-journal")
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(
+        "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN; UPDATE operation SET state = 2"
+    )
+    connection.executemany("INSERT INTO list VALUES (?, ?)", [(str(number), b"x" * 5000) for number in range(20)])
+    changed, undoing = path.read_bytes(), journal.read_bytes()
+    connection.execute("ROLLBACK")
+    connection.close()
+    path.write_bytes(changed)
+    journal.write_bytes(undoing)

@@ -19,7 +19,7 @@ from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.schema import connect, is_still, mark_over
 from orchestrator.journal.sqlite.store import FileRun
 from orchestrator.outcome import State
-from tests.journal.journals import HEADER, KICKS
+from tests.journal.journals import HEADER, KICKS, half_done
 from tests.strategies import plan
 
 NOBODY = 65534
@@ -104,6 +104,15 @@ def test_a_log_that_cannot_be_read_is_not_passed_over(path: Path) -> None:
         f"{path} cannot be read in a directory that you cannot write to: part of it is in a.run-wal"
     )
     assert caught.value.hint == "copy both to a directory of your own and read it there, or read it as its owner"
+
+
+def test_a_half_done_change_that_one_cannot_undo_is_not_shown(path: Path) -> None:
+    """Whoever may not write the file is told so, rather than what a killed process had not ended."""
+    half_done(path)
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    with as_another_user(path), pytest.raises(JournalError, match="cannot be opened: attempt to write a readonly"):
+        FileReader(path)
 
 
 def test_what_one_may_not_read_is_told(path: Path) -> None:
