@@ -711,3 +711,27 @@ def test_the_same_inputs_give_the_same_operations(chosen: list[str], limit: str 
         assert found == drafts(again, step.key)
         assert all(made.limited is None or draft.host in made.limited for draft in found)
     assert digest(made) == digest(again)
+
+
+def test_a_step_knows_where_it_was_written() -> None:
+    """Steps, those of batches, checks, undos and what comes last have their own places in the playbook."""
+    text = """name: P
+steps:
+  - {name: A, hosts: d1, command: reload, verify: {command: who, until: true}, undo: {command: reload}}
+  - name: B
+    batches:
+      hosts: 'b[1-3]'
+      size: 2
+      soak: 1s
+      steps:
+        - {name: C, command: who}
+        - {name: D, command: reload}
+finally:
+  - {name: E, hosts: d1, command: who}
+"""
+    made = plan(text)
+    assert [(step.key, made.origin.place(*step.path).line) for step in made.steps] == [
+        ("1", 3), ("1.verify", 3), ("2[1].1", 10), ("2[1].2", 11), ("2[1].soak", 8), ("2[2].1", 10), ("2[2].2", 11), ("1.undo", 3), ("finally.1", 13),
+    ]  # fmt: skip
+    assert made.steps[1].path == ("steps", 0, "verify")
+    assert [step.index for step in made.steps] == list(range(9))

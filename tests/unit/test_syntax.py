@@ -95,6 +95,12 @@ def test_mistakes_are_told_in_plain_words(text: str, message: str, place: tuple[
     assert where == place
 
 
+def test_deep_nesting_is_told_as_such() -> None:
+    """Also where the YAML library has enough of it before the limit is looked at."""
+    with pytest.raises(InputError, match=r"nested (too deeply|more than)"):
+        document("[" * 2000)
+
+
 def test_an_odd_blank_is_found_above_blank_lines() -> None:
     """What looks like a key and is none is noticed at the next key, however many lines of nothing lie between."""
     with pytest.raises(InputError, match="no-break space"):
