@@ -136,6 +136,17 @@ async def write(run: Run, *records: AttemptResult) -> None:
             session.record(record)
 
 
+def with_log(path: Path) -> None:
+    """The file and its log as a killed process leaves them, with something in the log."""
+    connection = schema.connect(path, write=True)
+    connection.execute("UPDATE operation SET state = 2 WHERE seq = 1")
+    log = path.with_name(f"{path.name}-wal")
+    content, logged = path.read_bytes(), log.read_bytes()
+    connection.close()
+    path.write_bytes(content)
+    log.write_bytes(logged)
+
+
 def half_done(path: Path) -> None:
     """Leave a run file as a process that was killed in the midst of a change without a log: with all operations done, and a journal."""
     journal = path.with_name(f"{path.name}-journal")

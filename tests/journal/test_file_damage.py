@@ -16,7 +16,8 @@ from orchestrator.journal.sqlite.salvage import mended_copy
 from orchestrator.journal.sqlite.schema import APPLICATION_ID, FORMAT
 from orchestrator.journal.sqlite.store import open_file
 from orchestrator.journal.sqlite.writer import Writer
-from tests.journal.journals import HEADER
+from orchestrator.outcome import State
+from tests.journal.journals import HEADER, with_log
 from tests.strategies import plan, steps
 
 MANY = steps(f"hosts: 'b[1-3]', for_each: [{', '.join(f'u{n}' for n in range(500))}], command: who")
@@ -132,16 +133,26 @@ def test_around_a_page_that_is_damaged_all_is_read(tmp_path: Path) -> None:
 
 
 def test_operations_that_make_no_sense_are_left_out(tmp_path: Path) -> None:
-    """A state or a host that there is not costs the operation that has it, and no other."""
+    """A state, a host or parameters that there cannot be cost the operation that has it, and no other."""
     path = create([("a", tmp_path / "a.run")], plan(MANY), HEADER)
     with FileReader(path) as reader:
         whole = list(reader.operations())
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE operation SET state = 99 WHERE seq = 1")
         connection.execute("UPDATE operation SET host = 99 WHERE seq = 1002")
+        connection.execute("""UPDATE operation SET parameters = '{"mask' WHERE seq = 1003""")
     connection.close()
     found = open_file(str(path)).salvage(list)
-    assert found == [operation for number, operation in enumerate(whole, 1) if number not in {1, 1002}]
+    assert found == [operation for number, operation in enumerate(whole, 1) if number not in {1, 1002, 1003}]
+
+
+def test_what_is_in_the_log_is_read_too(tmp_path: Path) -> None:
+    """The last that a killed process recorded is in the log beside the file, which is left as it is."""
+    path = create([("a", tmp_path / "a.run")], plan(MANY), HEADER)
+    with_log(path)
+    log = path.with_name("a.run-wal").read_bytes()
+    assert [operation.state for operation in open_file(str(path)).salvage(list)[:2]] == [State.DONE, State.PENDING]
+    assert path.with_name("a.run-wal").read_bytes() == log
 
 
 @pytest.mark.parametrize("size", [6, 99])
@@ -149,6 +160,9 @@ def test_of_what_is_no_run_file_nothing_is_read(tmp_path: Path, size: int) -> No
     """Where not even the beginning is there, that is said."""
     path = create([("a", tmp_path / "a.run")], plan(steps("hosts: b1, command: who")), HEADER)
     path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(DamagedRunError, match="nothing of it can be read"):
+        open_file(str(tmp_path / "a.run")).salvage(list)
+    path.write_bytes(bytes(4096))
     with pytest.raises(DamagedRunError, match="nothing of it can be read"):
         open_file(str(tmp_path / "a.run")).salvage(list)
 

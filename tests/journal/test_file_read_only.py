@@ -16,10 +16,10 @@ import pytest
 from orchestrator.errors import JournalError
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
-from orchestrator.journal.sqlite.schema import connect, is_still, mark_over
+from orchestrator.journal.sqlite.schema import is_still, mark_over
 from orchestrator.journal.sqlite.store import FileRun
 from orchestrator.outcome import State
-from tests.journal.journals import HEADER, KICKS, half_done
+from tests.journal.journals import HEADER, KICKS, half_done, with_log
 from tests.strategies import plan
 
 NOBODY = 65534
@@ -59,17 +59,6 @@ def full_disk() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def with_log(path: Path) -> None:
-    """The file and its log as a killed process leaves them, with something in the log."""
-    connection = connect(path, write=True)
-    connection.execute("UPDATE operation SET state = 2 WHERE seq = 1")
-    log = path.with_name("a.run-wal")
-    content, logged = path.read_bytes(), log.read_bytes()
-    connection.close()
-    path.write_bytes(content)
-    log.write_bytes(logged)
 
 
 def pending(path: Path) -> int:
