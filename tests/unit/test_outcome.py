@@ -43,3 +43,9 @@ def test_the_states_numbers_are_a_format() -> None:
         "pending": 0, "running": 1, "done": 2, "failed": 3, "unreachable": 4, "in_doubt": 5, "skipped": 6,
     }  # fmt: skip
     assert not set(OPEN_STATES) & set(BAD_STATES)
+
+
+def test_what_counts_as_failed_and_what_is_left() -> None:
+    """Limits of failures, exit codes and `resume` go by these: what is in doubt is as bad as what failed."""
+    assert set(BAD_STATES) == {State.FAILED, State.UNREACHABLE, State.IN_DOUBT}
+    assert set(OPEN_STATES) == {State.PENDING, State.RUNNING}
