@@ -5,8 +5,10 @@ Another journal joins with one line in `JOURNALS`.
 
 from __future__ import annotations
 
+import resource
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -160,3 +162,14 @@ def half_done(path: Path) -> None:
     connection.close()
     path.write_bytes(changed)
     journal.write_bytes(undoing)
+
+
+@contextmanager
+def full_disk(size: int = 0) -> Iterator[None]:
+    """No file of this process can grow beyond so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

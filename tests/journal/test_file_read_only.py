@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import sqlite3
 import tempfile
@@ -19,7 +18,7 @@ from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.schema import is_still, mark_over
 from orchestrator.journal.sqlite.store import FileRun
 from orchestrator.outcome import State
-from tests.journal.journals import HEADER, KICKS, half_done, with_log
+from tests.journal.journals import HEADER, KICKS, full_disk, half_done, with_log
 from tests.strategies import plan
 
 NOBODY = 65534
@@ -48,17 +47,6 @@ def as_another_user(path: Path) -> Iterator[None]:
         yield
     finally:
         os.setresuid(0, 0, 0)
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """No file of this process can grow."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def pending(path: Path) -> int:
