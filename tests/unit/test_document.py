@@ -280,6 +280,22 @@ def test_what_an_alias_repeats_is_told_once() -> None:
     assert len(problems("anything: [&x {a: no}, *x, *x]")) == 1
 
 
+def test_what_two_models_refuse_alike_is_told_once() -> None:
+    """Where either of two mappings may stand, a key that neither knows is one mistake, with the nearest key of both."""
+
+    class Other(Strict):
+        size: int = 1
+
+    class Either(Strict):
+        part: Inner | Other | None = None
+
+    with pytest.raises(InputError) as caught:
+        build(Either, document("part: {sise: 5}"))
+    assert [str(problem).partition("\n")[0] for problem in caught.value.problems] == [
+        "a.yaml:1:1: unknown key 'sise' (did you mean 'size'?)"
+    ]
+
+
 def test_a_part_of_a_document_is_built() -> None:
     """A model of a part has its problems at the places of the whole."""
     read = document("first: 1\npart: {port: 5, nam: x}\n")
