@@ -94,6 +94,12 @@ def test_what_happened_has_a_kind_and_a_cause(exchange: Exchange, kind: Kind, wo
     assert bool(found.error) == (kind is not Kind.DONE)
 
 
+def test_a_remedy_follows_what_kept_a_request_from_being_sent() -> None:
+    """Where more is known than the reason; nothing is added where it is not."""
+    assert outcome(NotSent("connection refused")).error == "connection refused"
+    assert outcome(NotSent("TLS failed", remedy="renew it")).error == "TLS failed; renew it"
+
+
 @pytest.mark.parametrize(
     ("status", "wait", "expected"),
     [(429, 5.0, 5.0), (503, 5.0, 5.0), (425, 5.0, 5.0), (429, None, 0.0), (502, 5.0, 0.0), (400, 5.0, 0.0)],

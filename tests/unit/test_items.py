@@ -92,6 +92,8 @@ def test_bad_lines_are_refused(tmp_path: Path, content: bytes, message: str) -> 
         (b"u1\nM\xfcller\n", "items:2:2: not UTF-8 text: the byte 0xFC\nif it is Latin-1 (ISO-8859-1), convert it: iconv -f ISO-8859-1 -t UTF-8"),
         (b"u1\r\nu2\rJ\xc3\xbc\xff\n", "items:3:3: not UTF-8 text: the byte 0xFF"),
         ("u1\nu2".encode("utf-16"), "items: not UTF-8 text, but UTF-16 text: iconv -f UTF-16 -t UTF-8"),
+        (b"\xfe\xff" + "u1".encode("utf-16-be"), "items: not UTF-8 text, but UTF-16 text: iconv -f UTF-16 -t UTF-8"),
+        (b"SQLite format 3\x00", "items: not UTF-8 text, but a database, not a list"),
         (b"\x1f\x8b\x08\x00", "items: not UTF-8 text, but compressed: zcat"),
         (b"PK\x03\x04", "items: not UTF-8 text, but a spreadsheet or a zip archive: save it as CSV"),
     ],

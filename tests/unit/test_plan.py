@@ -104,11 +104,17 @@ ASKED = steps(
 )
 
 
+EACH_ASKED = steps(
+    "hosts: d1, command: directorStatus, register: s", "hosts: '{{ item.tag }}', for_each: '{{ s.rows }}', command: who"
+)
+
+
+@pytest.mark.parametrize("text", [ASKED, EACH_ASKED])
 @pytest.mark.parametrize("answered", ["all", "backends", "b1,b2", "b[1-2]", "new", "!b1", ""])
-def test_an_answer_is_no_selection(answered: str) -> None:
+def test_an_answer_is_no_selection(text: str, answered: str) -> None:
     """What a host answers names hosts one by one: a text that would select others, or several, is refused."""
     with pytest.raises(InputError, match="no host is called .* or has that address"):
-        hosts(plan(ASKED), "2", s=answer({"tag": "b1"}, {"tag": answered}))
+        hosts(plan(text), "2", s=answer({"tag": "b1"}, {"tag": answered}))
 
 
 def test_an_answer_names_hosts() -> None:
@@ -489,6 +495,15 @@ def test_a_host_of_a_file_is_told_at_its_line(tmp_path: Path) -> None:
     assert [problem.place.line for problem in caught.value.problems] == [3, 4]
     assert "moves.csv:3:1: column 'to': no host is called 'b22' or has that address" in caught.value.message
     assert "did you mean 'b2'?" in caught.value.message
+
+
+def test_columns_are_told_in_the_same_order_in_every_process(tmp_path: Path) -> None:
+    """Where an item is wrong by several of its columns, they are in order of the alphabet."""
+    columns = "fbdaec"
+    (tmp_path / "it").write_text(f"{','.join(columns)}\n{','.join('x' * 6)}\n")
+    line = f"hosts: 'b1{{{{ {' ~ '.join(f'item.{column}' for column in columns)} }}}}', for_each: {{csv: it}}, command: who"
+    with pytest.raises(InputError, match="it:2:1: column 'a', 'b', 'c', 'd', 'e', 'f': no host is called"):
+        drafts(plan(steps(line), folder=tmp_path))
 
 
 LATER = "hosts: b1, command: who, register: seen"
