@@ -182,6 +182,15 @@ def test_a_plan_whose_run_cannot_be_written_can_be_applied_later(tmp_path: Path)
     assert store.adopt(saved).is_new()
 
 
+@pytest.mark.parametrize("size", [0, 20_000])
+def test_where_there_is_no_room_no_run_is_made(tmp_path: Path, size: int) -> None:
+    """A disk that takes no run, or half of one, is told as such, and nothing is left of it."""
+    store = FileStore(tmp_path / "state")
+    with full_disk(size), pytest.raises(JournalError, match=r"disk I/O error|cannot be written|is full"):
+        store.create(plan(KICKS), HEADER)
+    assert list(store.folder.iterdir()) == []
+
+
 def test_a_run_that_is_discarded_leaves_nothing(tmp_path: Path) -> None:
     """Neither its logs nor its lock stay behind."""
     store = FileStore(tmp_path / "state")
