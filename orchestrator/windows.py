@@ -194,7 +194,7 @@ def instant(wall: datetime, zone: tzinfo | None) -> float:
         zone: where; None for this machine's.
     """
     early, late = sorted(wall.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
-    if early == late or _local(early, zone).replace(tzinfo=None, fold=0) == wall:
+    if early == late or _local(early, zone).replace(tzinfo=None) == wall:
         return early
     return _skip(early, late, zone)
 

@@ -185,7 +185,6 @@ def _opened(path: str) -> BinaryIO:
 
 def _text(source: str, content: bytes) -> Iterator[tuple[int, str]]:
     """The lines of a text with their numbers, without byte order marks: files that were joined have them in the midst."""
-    number = 0
     try:
         for number, line in enumerate(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline=""), 1):
             yield number, line.lstrip(_MARK) if line[0] == _MARK else line

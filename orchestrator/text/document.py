@@ -409,7 +409,7 @@ def _words(found: Any) -> tuple[str, str, bool]:
         return "must be a list", "", False
     if kind == "string_type":
         return "must be text; put it in quotes", "", False
-    if kind in {"literal_error", "enum"}:
+    if kind == "literal_error":
         return f"must be one of {context.get('expected', '')}", "", False
     words = str(found["msg"])
     return words.replace("Input should", "should"), "", False

@@ -99,7 +99,7 @@ def _environment() -> _Environment:
     of_lists = {"sort": _of_list("sort", env.filters["sort"])}
     of_something = {name: _or_undefined(env, FILTERS[name]) for name in _OF_SOMETHING}
     env.filters = {**FILTERS, **kept, **of_lists, **of_something, _THERE: _there, _TO_TEXT: text_of}
-    env.tests = {name: env.tests[name] for name in ("defined", "undefined", "none", "number", "string", "in", "==")}
+    env.tests = {name: env.tests[name] for name in ("defined", "undefined", "none", "number", "string", "in")}
     env.globals = {}
     return env
 

@@ -5,7 +5,10 @@ Another journal joins with one line in `JOURNALS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import resource
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -134,3 +137,40 @@ async def write(run: Run, *records: AttemptResult) -> None:
     async with run.work(Start({})) as session:
         for record in records:
             session.record(record)
+
+
+def with_log(path: Path) -> None:
+    """The file and its log as a killed process leaves them, with something in the log."""
+    connection = schema.connect(path, write=True)
+    connection.execute("UPDATE operation SET state = 2 WHERE seq = 1")
+    log = path.with_name(f"{path.name}-wal")
+    content, logged = path.read_bytes(), log.read_bytes()
+    connection.close()
+    path.write_bytes(content)
+    log.write_bytes(logged)
+
+
+def half_done(path: Path) -> None:
+    """Leave a run file as a process that was killed in the midst of a change without a log: with all operations done, and a journal."""
+    journal = path.with_name(f"{path.name}-journal")
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(
+        "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN; UPDATE operation SET state = 2"
+    )
+    connection.executemany("INSERT INTO list VALUES (?, ?)", [(str(number), b"x" * 5000) for number in range(20)])
+    changed, undoing = path.read_bytes(), journal.read_bytes()
+    connection.execute("ROLLBACK")
+    connection.close()
+    path.write_bytes(changed)
+    journal.write_bytes(undoing)
+
+
+@contextmanager
+def full_disk(size: int = 0) -> Iterator[None]:
+    """No file of this process can grow beyond so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)

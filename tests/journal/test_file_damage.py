@@ -16,7 +16,8 @@ from orchestrator.journal.sqlite.salvage import mended_copy
 from orchestrator.journal.sqlite.schema import APPLICATION_ID, FORMAT
 from orchestrator.journal.sqlite.store import open_file
 from orchestrator.journal.sqlite.writer import Writer
-from tests.journal.journals import HEADER
+from orchestrator.outcome import State
+from tests.journal.journals import HEADER, with_log
 from tests.strategies import plan, steps
 
 MANY = steps(f"hosts: 'b[1-3]', for_each: [{', '.join(f'u{n}' for n in range(500))}], command: who")
@@ -62,11 +63,14 @@ def test_a_foreign_file_is_refused(
     assert (path.read_bytes(), names_in(tmp_path)) == (before, ["a.run"])
 
 
-def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
-    """Opening a run file that is not there is an error, and makes none."""
+@pytest.mark.parametrize("left", [[], ["a.run-wal"]])
+def test_a_missing_file_is_not_made(tmp_path: Path, left: list[str]) -> None:
+    """Opening a run file that is not there is an error, and makes none, also where its log is left."""
+    for name in left:
+        (tmp_path / name).write_bytes(b"x")
     with pytest.raises(JournalError, match="there is no run file"):
         FileReader(tmp_path / "a.run")
-    assert names_in(tmp_path) == []
+    assert names_in(tmp_path) == left
 
 
 @pytest.mark.parametrize("damage", ["half", "middle", "index"])
@@ -101,9 +105,64 @@ def test_what_is_left_of_a_cut_file_is_read(tmp_path: Path) -> None:
     assert found == sorted(found, key=lambda operation: int(operation.id.partition(".")[2]))
 
 
-def test_of_what_is_no_run_file_nothing_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 1000, 1001])
+def test_all_that_is_there_is_read(tmp_path: Path, count: int) -> None:
+    """However many operations there are, the first and the last are among what is read, each once."""
+    items = ", ".join(f"u{number}" for number in range(count))
+    text = steps(f"hosts: b1, for_each: [{items}], command: who")
+    path = create([("a", tmp_path / "a.run")], plan(text), HEADER)
+    with FileReader(path) as reader:
+        assert open_file(str(path)).salvage(list) == list(reader.operations())
+
+
+def test_around_a_page_that_is_damaged_all_is_read(tmp_path: Path) -> None:
+    """Of a file with other bytes in its midst only the operations in that page are lost."""
+    kicks = MANY.replace("who", "kick, parameters: {mask: ['{{ item }}']}")
+    path = create([("a", tmp_path / "a.run")], plan(kicks), HEADER)
+    with FileReader(path) as reader:
+        whole = list(reader.operations())
+    content = path.read_bytes()
+    page = content.index(b'"u233"') // 4096 * 4096
+    path.write_bytes(content[:page] + b"\xaa" * 4096 + content[page + 4096 :])
+    found = open_file(str(path)).salvage(list)
+    lost = [number for number, operation in enumerate(whole) if operation not in found]
+    assert {"mask": ["u233"]} in [whole[number].parameters for number in lost]
+    assert lost == list(range(lost[0], lost[-1] + 1))
+    assert len(lost) < 200
+    assert found == [operation for number, operation in enumerate(whole) if number not in lost]
+
+
+def test_operations_that_make_no_sense_are_left_out(tmp_path: Path) -> None:
+    """A state, a host or parameters that there cannot be cost the operation that has it, and no other."""
+    path = create([("a", tmp_path / "a.run")], plan(MANY), HEADER)
+    with FileReader(path) as reader:
+        whole = list(reader.operations())
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE operation SET state = 99 WHERE seq = 1")
+        connection.execute("UPDATE operation SET host = 99 WHERE seq = 1002")
+        connection.execute("""UPDATE operation SET parameters = '{"mask' WHERE seq = 1003""")
+    connection.close()
+    found = open_file(str(path)).salvage(list)
+    assert found == [operation for number, operation in enumerate(whole, 1) if number not in {1, 1002, 1003}]
+
+
+def test_what_is_in_the_log_is_read_too(tmp_path: Path) -> None:
+    """The last that a killed process recorded is in the log beside the file, which is left as it is."""
+    path = create([("a", tmp_path / "a.run")], plan(MANY), HEADER)
+    with_log(path)
+    log = path.with_name("a.run-wal").read_bytes()
+    assert [operation.state for operation in open_file(str(path)).salvage(list)[:2]] == [State.DONE, State.PENDING]
+    assert path.with_name("a.run-wal").read_bytes() == log
+
+
+@pytest.mark.parametrize("size", [6, 99])
+def test_of_what_is_no_run_file_nothing_is_read(tmp_path: Path, size: int) -> None:
     """Where not even the beginning is there, that is said."""
-    (tmp_path / "a.run").write_bytes(b"SQLite")
+    path = create([("a", tmp_path / "a.run")], plan(steps("hosts: b1, command: who")), HEADER)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(DamagedRunError, match="nothing of it can be read"):
+        open_file(str(tmp_path / "a.run")).salvage(list)
+    path.write_bytes(bytes(4096))
     with pytest.raises(DamagedRunError, match="nothing of it can be read"):
         open_file(str(tmp_path / "a.run")).salvage(list)
 

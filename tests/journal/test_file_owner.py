@@ -75,6 +75,16 @@ def symlink(path: Path) -> Path:
     return other
 
 
+def test_a_link_has_the_lock_of_its_file(tmp_path: Path) -> None:
+    """Whoever holds a run by one of its names holds it under the other, with one file for the lock."""
+    path = Sqlite(tmp_path).run()._path
+    link = symlink(path)
+    with RunLock(link):
+        assert is_locked(path)
+        assert lock_path(path).exists()
+    assert [found.name for found in link.parent.iterdir()] == ["b.run"]
+
+
 def without_lock(path: Path) -> Path:
     """Somebody tidied up."""
     lock_path(path).unlink()

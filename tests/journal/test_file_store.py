@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.errors import DamagedRunError, JournalError, RunNotFoundError
 from orchestrator.journal.sqlite.store import FileStore, open_file, state_dir
-from tests.journal.journals import HEADER, KICKS, Sqlite
-from tests.strategies import plan
+from tests.journal.journals import HEADER, KICKS, Sqlite, full_disk
+from tests.strategies import plan, steps
 
 
 @pytest.fixture
@@ -169,6 +169,26 @@ def test_a_plan_is_being_applied_once(tmp_path: Path) -> None:
     assert [saved.claim(run) for run in (first, first, second)] == ["", "", first.place]
     count = "SELECT count(*) FROM event WHERE kind = 'applying'"
     assert saved._change(lambda connection: connection.execute(count).fetchone()[0]) == 1
+
+
+def test_a_plan_whose_run_cannot_be_written_can_be_applied_later(tmp_path: Path) -> None:
+    """Where the disk takes no run it is told, and the plan does not say that it was applied."""
+    store = FileStore(tmp_path / "state")
+    items = ", ".join(f"u{number}" for number in range(1500))
+    saved = store.save(str(tmp_path / "a.plan"), plan(steps(f"hosts: b1, for_each: [{items}], command: who")), HEADER)
+    with full_disk(40_000), pytest.raises(JournalError, match="cannot be used: disk I/O error"):
+        store.adopt(saved)
+    assert list(store.folder.iterdir()) == []
+    assert store.adopt(saved).is_new()
+
+
+@pytest.mark.parametrize("size", [0, 20_000])
+def test_where_there_is_no_room_no_run_is_made(tmp_path: Path, size: int) -> None:
+    """A disk that takes no run, or half of one, is told as such, and nothing is left of it."""
+    store = FileStore(tmp_path / "state")
+    with full_disk(size), pytest.raises(JournalError, match=r"disk I/O error|cannot be written|is full"):
+        store.create(plan(KICKS), HEADER)
+    assert list(store.folder.iterdir()) == []
 
 
 def test_a_run_that_is_discarded_leaves_nothing(tmp_path: Path) -> None:

@@ -58,6 +58,16 @@ async def test_records_are_told_when_they_are_durable(run: Run) -> None:
         assert counts(run) == {State.PENDING: 2, State.DONE: 4}
 
 
+async def test_what_is_flushed_waits_for_no_more(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever cannot go on before its records are durable need not wait for the moment in which others may join them."""
+    monkeypatch.setattr("orchestrator.journal.sqlite.session.GATHER", 3600.0)
+    async with run.work(Start({})) as session:
+        recorded = Recorded(session)
+        session.record(ended(1))
+        session.flush()
+        await recorded.until(1)
+
+
 async def test_what_was_recorded_before_the_end_is_durable_after_it(run: Run) -> None:
     """A session that ends, however it does, leaves nothing of what was recorded behind."""
 

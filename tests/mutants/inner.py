@@ -49,6 +49,7 @@ def load_libraries() -> None:
 def apart(work: Callable[[Tell], None], *, seconds: float) -> tuple[list[dict[str, Any]], bool]:
     """Do something in a process of its own; returns what it told, and whether it ended in time."""
     folder = tempfile.mkdtemp(prefix="mutant-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+    Path(folder).chmod(0o711)  # for tests that become another user
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

@@ -71,11 +71,14 @@ def outcome(exchange: Exchange, command: str = "reload", accept: tuple[int, ...]
         (Answered(302, b""), Kind.FAILED, "a redirect (HTTP 302), which is not followed"),
         (Answered(303, b""), Kind.UNKNOWN, "HTTP 303, which says nothing about the command"),
         (Answered(101, b""), Kind.UNKNOWN, "HTTP 101, which says nothing about the command"),
-        (Answered(502, b"bad gateway"), Kind.UNKNOWN, "HTTP 502"),
-        (Answered(503, b"busy"), Kind.UNKNOWN, "HTTP 503"),
+        (Answered(502, b"bad gateway"), Kind.UNKNOWN, "a proxy before the host failed (HTTP 502): bad gateway"),
+        (Answered(503, b"busy"), Kind.UNKNOWN, "a proxy before the host says it is unavailable (HTTP 503)"),
         (Answered(503, b"busy", (), 7.0), Kind.NOT_EXECUTED, "(HTTP 503): busy; it asks to wait 7 s"),
         (Answered(504, b""), Kind.LATE, "HTTP 504"),
-        (Answered(599, b""), Kind.UNKNOWN, "HTTP 599"),
+        (Answered(599, b""), Kind.UNKNOWN, "a proxy before the host failed (HTTP 599)"),
+        (Answered(301, b""), Kind.FAILED, "a redirect (HTTP 301)"),
+        (Answered(307, b""), Kind.FAILED, "a redirect (HTTP 307)"),
+        (Answered(308, b""), Kind.FAILED, "a redirect (HTTP 308)"),
         (NoAnswer("no complete answer within 9 s", late=True), Kind.LATE, "within 9 s"),
         (Answered(204, b""), Kind.UNKNOWN, "the answer (HTTP 204) cannot be read: an empty body"),
         (Answered(202, b"queued"), Kind.UNKNOWN, "the answer (HTTP 202) cannot be read"),
@@ -89,6 +92,12 @@ def test_what_happened_has_a_kind_and_a_cause(exchange: Exchange, kind: Kind, wo
     assert found.kind is kind
     assert words in found.error
     assert bool(found.error) == (kind is not Kind.DONE)
+
+
+def test_a_remedy_follows_what_kept_a_request_from_being_sent() -> None:
+    """Where more is known than the reason; nothing is added where it is not."""
+    assert outcome(NotSent("connection refused")).error == "connection refused"
+    assert outcome(NotSent("TLS failed", remedy="renew it")).error == "TLS failed; renew it"
 
 
 @pytest.mark.parametrize(

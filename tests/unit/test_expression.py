@@ -15,6 +15,7 @@ from orchestrator.text import direct
 from orchestrator.text.expression import (
     _ENV,
     MAX_LENGTH,
+    MAX_NESTING,
     compile_value,
     is_template,
     names_in,
@@ -22,7 +23,7 @@ from orchestrator.text.expression import (
     template,
     truth,
 )
-from orchestrator.text.reads import column_uses, row_origins
+from orchestrator.text.reads import column_uses, members_in, row_origins
 from tests.strategies import fleet
 
 
@@ -126,6 +127,7 @@ def test_an_expression_alone_keeps_its_type(text: str, expected: Any) -> None:
         ("no expression", "no expression"),
         ("{{ item.evil }} stays", "{{ 7 * 7 }} stays"),
         ("{{ 'x' ~ flag ~ n }}", "xtrue7"),
+        ("{{ 'x' ~ ('y' ~ flag) }}", "xytrue"),
         ("{{ [word, flag, n] | join('-') }}", "abc-true-7"),
         ("{{ flag | upper }}{{ flag | lower }}{{ flag | trim }}", "TRUEtruetrue"),
         ("on {{ backend }}", "on b1"),
@@ -170,6 +172,7 @@ def test_a_text_keeps_its_line_ends(text: str, end: str) -> None:
 def test_line_ends_in_an_expression_are_kept() -> None:
     """Line ends of a text within an expression are kept as well."""
     assert value("{{ 'a\r\nb\rc\n' }}") == "a\r\nb\rc\n"
+    assert value("\ue000 {{ 'a\r\ue001' }}\r") == "\ue000 a\r\ue001\r"  # characters that stand for one within
 
 
 @pytest.mark.parametrize(
@@ -195,6 +198,7 @@ def test_an_expression_in_a_block_keeps_its_type(text: str, expected: Any) -> No
         ("x{{ 0x1f }}", "0x1f is the number 31 here"),
         ("{{ 1_000 }}", "1_000 is the number 1000 here"),
         ("{{ +491711234567 }}", "a + in front is not available; put a name in quotes"),
+        ("{{ 1e999 }}", "a number is too large"),
     ],
 )
 def test_a_number_that_may_be_a_name_is_refused_in_an_expression(text: str, message: str) -> None:
@@ -322,6 +326,18 @@ def test_impossible_or_endless_work_is_an_expression_error(text: str) -> None:
     """What the values do not allow, or what could take for ever, is refused and never crashes."""
     with pytest.raises(ExpressionError):
         value(text)
+
+
+def test_an_expression_has_a_length_and_a_depth() -> None:
+    """What is as long or as deep as may be is read; one more is refused, with the limit."""
+    whole = "{{ '" + "x" * (MAX_LENGTH - len("{{ '' }}")) + "' }}"
+    assert len(value(whole)) == MAX_LENGTH - len("{{ '' }}")
+    with pytest.raises(ExpressionError, match=f"4001 characters is too long .at most {MAX_LENGTH}"):
+        value(whole + " ")
+    lists = MAX_NESTING - 2
+    assert value("{{ " + "[" * lists + "1" + "]" * lists + " }}")
+    with pytest.raises(ExpressionError, match=f"nested more than {MAX_NESTING} levels"):
+        value("{{ " + "[" * (lists + 1) + "1" + "]" * (lists + 1) + " }}")
 
 
 @pytest.mark.parametrize(
@@ -477,6 +493,9 @@ def test_what_is_missing_is_told_with_what_is_there(text: str, said: str) -> Non
         ("a.hosts['b1'].answered.rows | column(key='k')", {("k", "a")}),
         ("a['rows'] | sort(attribute='j') | last", set()),
         ("(a.rows | matching('k', '*') | first).l", {("k", "a"), ("l", "a")}),
+        ("(a.rows | last).l", {("l", "a")}),
+        ("(a | where('k', 'x') | first).l", set()),
+        ("a.hosts | where('k', 'x')", set()),
         ("a.rows[0]['k l']", {("k l", "a")}),
         ("a.rows[1:] | not_matching('k', '*')", {("k", "a")}),
         ("(a.rows if flag else []) | column('k')", {("k", "a")}),
@@ -499,6 +518,29 @@ def test_the_columns_that_an_expression_reads_are_known(text: str, uses: set[tup
     found = column_uses("{{ " + text + " }}")
     assert {(use.column, " ".join(sorted(use.origins))) for use in found} == uses
     assert column_uses("say {{ " + text + " }}") == found
+
+
+@pytest.mark.parametrize(
+    ("written", "members"),
+    [
+        ("{{ item.user }}", {"user"}),
+        ("{{ item['mail server ip'] ~ item.user }}", {"mail server ip", "user"}),
+        ("{{ item.user.name }}", {"user"}),
+        ("to {{ [item.user, other.host] | first }}", {"user"}),
+        ({"a": ["{{ item.user }}", {"b": "{{ item.host }}"}], "c": 5}, {"user", "host"}),
+        (("{{ item.user }}",), {"user"}),
+        ("{{ item.note | default('-') }}{{ item.user }}", {"user"}),
+        ("{{ item.note is defined and item['x'] is undefined }}", set()),
+        ("{{ item.note is string }}{{ item.user | upper }}", {"note", "user"}),
+        ("{{ item[0] }}{{ item[key] }}{{ item }}", set()),
+        ("{{ other.user }}", set()),
+        ("item.user", set()),
+        (5, set()),
+    ],
+)
+def test_what_is_read_of_an_item_is_known(written: Any, members: set[str]) -> None:
+    """The columns that a list must have: those that are read by name, but what may be missing."""
+    assert members_in(written, "item") == members
 
 
 @pytest.mark.parametrize(
@@ -733,6 +775,8 @@ def test_names_of_the_library_are_not_defined(name: str) -> None:
 
 def test_expressions_within_parameters_are_found() -> None:
     """However deep a parameter is nested, in mappings or lists, its expressions are evaluated, and what has none stays."""
+    constant = {"a": {"b": ("x", "{{ 1 + 1 }}")}, "d": {"e": 5}}
+    assert compile_value(constant)({}) == {"a": {"b": ["x", 2]}, "d": {"e": 5}}
     deep = {"a": {"b": ["x", {"c": "{{ n }}"}]}, "d": {"e": 5}}
     assert compile_value(deep)({"n": 7}) == {"a": {"b": ["x", {"c": 7}]}, "d": {"e": 5}}
     assert compile_value([{"a": "{{ n }}"}])({"n": 7}) == [{"a": 7}]

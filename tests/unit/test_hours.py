@@ -61,6 +61,7 @@ def test_pieces_of_a_plan() -> None:
         ("hosts: b1, command: reload, overrun: undo, undo: {command: reload}", "1", False, True),
         (BATCHES, "1[2]", True, False),
         (BATCHES, "1[1].soak", False, True),
+        ("batches: {hosts: 'b[1-3]', steps: [{name: W, command: who}]}", "1[2]", True, False),
         (f"{BATCHES}, overrun: finish", "1[2]", False, False),
         (f"{BATCHES}, overrun: stop", "1[2]", False, True),
     ],
@@ -82,6 +83,10 @@ def test_what_must_not_be_cut(line: str, key: str, needs_room: bool, stops_at_on
         ("hosts: b1, command: reload", Hours(OPENING, took={"1": 3.0}), {}, Need(3.0, 0.0, "as before")),
         ("hosts: b1, command: reload", Hours(OPENING, took={"1": 3.0}), {"1": 4.0}, Need(4.0, 0.0, "as before")),
         ("hosts: b1, command: reload, takes: 2m", Hours(OPENING, took={"1": 3.0}), {}, Need(120.0, 0.0, "as given")),
+        ("pause: 7s", Hours(OPENING), {}, Need(7.0, 0.0, "by its timeouts")),
+        ("require: {that: true, message: m}", Hours(OPENING), {}, Need(0.0, 0.0, "by its timeouts")),
+        ("hosts: b1, command: who, until: true", Hours(OPENING), {}, Need(60.0, 0.0, "by its timeouts")),
+        ("hosts: b1, command: kick, for_each: [a], parameters: {mask: ['{{ item }}']}", Hours(OPENING), {}, Need(None, 0.0, "by its timeouts")),
         ("hosts: b1, command: reload, takes: 2m", Hours(OPENING, 30.0), {}, Need(30.0, 0.0, "as given")),
         ("hosts: b1, command: reload, takes: 2m, on_failure: undo, undo: {command: reload}", Hours(OPENING), {}, Need(120.0, 120.0, "as given")),
         ("hosts: b1, command: reload, takes: 2m, on_failure: undo", Hours(OPENING), {}, Need(120.0, 0.0, "as given")),
@@ -99,6 +104,12 @@ def test_how_long_a_batch_takes() -> None:
     made = plan(steps(BATCHES))
     assert need(only(made, "1[3]"), made, Hours(OPENING), {}) == Need(67.0, 0.0, "by its timeouts")
     assert need(only(made, "1[3]"), made, Hours(OPENING), {"1[]": 12.0}).seconds == 12.0
+    backs_out = (
+        "takes: 2m, batches: {hosts: 'b[1-3]', steps: ["
+        "{name: R, command: reload, on_failure: undo, undo: {command: reload}}, {name: W, command: who}]}"
+    )
+    made = plan(steps(backs_out))
+    assert need(only(made, "1[2]"), made, Hours(OPENING), {}) == Need(120.0, 120.0, "as given")
     asks = plan(steps("batches: {hosts: 'b[1-3]', steps: [{name: P, pause: {confirm: Go on?}}]}"))
     needed = need(only(asks, "1[1]"), asks, Hours(OPENING), {})
     assert needed.seconds is None
@@ -172,6 +183,8 @@ def session(began: int) -> SessionRecord:
         ([record("1[1].1", 0, 2000), record("1[2].1", 2000, 7000), record("1[3].1", 7000, 8000)], [], {"1[]": 5.0}),
         ([record("1[1].1", 0, 2000), record("1[1].soak", 2000, 9000)], [], {"1[]": 2.0}),
         ([record("1", 1000, 9000)], [session(900), session(5000)], {}),  # a night lay in between
+        ([record("1", 1000, 9000)], [session(1000), session(9001)], {"1": 8.0}),  # the first thing that a session did
+        ([record("1", 1000, 9000)], [session(9000)], {}),
         ([record("1", 9000, 1000)], [], {}),  # the clock was set back
         ([record("1", 1000, None, "running")], [], {}),
         ([record("1", 1000, 2000, "failed")], [], {}),

@@ -94,11 +94,17 @@ ASKED = steps(
 )
 
 
+EACH_ASKED = steps(
+    "hosts: d1, command: directorStatus, register: s", "hosts: '{{ item.tag }}', for_each: '{{ s.rows }}', command: who"
+)
+
+
+@pytest.mark.parametrize("text", [ASKED, EACH_ASKED])
 @pytest.mark.parametrize("answered", ["all", "backends", "b1,b2", "b[1-2]", "new", "!b1", ""])
-def test_an_answer_is_no_selection(answered: str) -> None:
+def test_an_answer_is_no_selection(text: str, answered: str) -> None:
     """What a host answers names hosts one by one: a text that would select others, or several, is refused."""
     with pytest.raises(InputError, match="no host is called .* or has that address"):
-        hosts(plan(ASKED), "2", s=answer({"tag": "b1"}, {"tag": answered}))
+        hosts(plan(text), "2", s=answer({"tag": "b1"}, {"tag": answered}))
 
 
 def test_an_answer_names_hosts() -> None:
@@ -237,6 +243,10 @@ def test_what_a_condition_depends_on_is_in_order() -> None:
         steps(*asked, f"hosts: b1, command: who, when: '{{{{ {' and '.join(f'{name}.ok' for name in 'fbdaec')} }}}}'")
     )
     assert list(made.steps[-1].condition_depends_on) == list("abcdef")
+    asking = ", ".join(f"'{{{{ {name}.ok }}}}'" for name in "fbdaec")
+    made = plan(steps(*asked, f"hosts: b1, command: who, parameters: {{mask: [{asking}]}}"))
+    assert isinstance(made.steps[-1], CommandStep)
+    assert list(made.steps[-1].depends_on) == list("abcdef")
 
 
 def test_a_condition_that_depends_on_answers_is_known_later() -> None:
@@ -477,6 +487,15 @@ def test_a_host_of_a_file_is_told_at_its_line(tmp_path: Path) -> None:
     assert "did you mean 'b2'?" in caught.value.message
 
 
+def test_columns_are_told_in_the_same_order_in_every_process(tmp_path: Path) -> None:
+    """Where an item is wrong by several of its columns, they are in order of the alphabet."""
+    columns = "fbdaec"
+    (tmp_path / "it").write_text(f"{','.join(columns)}\n{','.join('x' * 6)}\n")
+    line = f"hosts: 'b1{{{{ {' ~ '.join(f'item.{column}' for column in columns)} }}}}', for_each: {{csv: it}}, command: who"
+    with pytest.raises(InputError, match="it:2:1: column 'a', 'b', 'c', 'd', 'e', 'f': no host is called"):
+        drafts(plan(steps(line), folder=tmp_path))
+
+
 LATER = "hosts: b1, command: who, register: seen"
 
 
@@ -669,3 +688,27 @@ def test_what_cannot_be_undone(line: str, said: str) -> None:
     step = plan(steps(line)).steps[0]
     assert isinstance(step, CommandStep)
     assert step.irreversible == said
+
+
+def test_a_step_knows_where_it_was_written() -> None:
+    """Steps, those of batches, checks, undos and what comes last have their own places in the playbook."""
+    text = """name: P
+steps:
+  - {name: A, hosts: d1, command: reload, verify: {command: who, until: true}, undo: {command: reload}}
+  - name: B
+    batches:
+      hosts: 'b[1-3]'
+      size: 2
+      soak: 1s
+      steps:
+        - {name: C, command: who}
+        - {name: D, command: reload}
+finally:
+  - {name: E, hosts: d1, command: who}
+"""
+    made = plan(text)
+    assert [(step.key, made.origin.place(*step.path).line) for step in made.steps] == [
+        ("1", 3), ("1.verify", 3), ("2[1].1", 10), ("2[1].2", 11), ("2[1].soak", 8), ("2[2].1", 10), ("2[2].2", 11), ("1.undo", 3), ("finally.1", 13),
+    ]  # fmt: skip
+    assert made.steps[1].path == ("steps", 0, "verify")
+    assert [step.index for step in made.steps] == list(range(9))

@@ -6,15 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.outcome import Effect
-from orchestrator.playbook.action import RESERVED, effect_of
-from orchestrator.playbook.model import CsvSource, FileSource
+from orchestrator.playbook.action import RESERVED, effect_of, fault_of_name
+from orchestrator.playbook.model import CsvSource, FileSource, Parameter, Playbook
 from orchestrator.playbook.source import Source, load_playbook
 from orchestrator.text.units import Share
-from tests.strategies import playbook, steps
+from tests.strategies import document, playbook, steps
 
 SHIPPED = sorted((Path(__file__).parents[2] / "playbooks").glob("*.yaml"))
 WHO = "hosts: backends, command: who"
@@ -362,6 +363,83 @@ def test_reserved_names_are_refused(name: str) -> None:
     assert "meaning of its own" in problems(text)[0]
 
 
+@pytest.mark.parametrize("kind", ["string", "host", "hosts", "list", "file"])
+def test_what_cannot_be_text_is_no_default_where_text_is_wanted(kind: str) -> None:
+    """Of each type that is made from text; told where it is written."""
+    found = problems(
+        f"name: P\nparameters: {{a: {{type: {kind}, default: {{b: 1}}}}}}\nsteps: [{{name: S, pause: 1s}}]"
+    )
+    assert any("a mapping cannot become text" in line for line in found)
+
+
+def test_which_names_are_reserved() -> None:
+    """All names that some expression reads without a playbook's doing."""
+    of_requests = {"item", "host", "parameters", "rows", "answer"}
+    assert {"groups", "run", "batch", "batch_number", *of_requests} == RESERVED
+
+
+@pytest.mark.parametrize(
+    "word", ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "self", "loop", "None", "LOOP"]
+)
+def test_words_of_the_language_are_no_names(word: str) -> None:
+    """What an expression would take for something else cannot be a name, however it is written."""
+    assert f"{word!r} is a word of the expression language" in fault_of_name(word)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [("a", True), ("_a1", True), ("A_b", True), ("android", True), ("1a", False), ("a-b", False), ("a\n", False), ("ä", False), ("", False)],
+)  # fmt: skip
+def test_what_is_a_name(name: str, is_one: bool) -> None:
+    """Letters, digits and _, and no digit first."""
+    assert (fault_of_name(name) == "") == is_one
+
+
+def test_what_is_not_said_is_the_usual() -> None:
+    """A playbook of what must be said has the defaults that the manual names."""
+    read = playbook(
+        steps(f"{INC}, probe: {{{STATUS}, done: true}}", "batches: {hosts: all, steps: [{name: R, command: who}]}")
+    ).playbook
+    step, batched = read.steps
+    assert step.probe is not None
+    assert batched.batches is not None
+    assert (read.description, read.parameters, read.on_failure, read.finally_) == ("", {}, "stop", [])
+    assert (step.run_once, step.accept, step.require, step.on_failure, step.effect) == (False, [], [], None, None)
+    assert (step.probe.after, step.probe.parameters) == (10.0, {})
+    assert batched.batches.size == [Share(1)]
+    parameter = Parameter()
+    assert (parameter.type, parameter.required, parameter.default, parameter.patterns) == ("string", False, None, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("pause: 5s, hosts: d1", "belong to a command"),
+        ("pause: 5s, parameters: {a: b}", "belong to a command"),
+        ("pause: 5s, for_each: [1]", "belong to a command"),
+        ("pause: 5s, verify: {command: who, until: true}", "belong to a command"),
+        ("pause: 5s, undo: {command: reload}", "belong to a command"),
+        (f"{WHO}, every: 5s", "every, within and stall need an until"),
+        (f"{WHO}, within: 5s", "every, within and stall need an until"),
+        (f"{WHO}, stall: 5s", "every, within and stall need an until"),
+        (f"{WHO}, verify: {{until: true}}", "a verify needs a command and an until"),
+        (f"{INC}, probe: {{done: true}}", "a probe needs a command"),
+        ("batches: {hosts: d1, steps: [{name: X, command: who, takes: 5s}]}", "takes and overrun belong to the batches"),
+        ("batches: {hosts: d1, steps: [{name: X, command: who, overrun: stop}]}", "takes and overrun belong to the batches"),
+        ("batches: {hosts: d1, steps: [{name: X, command: who}, {name: Y, command: who, takes: 5s}]}", "belong to the batches"),
+        ("batches: {hosts: d1, steps: [{name: X, command: who}, {name: Y, batches: {hosts: d1, steps: [{name: Z, command: who}]}}]}", "within batches"),
+        ("hosts: [b1, 5], command: who", "must be text"),
+        ("hosts: {b1: b2}, command: who", "must be text"),
+        (f"{WHO}, for_each: {{file: a.txt, kind: b}}", "must be a list, {file: PATH}, {csv: PATH}"),
+        (f"{WHO}, for_each: 5", "must be a list, {file: PATH}, {csv: PATH}"),
+        (f"{WHO}, require: [{{that: true, message: m}}]", "a step has one of command, require, pause and batches"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_refused(line: str, message: str) -> None:
+    """Keys that would have no effect where they stand are mistakes, each by itself."""
+    assert any(message in found for found in problems(steps(line)))
+
+
 def test_a_name_is_known_only_after_its_step() -> None:
     """An expression cannot use what a later step will register, nor its own step's answer."""
     assert (
@@ -539,6 +617,46 @@ def test_what_repeating_means(line: str, effect: Effect) -> None:
     """The catalogue knows what sending a command twice means, the playbook may correct it, but not for questions."""
     action: Any = playbook(steps(line)).playbook.steps[0]
     assert effect_of(action, action.parameters) is effect
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        WHO,
+        "hosts: [b1, b2], command: who",
+        "hosts: [b1, 5], command: who",
+        "hosts: 5, command: who",
+        "hosts: {b1: b2}, command: who",
+        f"{WHO}, for_each: [1, a]",
+        f"{WHO}, for_each: {{file: a.txt}}",
+        f"{WHO}, for_each: {{csv: a.csv}}",
+        f"{WHO}, for_each: {{file: 5}}",
+        f"{WHO}, for_each: {{csv: 5}}",
+        f"{WHO}, for_each: {{}}",
+        f"{WHO}, for_each: a.txt",
+        f"{WHO}, for_each: 5",
+        f"{WHO}, for_each: '{{{{ groups.backends }}}}'",
+        f"{WHO}, when: true",
+        f"{WHO}, when: '{{{{ groups.backends }}}}'",
+        f"{WHO}, when: maybe",
+        f"{WHO}, when: 1",
+        f"{WHO}, timeout: 5",
+        f"{WHO}, timeout: 5s",
+        f"{WHO}, timeout: -5",
+        f"{WHO}, timeout: [5]",
+        f"{WHO}, nosuch: 1",
+    ],
+)
+def test_an_editor_knows_a_step_as_the_program_does(line: str) -> None:
+    """The schema takes and refuses what the program takes and refuses."""
+    text = steps(line)
+    try:
+        playbook(text)
+    except InputError:
+        taken = False
+    else:
+        taken = True
+    assert jsonschema.Draft202012Validator(Playbook.model_json_schema()).is_valid(document(text).value) == taken
 
 
 def test_a_source_keeps_its_text() -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import DamagedRunError
-from orchestrator.journal.base import AttemptResult
+from orchestrator.journal.base import AttemptResult, SessionRecord
 from orchestrator.journal.header import Header
 from orchestrator.journal.sqlite.create import create
 from orchestrator.journal.sqlite.reader import FileReader
 from orchestrator.journal.sqlite.statements import finish, mark
 from orchestrator.outcome import Kind, Outcome, State
-from orchestrator.report import Report, make_report
+from orchestrator.report import Report, _finished, make_report
 from orchestrator.status import Ending, Status
 from tests.strategies import plan, steps
 
@@ -214,3 +214,22 @@ def test_what_is_typed_next_is_quoted(tmp_path: Path) -> None:
         tmp_path, {1: State.DONE}, LASTS, job=lambda c: c.execute("UPDATE meta SET value = 'a b' WHERE key = 'run_id'")
     )
     assert found.next_command("orchestrator -c /x") == "orchestrator -c /x resume 'a b'"
+
+
+@pytest.mark.parametrize(
+    ("sessions", "last_attempt", "expected"),
+    [
+        ([], None, None),
+        ([(100, 900)], 500, 900),
+        ([(100, 900)], 1500, 900),  # the clock was set back since
+        ([(100, 900), (2000, None)], 2500, 2500),
+        ([(100, 900), (2000, None)], 900, 2000),
+        ([(100, None)], None, 100),
+    ],
+)
+def test_when_a_run_ended(
+    sessions: list[tuple[int, int | None]], last_attempt: int | None, expected: int | None
+) -> None:
+    """When its last session did; of one that is going on, or whose process is gone, when the last thing in it was."""
+    found = [SessionRecord(began, ended, Status.RUNNING, "", "me") for began, ended in sessions]
+    assert _finished(found, last_attempt) == expected

@@ -121,11 +121,13 @@ JSON_WAYS: dict[str, Callable[[str], str]] = {
     "further within base64": lambda word: encode("xy" + word + "z"),
     "far within base64": lambda word: encode("user:xyz" + word + "\0\0"),
 }
+NAMES = {"'": "apos", '"': "quot", "&": "amp", "ä": "auml"}
 WAYS: dict[str, Callable[[str], str]] = {
     **JSON_WAYS,
     "URL": lambda word: quote(word, safe=""),
     "form": quote_plus,
     "page": html.escape,
+    "page, names": lambda word: "".join(f"&{name};" if (name := NAMES.get(c)) else c for c in word),
     "page, numbers": lambda word: "".join(f"&#{ord(c)};" for c in word),
     "page, hexadecimal": lambda word: "".join(f"&#x{ord(c):X};" for c in word),
 }
@@ -154,6 +156,24 @@ def test_rows_lose_a_secret_however_it_is_written(word: str, way: str, around: s
     assert row["a"].startswith(around)
     assert "***" in row["a"]
     assert len(row["a"]) < len("x ***") + 20
+
+
+@pytest.mark.parametrize(
+    ("word", "text", "expected"),
+    [
+        ("abcd", "YWJjZA==, YWJjZA", "***, ***"),
+        ("abcd", "YWJjZAxx, YWJjZA/", "YWJjZAxx, YWJjZA/"),  # other base64 that begins alike by chance
+        ("abc", encode("abc:user"), "***OnVzZXI="),
+        (WORD, encode("xy" + WORD), encode("xy")[:2] + "***"),
+        (WORD, encode("x" + WORD), encode("x")[:1] + "***"),
+        (WORD, f"C:\\{WORD}", "C:\\***"),
+        ("s3cr€\x80ÿ", "s3cr\\u20ac\x80ÿ", "***"),
+        ("😀x", "\\u1f600x", "\\u1f600x"),
+    ],
+)
+def test_of_what_stands_around_a_secret_nothing_more_goes(word: str, text: str, expected: str) -> None:
+    """All that the secret went into goes, also of a short one; what only begins alike stays."""
+    assert Secret(word).redact(text.encode("latin-1")).decode("latin-1") == expected
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))

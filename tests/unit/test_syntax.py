@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import InputError
-from tests.strategies import document
+from orchestrator.text.document import parse
+from tests.strategies import NOWHERE, document
 
 LIST = "name: P\nsteps:\n  - name: S\n"
 QUOTES = 'an expression must be in quotes: "{{ ... }}"'
@@ -38,10 +39,17 @@ def said(text: str) -> tuple[str, tuple[int, int]]:
         (LIST + "    hosts:\u200bb1\n    command: who", "zero width space (U+200B)", (4, 11)),
         ("mask: {{ u }}-x", QUOTES, (1, 7)),
         ("mask: [{{ rows[0]['u'] }}]", QUOTES, (1, 8)),
+        ("mask: ['a', {{ u }}-x]", QUOTES, (1, 13)),
+        ('mask: ["a", {{ u }}-x]', QUOTES, (1, 13)),
+        ('mask: "a: {{ u }}" x', "something follows a value that is closed already", (1, 20)),
+        ("mask: 'a: {{ u }}' x", "something follows a value that is closed already", (1, 20)),
+        ("a: [{{ b\n  }}: c", QUOTES, (1, 5)),
+        ("a: [1,\n  {{ b }}x,\n  3", QUOTES, (2, 3)),
         (LIST + "    hosts: {{ a | where('b', 'c') }}\n", QUOTES, (4, 12)),
         ("mask: {% if x %}", "statements ({% %}) are not available; only expressions are, in quotes", (1, 8)),
         ("name: Kick: all of them", COLON, (1, 7)),
         ("- name: drain b1: now", COLON, (1, 9)),
+        ("a: b: c\n\n\n\ng:\u00a0h", COLON, (1, 4)),
         (LIST + "      hosts: b1\n", "this line is deeper than the key above it, which has its value already", (4, 7)),
         ("name P\nsteps:\n", "this line is neither `key: value` nor `- item`", (1, 1)),
         ("name: P\nsteps\nlimits: {}", "this line is neither `key: value` nor `- item`", (2, 1)),
@@ -53,7 +61,7 @@ def said(text: str) -> tuple[str, tuple[int, int]]:
         ('a: "\\d"', "in double quotes \\ begins an escape", (1, 5)),
         ("a: [1, 2\nb: 3\n", "this [ is not closed", (1, 4)),
         ("a: {b: 1", "this { is not closed", (1, 4)),
-        ("a: [b, c}", "expected ',' or ']' here", (1, 9)),
+        ("a: [b, c}", "not valid YAML: expected ',' or ']' here", (1, 9)),
         ("a: [b, {]", "] stands where a value is expected", (1, 9)),
         (LIST + "   hosts: b1\n", "this line is no item (- ...) of it: look at its indentation", (4, 4)),
         ("name: P\nsteps:\n  - a\n - b\n", "this line begins in a column where nothing above begins", (4, 2)),
@@ -64,6 +72,7 @@ def said(text: str) -> tuple[str, tuple[int, int]]:
         ("hosts: &", "a text that begins with & must be in quotes", (1, 8)),
         ("hosts: !b3,b4", "a text that begins with ! must be in quotes", (1, 8)),
         ("user: @jane", "a text that begins with @ must be in quotes", (1, 7)),
+        ("mask: {@x}", "a text that begins with @ must be in quotes", (1, 8)),
         ("user: `jane`", "a text that begins with ` must be in quotes", (1, 7)),
         ("user: %n", "a text that begins with % must be in quotes", (1, 7)),
         ("help: > 5 users", "after | or > the text begins on the next line", (1, 7)),
@@ -84,6 +93,18 @@ def test_mistakes_are_told_in_plain_words(text: str, message: str, place: tuple[
     found, where = said(text)
     assert message in found
     assert where == place
+
+
+def test_deep_nesting_is_told_as_such() -> None:
+    """Also where the YAML library has enough of it before the limit is looked at."""
+    with pytest.raises(InputError, match=r"nested (too deeply|more than)"):
+        document("[" * 2000)
+
+
+def test_an_odd_blank_is_found_above_blank_lines() -> None:
+    """What looks like a key and is none is noticed at the next key, however many lines of nothing lie between."""
+    with pytest.raises(InputError, match="no-break space"):
+        parse("name:\u00a0P\n   \n\n  \nsteps:\n  - name: S", source="a.yaml", folder=NOWHERE)
 
 
 def test_a_control_character_is_not_printed() -> None:

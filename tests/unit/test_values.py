@@ -43,6 +43,7 @@ def plain(value: Any) -> Any:
         ("{type: boolean, default: false}", "yes", True),
         ("{type: boolean, default: false}", "1", True),
         ("{type: boolean, default: true}", "0", False),
+        ("{type: boolean, default: true, min: 1}", "0", False),
         ("{type: boolean, default: true}", "FALSE", False),
         ("{type: duration, default: 30s}", "1m30s", 90.0),
         ("{type: duration, default: 30s}", None, 30.0),
@@ -58,6 +59,8 @@ def plain(value: Any) -> Any:
         ("{choices: [2024.10, +5], default: 2024.10}", None, "2024.10"),
         ("{choices: [2024.10, +5], default: 2024.10}", "+5", "+5"),
         ("{default: true}", None, "true"),
+        ("{type: hosts, choices: [b1, all], default: all}", "b1", ["b1"]),
+        ("{type: file, default: 2024.10}", None, "/nowhere/2024.10"),
         ("{type: list, default: [1.50, true]}", None, ["1.50", "true"]),
         ("{type: duration, choices: [30s, 1m], default: 30s}", "1m", 60.0),
         ("{type: integer, choices: [1, 2], default: 1}", "2", 2),
@@ -145,6 +148,7 @@ def test_users_are_a_list(tmp_path: Path) -> None:
     path.write_text("u1\n*\n")
     users = made("{type: users, patterns: true, required: true}", str(path))
     assert (list(users), len(users), str(users)) == (["u1", "*"], 2, str(path))
+    assert len(made("{type: users, patterns: true, required: true, min: 2, max: 2}", str(path))) == 2
     assert list(made("{type: users, min: 0, required: true}", "/dev/null")) == []
 
 
@@ -181,11 +185,17 @@ name: P
 parameters:
   backend: {{type: host, group: backends, required: true, help: the backend}}
   mode: {{choices: [fast, slow], default: slow}}
+  quick: {{type: boolean, default: false}}
+  share: {{type: number, choices: [0.50, 1], default: 0.50}}
+  names: {{type: list, default: [a, 1.50]}}
 {STEP}"""
     assert usage(playbook(text)).splitlines() == [
         "parameters of 'P':",
         "  -e backend=HOST  the backend; a host of backends; required",
         "  -e mode=STRING  one of fast, slow; default slow",
+        "  -e quick=BOOLEAN  default false",
+        "  -e share=NUMBER  one of 0.50, 1; default 0.50",
+        "  -e names=LIST  default a,1.50",
     ]
     assert usage(playbook(f"name: P\n{STEP}")) == "this playbook has no parameters"
 

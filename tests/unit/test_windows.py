@@ -163,3 +163,9 @@ def test_an_opening_in_words() -> None:
     assert found.words(now) == "nightly until 05:00 CET (2h39m left)"
     assert found.clock(found.end, at("2026-11-20 00:00+01:00")) == "Sat 2026-11-28 05:00 CET"
     assert found.closed() == "the window nightly closed at 05:00 CET"
+
+
+def test_work_may_be_done_from_the_first_moment_to_before_the_last() -> None:
+    """A window that opens now is open; one that closes now is closed."""
+    found = Opening("nightly", 1000.0, 2000.0)
+    assert [found.covers(now) for now in (999.9, 1000.0, 1999.9, 2000.0)] == [False, True, True, False]

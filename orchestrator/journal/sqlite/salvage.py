@@ -10,7 +10,7 @@ from orchestrator.errors import DamagedRunError
 from orchestrator.journal.base import OperationRecord
 from orchestrator.journal.sqlite.reader import FileReader
 
-_PAGE_SIZE, _PAGE_COUNT = slice(16, 18), slice(28, 32)  # where SQLite's header has them, big-endian
+_PAGE_SIZE, _PAGE_COUNT = slice(16, 18), 28  # where SQLite's header has them, big-endian
 _AT_A_TIME = 1000
 
 
@@ -30,7 +30,7 @@ def mended_copy(path: Path, folder: Path) -> Path:
         page = int.from_bytes(header[_PAGE_SIZE], "big")
         if len(header) < 100 or page < 512:
             raise DamagedRunError(f"{path} is not a run file, or is damaged: nothing of it can be read")
-        file.seek(_PAGE_COUNT.start)
+        file.seek(_PAGE_COUNT)
         file.write((path.stat().st_size // page).to_bytes(4, "big"))
     return copy
 
