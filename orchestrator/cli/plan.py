@@ -139,7 +139,10 @@ def say_saved(app: App, output: str, *, changes: bool) -> None:
     from orchestrator.approval import signing_command
 
     output = output if not output.startswith("-") else f"./{output}"
-    message(f"saved as {output}; `{app.program} apply {shlex.quote(output)}` runs exactly this")
+    name = shlex.quote(output)
+    message(
+        f"saved as {output}; `{app.program} review {name}` shows it to others, `{app.program} apply {name}` runs exactly this"
+    )
     terms = app.fleet.policy.file.approvals
     if terms is not None and changes:
         message(f"it must be approved by {terms.needed} of {terms.signers}; who approves it types:")

@@ -31,7 +31,7 @@ from orchestrator.views.document import (
     Words,
 )
 from orchestrator.views.timeline import Bar, Mark, timeline
-from orchestrator.views.words import count, moment, retries, safe, states
+from orchestrator.views.words import count, moment, paragraphs, retries, safe, states
 
 LONG = 600  # characters of what hosts said, in a document
 MOST_BARS = 40
@@ -118,8 +118,7 @@ def _header(full: FullReport) -> Iterator[Part]:
     ]
     yield Facts([(label, words) for label, words in pairs if words and words != Mono("")])
     if full.description:
-        paragraphs = [Paragraph(" ".join(lines.split())) for lines in full.description.split("\n\n")]
-        yield Folded("What this playbook is for", paragraphs)
+        yield Folded("What this playbook is for", [Paragraph(part) for part in paragraphs(full.description)])
 
 
 def _ended(full: FullReport) -> str:
@@ -383,7 +382,7 @@ def _conditions(full: FullReport) -> Iterator[Part]:
             seen.moment,
             _moment(seen.at),
             _HOLDS[seen.holds],
-            "" if seen.value is None else safe(str(seen.value), LONG),
+            "" if seen.value is None else safe(json.dumps(seen.value, ensure_ascii=False), LONG),
             safe(seen.why, LONG),
         )
         for seen in full.sightings
