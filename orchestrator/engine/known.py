@@ -38,8 +38,17 @@ class Known:
         return compile_value(written)(self.scope(step, names_in(written)))
 
     def seconds(self, step: PlannedStep, written: Any) -> float | None:
-        """A duration that a step says; None where it says none."""
-        return None if written is None else parse_duration(self.value(step, written))
+        """A duration that a step says; None where it says none.
+
+        Raises:
+            ExpressionError: the answers do not allow it, or what it says is no duration.
+        """
+        if written is None:
+            return None
+        try:
+            return parse_duration(self.value(step, written))
+        except ValueError as error:
+            raise ExpressionError(str(error)) from None
 
     def require(self, step: RequireStep) -> None:
         """Look whether what a step requires holds.

@@ -86,6 +86,23 @@ async def test_an_expression_that_fails_is_a_refusal(tmp_path: Path) -> None:
     assert rig.hosts.of("kick") == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "command: who, timeout: \"{{ seen.rows | column('username') | first }}\"",
+        "command: who, until: true, within: \"{{ seen.rows | column('username') | first }}\"",
+    ],
+)
+async def test_an_answer_that_is_no_duration_is_a_refusal(tmp_path: Path, line: str) -> None:
+    """A timeout that is made of an answer, and is none, ends the run before the step sends anything."""
+    hosts = Hosts(who=rows({"username": "jane"}))
+    rig = Rig(tmp_path, steps("hosts: b1, command: who, register: seen", f"hosts: b2, {line}"), hosts)
+    ending = await rig.session()
+    assert ending.status is Status.REFUSED
+    assert "jane" in ending.reason
+    assert rig.hosts.trace == ["b1:1.1"]
+
+
 async def test_a_command_that_a_host_does_not_have_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     """A step goes to all of its hosts or to none, as far as their lists tell."""
     without = {name: names for name, names in LISTED.items() if name != "kick"}
