@@ -17,7 +17,8 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from orchestrator.errors import RefusedError
-from orchestrator.text.document import Strict, Suggested, build, decoded, parse
+from orchestrator.playbook.conditions import Condition
+from orchestrator.text.document import Document, Strict, Suggested, build, decoded, parse
 from orchestrator.text.units import Duration
 
 PATH = Path("/etc/orchestrator/policy.yaml")
@@ -52,6 +53,7 @@ class PolicyFile(Strict):
     protect: list[str] = Field(
         default=[], description="Selections, or addresses, of hosts where no playbook may change anything."
     )
+    conditions: list[Condition] = Field(default=[], description="What must hold for every change.")
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,12 @@ class Policy:
     Attributes:
         file: its values.
         signers_sha256: of the signers file; empty where no approvals are wanted.
+        document: its text with places; None for one that says nothing.
     """
 
     file: PolicyFile
     signers_sha256: str = ""
+    document: Document | None = None
 
     @property
     def text(self) -> str:
@@ -89,10 +93,11 @@ def load_policy(path: Path = PATH) -> Policy:
     except OSError as error:
         raise _refused(path, f"cannot be read: {error.strerror}") from None
     text = decoded(_read(path), str(path))
-    file = build(PolicyFile, parse(text, source=str(path), folder=path.parent))
+    document = parse(text, source=str(path), folder=path.parent)
+    file = build(PolicyFile, document)
     if file.approvals is None:
-        return Policy(file)
-    return Policy(file, hashlib.sha256(_read(Path(file.approvals.signers))).hexdigest())
+        return Policy(file, "", document)
+    return Policy(file, hashlib.sha256(_read(Path(file.approvals.signers))).hexdigest(), document)
 
 
 def _read(path: Path) -> bytes:

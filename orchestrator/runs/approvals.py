@@ -72,6 +72,8 @@ def allowed(
     if choices.break_glass or not plan.changes_anything:
         return ()
     _refuse_without_window(policy, choices)
+    if not reader.sessions():
+        _refuse_without_conditions(policy, plan)
     terms = policy.file.approvals
     if terms is None:
         return ()
@@ -118,6 +120,17 @@ def _refuse_without_window(policy: Policy, choices: Choices) -> None:
         raise RefusedError(
             "the policy of this machine wants changes made within a window",
             hint=f"give --window NAME, or --until TIME; {EMERGENCY}",
+        )
+
+
+def _refuse_without_conditions(policy: Policy, plan: Plan) -> None:
+    """A plan that was made before the policy said so lacks what must hold for every change."""
+    has = [planned.condition for planned in plan.conditions if planned.source == "policy"]
+    lacking = [condition.name for condition in policy.file.conditions if condition not in has]
+    if lacking:
+        raise RefusedError(
+            f"the policy of this machine wants the condition {lacking[0]!r}, which this plan does not have",
+            hint=f"make the plan again; {EMERGENCY}",
         )
 
 

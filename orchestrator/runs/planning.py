@@ -58,7 +58,10 @@ class Fleet:
             InputError: it has mistakes, each with its place.
             RefusedError: it cannot be read, or others than root could write it.
         """
-        return load_policy()
+        policy = load_policy()
+        if policy.document is not None:
+            check_conditions(policy.document, policy.file.conditions)
+        return policy
 
     @property
     def settings(self) -> str:
@@ -113,6 +116,8 @@ class Fleet:
         """What must hold for every playbook that changes something."""
         for number, condition in enumerate(self.config.file.conditions):
             yield PlannedCondition(condition=condition, source="configuration", number=number)
+        for number, condition in enumerate(self.policy.file.conditions):
+            yield PlannedCondition(condition=condition, source="policy", number=number)
 
     def warnings(self) -> list[str]:
         """What an operator should know of its secrets, its TLS and its policy, a sentence each."""

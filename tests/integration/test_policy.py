@@ -336,6 +336,27 @@ def test_changes_within_windows_only(place: Place) -> None:
     assert place.cli("resume", "--rate", "1000").code == 0  # the run keeps its --until
 
 
+def test_conditions_of_the_policy(place: Place) -> None:
+    """They hold for each verb that changes something, and for plans that were made before; reading needs none."""
+    place.policed.says("protect: []\n")
+    place.plan("old.plan")
+    silent = '[{name: nobody moves, ask: {hosts: b2, command: who}, that: "{{ rows | length > 0 }}"}]'
+    place.policed.says(f"conditions: {silent}\n")
+    assert "wants the condition 'nobody moves', which this plan does not have" in place.refused(
+        "apply", "old.plan", "--yes"
+    )
+    place.plan("new.plan")
+    for words in (("run", place.playbook), ("exec", "b1", "reload"), ("apply", "new.plan")):
+        done = place.cli(*words, "--yes")
+        assert done.code == 5, done.said
+        assert "condition 'nobody moves' (of the policy) does not hold: 0 rows" in done.said
+    assert set(place.site.commands()) == {"who"}
+    assert place.cli("exec", "b1", "who").code == 0
+    place.policed.says(f"conditions: {silent.replace('rows | length', 'row')}\n")
+    wrong = place.cli("plan", place.playbook)
+    assert (wrong.code, "'row' is not defined here" in wrong.err) == (2, True), wrong.said
+
+
 def broken_glass(place: Place, *words: str, answers: tuple[str, str]) -> tuple[int, str]:
     """The exit code, and what the terminal showed; an answer that is empty is not given."""
     with Terminal(place.cli, *words, "--break-glass", "mail is down") as terminal:
