@@ -494,7 +494,7 @@ def test_what_is_missing_is_told_with_what_is_there(text: str, said: str) -> Non
         ("a['rows'] | sort(attribute='j') | last", set()),
         ("(a.rows | matching('k', '*') | first).l", {("k", "a"), ("l", "a")}),
         ("(a.rows | last).l", {("l", "a")}),
-        ("(a | where('k', 'x') | first).l", set()),
+        ("(a | where('k', 'x') | first).l", {("k", "a")}),
         ("a.hosts | where('k', 'x')", set()),
         ("a.rows[0]['k l']", {("k l", "a")}),
         ("a.rows[1:] | not_matching('k', '*')", {("k", "a")}),

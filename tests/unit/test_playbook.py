@@ -375,7 +375,8 @@ def test_what_cannot_be_text_is_no_default_where_text_is_wanted(kind: str) -> No
 def test_which_names_are_reserved() -> None:
     """All names that some expression reads without a playbook's doing."""
     of_requests = {"item", "host", "parameters", "rows", "answer"}
-    assert {"groups", "run", "batch", "batch_number", *of_requests} == RESERVED
+    of_conditions = {"now", "reviewed"}
+    assert {"groups", "run", "batch", "batch_number", *of_requests, *of_conditions} == RESERVED
 
 
 @pytest.mark.parametrize(
