@@ -94,6 +94,8 @@ def value(text: str) -> Any:
         ("{{ 'n' ~ n }}", "n7"),
         ("{{ rows[0].host }}", "b1"),
         ("{{ rows[0]['mail server ip'] }}", "10.0.1.1"),
+        ("{{ (rows | first).host }}", "b1"),
+        ("{{ (rows | last)['host'] }}", "b2"),
         ("{{ rows[1:] | length }}", 1),
         ("{{ item.values }}", "column"),
         ("{{ thing.name }}", "b1"),

@@ -23,6 +23,7 @@ SCOPE: dict[str, Any] = {
         ("{{ rows | where('ip', backend.address) | column('users') == ['0'] }}", "{{ rows | where('ip', '10.0.1.1') | column('users') == ['0'] }}"),
         ("{{ rows | where('ip', (batch | first).address) }}", "{{ rows | where('ip', '10.0.1.1') }}"),
         ("{{ (rows | first).address == backend.address }}", "{{ (rows | first).address == '10.0.1.1' }}"),
+        ("{{ x == (batch | last).address }}", "{{ x == (batch | last).address }}"),
         ("{{ rows | length > parallel }}", "{{ rows | length > 100 }}"),
         ("{{ word }}", "it's"),
         ("{{ x == word }}", "{{ x == \"it's\" }}"),

@@ -29,6 +29,7 @@ SCOPE = {
         ("{{ ['0'] == rows | column('users') }}", "users=13,8,14"),
         ("{{ rows | where('mail server ip', '10.0.0.2') | column('users') | first == '0' }}", "users=8"),
         ("{{ rows | column('users') | total < 3 }}", "users=35"),
+        ("{{ rows | column(key='users') == ['0'] }}", "3 rows"),
         ("{{ rows | length == 0 }}", "3 rows"),
         ("{{ rows | where('users', '8') | length == 0 }}", "1 row"),
         ("{{ rows }}", "3 rows"),
