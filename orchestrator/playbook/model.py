@@ -138,10 +138,12 @@ class Batches(Strict):
     """Hosts in groups, one group after the other."""
 
     hosts: Selection = Field(description="All hosts; known at planning.")
-    size: Annotated[list[ShareField], BeforeValidator(_sizes)] = Field(
-        default_factory=lambda: [Share(1)],
-        min_length=1,
-        description="How many hosts (or which percentage) make a batch; the last value of a list repeats.",
+    size: Annotated[list[ShareField], BeforeValidator(_sizes, json_schema_input_type=list[ShareField] | ShareField)] = (
+        Field(
+            default_factory=lambda: [Share(1)],
+            min_length=1,
+            description="How many hosts (or which percentage) make a batch; the last value of a list repeats.",
+        )
     )
     soak: Duration | None = Field(None, description="How long to wait between two batches.")
     steps: list[Step] = Field(
@@ -156,7 +158,9 @@ class Step(Polled):
     name: str = Field(min_length=1, description="What the step does, in the operator's words.")
     when: Truth | None = Field(None, description="The step is skipped unless this holds.")
     for_each: ForEach | None = Field(None, description="One operation for each item, as `item`, on each of the hosts.")
-    require: Annotated[list[Requirement], BeforeValidator(_requirements)] = Field(
+    require: Annotated[
+        list[Requirement], BeforeValidator(_requirements, json_schema_input_type=list[Requirement] | Requirement)
+    ] = Field(
         default=[],
         description="Conditions that must be true; otherwise the run stops here, before this step sends anything.",
     )
@@ -170,7 +174,7 @@ class Step(Polled):
         None,
         description="Asked when an operation that must not be repeated got no answer, to learn whether it was executed.",
     )
-    pause: Annotated[Pause | None, BeforeValidator(_pause)] = Field(
+    pause: Annotated[Pause | None, BeforeValidator(_pause, json_schema_input_type=Pause | Duration | None)] = Field(
         None, description="Wait a while (pause: 30s), or ask the operator (pause: {confirm: ...})."
     )
     batches: Batches | None = Field(

@@ -646,6 +646,18 @@ def test_what_repeating_means(line: str, effect: Effect) -> None:
         f"{WHO}, timeout: -5",
         f"{WHO}, timeout: [5]",
         f"{WHO}, nosuch: 1",
+        "pause: 30s",
+        "pause: 30",
+        "pause: {for: 30s}",
+        "pause: {confirm: Go on?}",
+        "pause: [30s]",
+        "require: {that: true, message: m}",
+        "require: [{that: true, message: m}]",
+        "require: [m]",
+        "batches: {hosts: backends, size: 1, steps: [{name: R, command: reload}]}",
+        "batches: {hosts: backends, size: 10%, steps: [{name: R, command: reload}]}",
+        "batches: {hosts: backends, size: [1, 10%], steps: [{name: R, command: reload}]}",
+        "batches: {hosts: backends, size: {a: 1}, steps: [{name: R, command: reload}]}",
     ],
 )
 def test_an_editor_knows_a_step_as_the_program_does(line: str) -> None:
