@@ -162,14 +162,15 @@ async def look(plan: Plan, asker: Asker, settings: Settings | None = None, fetch
         fetch: reads pages of other services.
     """
     seen = _Look(plan, asker, settings or Settings())
-    await seen.conditions(Looker(plan, asker, fetch))
+    looker = Looker(plan, asker, fetch)
+    await seen.conditions(looker)
     for step in plan.of("step", "verify", "finally"):
         await seen.step(step)
     for step in plan.of("undo"):  # never asked; what it would send is worth knowing
         scope = seen.scope(step)
         if isinstance(step, CommandStep) and known_now(step, scope):
             seen.drafted(step, scope)
-    seen.found.sent = asker.sent
+    seen.found.sent = asker.sent + looker.pages
     return seen.found
 
 
@@ -205,7 +206,6 @@ class _Look:
             elif self.found.stop is None:
                 about = "does not hold" if sighting.holds is False else "cannot be told"
                 self.found.stop = None, f"condition {planned.name!r} {about}: {sighting.why}"
-        self.found.sent += looker.asked
 
     async def step(self, step: PlannedStep) -> None:
         """Look at a step."""

@@ -52,14 +52,14 @@ class Looker:
         fetch: reads pages of other services.
 
     Attributes:
-        asked: how many requests that took, pages included.
+        pages: how many pages it asked for; questions to hosts the asker counts.
     """
 
     def __init__(self, plan: Plan, asker: Asker, fetch: Fetch = no_pages) -> None:
         self._plan = replace(plan, limited=None)  # a question beside the operations is no part of --limit
         self._asker = asker
         self._fetch = fetch
-        self.asked = 0
+        self.pages = 0
 
     async def look(
         self,
@@ -114,7 +114,7 @@ class Looker:
             url = str(compile_value(ask.url)(scope))
             if fault := fault_of_url(url):
                 raise ExpressionError(f"cannot read {ask.url}: it {fault}")
-            self.asked += 1
+            self.pages += 1
             return await self._fetch(url, timeout)
         step = question()
         drafts = [draft for draft in expand(step, self._plan, scope) if not draft.skipped]
@@ -131,7 +131,6 @@ class Looker:
 
         async def one(question: tuple[int, Draft]) -> None:
             number, draft = question
-            self.asked += 1
             timeout = given or self._plan.inventory.hosts[draft.host].endpoint.request_timeout
             _, outcome = await self._asker.ask(
                 draft.host,

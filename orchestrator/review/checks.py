@@ -26,7 +26,7 @@ _OTHERWISE: Mapping[Otherwise, str] = {
     "refuse": "the run does not start",
     "pause": "the run waits",
     "stop": "the run stops",
-    "undo": "the run stops and takes back what it can (5 Backout)",
+    "undo": "the run stops and takes back what it can, as the table of the backout says",
 }
 
 

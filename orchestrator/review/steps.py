@@ -33,7 +33,7 @@ UNKNOWN = "…"  # stands in a command line for what only the run will know
 
 _FOLLOWS: Mapping[OnFailure, str] = {
     "stop": "the run stops; what was done stays done",
-    "undo": "the run stops and takes back what it can (5 Backout)",
+    "undo": "the run stops and takes back what it can, as the table of the backout says",
     "continue": "the run goes on, and its report tells what failed",
 }
 

@@ -59,6 +59,8 @@ def _subject(review: Review) -> str:
 def sentence(review: Review) -> str:
     """All of it in one sentence."""
     parts = [_affected(review)] if review.verdict or review.affected else ["how many users notice it is not known"]
+    if cuts := _cuts(review):
+        parts.append(f"about {many(cuts, 'move')} in all, since who has moved may have to move again")
     if review.emptied and review.rooms:
         goes = " ".join(dict.fromkeys(room.host for room in review.rooms))
         staying = "the backends that stay, a batch at a time" if review.rooms[0].batch else goes
@@ -66,6 +68,13 @@ def sentence(review: Review) -> str:
     hosts, number = review.changed
     parts.append(f"changes {number} of {count(review.hosts, 'host')} ({hosts})" if number else "nothing is changed")
     return f"{_subject(review)}: {'; '.join(parts)}."
+
+
+def _cuts(review: Review) -> int:
+    """How often users are moved in all, where those who moved may have to move again; 0 where nobody has to."""
+    moving = {room.batch: room.moving for room in review.rooms if room.batch}
+    cuts = sum(moving.values())
+    return cuts if cuts > review.affected.get("users", cuts) else 0
 
 
 def _share(review: Review) -> str:
@@ -102,6 +111,7 @@ def _summary(review: Review) -> Iterator[Part]:
     yield Paragraph(Strong(sentence(review)))
     yield _verdict(review)
     yield from (Callout(Tone.WARNING, safe(warning, 1000)) for warning in review.warnings)
+    yield from _crowded(review)
     changing = [step for step in review.main if step.changes and not step.skipped]
     later = sum(step.total is None for step in review.main if not step.skipped)
     requests = amount(review.requests) + (f", and those of {count(later, 'step')} known at run time" if later else "")
@@ -119,6 +129,16 @@ def _summary(review: Review) -> Iterator[Part]:
     yield Facts([(label, words) for label, words in pairs if words])
     if review.about:
         yield Section("In the words of the playbook", [Paragraph(text) for text in paragraphs(review.about)])
+
+
+def _crowded(review: Review) -> Iterator[Part]:
+    """The backend that gets most users, where nobody said how many it can serve, or it can serve fewer."""
+    unsure = [room for room in review.rooms if room.capacity is None or room.is_full]
+    if unsure:
+        most = max(unsure, key=lambda room: room.after)
+        can = "nobody said how many it can serve" if most.capacity is None else f"it can serve {amount(most.capacity)}"
+        words = f"{most.host} would have about {many(most.after, 'user')} (before: {amount(most.before)}); {can}"
+        yield Callout(Tone.WARNING if most.capacity is None else Tone.PROBLEM, f"{words}.")
 
 
 def _verdict(review: Review) -> Part:
@@ -162,11 +182,11 @@ def _felt(review: Review) -> Iterator[Part]:
             named(step),
             safe(step.impact, 600),
             _noticed(step),
-            "not known" if step.waits is None else f"at most {format_duration(step.waits)}",
+            "none" if step.waits is None else format_duration(step.waits),
         )
         for step in felt[:MOST_ROOMS]
     ]
-    parts: list[Part] = [Table(("Step", "What", "What users notice", "How many now", "Step takes"), rows)]
+    parts: list[Part] = [Table(("Step", "What", "What users notice", "How many now", "Time limit of the step"), rows)]
     if len(felt) > MOST_ROOMS:
         parts.append(Paragraph(f"And {len(felt) - MOST_ROOMS} more steps."))
     if review.by_batch:
@@ -177,7 +197,7 @@ def _felt(review: Review) -> Iterator[Part]:
             parts.append(Paragraph("Who has moved may have to move again when the turn of the new backend comes."))
     if len(review.by_batch) > MOST_ROOMS:
         parts.append(Paragraph(f"And {len(review.by_batch) - MOST_ROOMS} more batches."))
-    yield Section("What users notice, and for how long", parts)
+    yield Section("What users notice", parts)
 
 
 def _noticed(step: ReviewedStep) -> str:
@@ -213,9 +233,11 @@ def _rooms(review: Review) -> Iterator[Part]:
         words = f"{room.host} would have {many(room.after, 'user')}, and its capacity is {amount(room.capacity or 0)}"
         yield Callout(Tone.PROBLEM, f"{words}{f' (batch {room.batch})' if room.batch else ''}.")
     batches = any(room.batch for room in review.rooms)
-    head = [*(["During"] if batches else []), "Backend", "Users before", "Then, about", "Capacity", "Used"]
-    rows = [_room(room, batches=batches) for room in review.rooms[:MOST_ROOMS]]
-    parts: list[Part] = [Table(head, rows, range(len(head) - 4, len(head)))]
+    given = any(room.capacity is not None for room in review.rooms)
+    head = [*(["During"] if batches else []), "Backend", "Users before", "Then, about"]
+    first, head = len(head) - 2, head + (["Capacity", "Used"] if given else [])
+    rows = [_room(room, batches=batches)[: len(head)] for room in review.rooms[:MOST_ROOMS]]
+    parts: list[Part] = [Table(head, rows, range(first, len(head)))]
     if len(review.rooms) > MOST_ROOMS:
         parts.append(Paragraph(f"And {len(review.rooms) - MOST_ROOMS} more rows."))
     parts.append(Paragraph("Users are spread by the vhost counts of the backends that stay."))
@@ -270,7 +292,9 @@ def _schedule(review: Review, program: str) -> Iterator[Part]:
 def _approvals(review: Review) -> Iterator[Part]:
     found = review.approvals
     if found is None:
-        yield Paragraph("No approval is recorded with this plan.")
+        yield Paragraph(
+            "Nobody has to approve it: this machine has no policy that wants approvals, and the program records none."
+        )
     else:
         lacking = f": {safe(found.lacking, 600)}" if found.lacking else ""
         yield Paragraph(f"{count(found.needed, 'approval')} needed, {len(found.verified)} verified{lacking}.")

@@ -200,7 +200,10 @@ def backout(review: Review, program: str) -> Iterator[Part]:
     rows = [_back(back) for back in shown]
     yield Table(("Step", "What it changes", "Taken back by", "What comes back", "When"), rows)
     if len(shown) < len(review.backouts):
-        yield Paragraph("In the batches after the first likewise, each for its own hosts.")
+        words = (
+            "In the batches after the first likewise, each for its own hosts; batches that are done stay as they are."
+        )
+        yield Paragraph(words)
     by_hand = [(back, back.by.listed) for back in shown if back.by is not None and back.by.listed]
     if by_hand:
         yield Paragraph("By hand, for example when the run was stopped and shall not go on:")
@@ -226,7 +229,10 @@ def _failing(review: Review) -> Iterator[Part]:
             found.setdefault(step.follows, []).append(step.key)
     items: list[Words] = []
     if first:
-        items.append((Strong(f"Before step {steps[first].key}"), ": the run stops, and nothing was changed."))
+        of_batch = " in this batch" if any(step.batch for step in steps) else ""
+        items.append(
+            (Strong(f"Before step {steps[first].key}"), f": the run stops, and nothing was changed{of_batch}.")
+        )
     items += [(Strong(f"Step {', '.join(keys)}"), f": {follows}.") for follows, keys in found.items()]
     yield Paragraph("If something fails:")
     yield Listing(items)
@@ -234,14 +240,14 @@ def _failing(review: Review) -> Iterator[Part]:
 
 def _back(back: Backout) -> tuple[Words, ...]:
     step = back.step
-    by: Words = "nothing; see Impact and risk"
+    by: Words = "nothing"
     when = "not at all"
     if back.by is not None:
-        by = (f"{back.by.name.removeprefix('undo: ')} (", Mono(back.by.command), f" on {_where(back.by)})")
+        by = (Mono(back.by.command), f" on {_where(back.by)}")
         when = "by itself, after the failures above that take back" if back.automatic else "by hand"
     elif back.inverse and not step.irreversible:
         by, when = back.inverse, "by hand"
-    restored = "; ".join(f"{name} back to {old}{f' (set to {new})' if new else ''}" for name, new, old in back.restores)
+    restored = "; ".join(f"{name} back to {old}{f', from {new}' if new else ''}" for name, new, old in back.restores)
     if step.irreversible:
         restored = "; ".join(filter(None, [restored, safe(step.irreversible, LONG)]))
     return step.key, named(step), by, restored or ("-" if back.by is None else "as its request says"), when

@@ -134,7 +134,7 @@ def takes(found: Range) -> str:
         return f"unknown; no earlier run tells of {found.missing}"
     basis = f" (from {found.basis})" if found.basis else ""
     question = f", and the time for {count(found.answers, 'answer')}" if found.answers else ""
-    return f"{'' if found.known else 'unknown: '}{lasts(found.low, found.high)}{basis}{question}"
+    return f"{lasts(found.low, found.high)}{'' if found.known else ', a rough guess'}{basis}{question}"
 
 
 def noticed(seen: Mapping[str, Any] | None) -> str:

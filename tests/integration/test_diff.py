@@ -24,7 +24,7 @@ steps:
     for_each: "{{ users }}"
     command: kick
     parameters: {mask: ["{{ item }}"]}
-    affects: {sessions: "{{ seen.rows | column('value') | first }}"}
+    affects: {sessions: "{{ seen.rows | column('value') | first | int }}"}
 """
 
 DICT = 'parameters: {dictUri: "file:/x", key: shared/n}'

@@ -204,8 +204,8 @@ def test_vhosts_set_back_by_another_tool_stop_a_drain(site: Start) -> None:
     here = site(users=30)
     playbook = here.cli.playbook(asking("drain-backend", "Move its users to other backends"))
     with Terminal(here.cli, "run", playbook, "-e", "backend=b1") as terminal:
-        terminal.wait_for("Run it? [y/N]")
-        terminal.type("y\n")
+        terminal.wait_for("or Enter to leave: ")
+        terminal.type("b1\n")
         terminal.wait_for("Go on? [y/N]")
         here.fleet.fleet.ring.hosts[here.fleet.backends["b1"]].vhosts = 100
         terminal.type("y\n")

@@ -122,8 +122,8 @@ def test_vhosts_set_back_by_another_tool_stop_a_drain(changed_ring: Ring, cli: C
     playbook = cli.playbook(asking("drain-backend", "Move its users to other backends"))
     with Sessions(changed_ring, count=6) as sessions:
         with Terminal(cli, "run", playbook, "-e", "backend=b1") as terminal:
-            terminal.wait_for("Run it? [y/N]")
-            terminal.type("y\n")
+            terminal.wait_for("or Enter to leave: ")
+            terminal.type("b1\n")
             terminal.wait_for("Go on? [y/N]")
             changed_ring.call("d2", "directorUpdate", {"host": changed_ring.backends["b1"], "vhostCount": "100"})
             wait_until(lambda: hosts_of(changed_ring)["b1"]["vhosts"] == "100", 10.0, "d1 knows it")

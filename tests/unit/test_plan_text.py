@@ -186,8 +186,8 @@ def lasting(**steps: Range) -> Estimate:
         (
             Range(10, 90, "B"),
             Range(10, 90, "B", answers=2),
-            ["takes unknown: 10 to 90 s (from B)"],
-            "Takes unknown: 10 to 90 s (from B), and the time for 2 answers, if nothing fails.",
+            ["takes 10 to 90 s, a rough guess (from B)"],
+            "Takes 10 to 90 s, a rough guess (from B), and the time for 2 answers, if nothing fails.",
         ),
         (
             Range(0, None, missing="kick"),
