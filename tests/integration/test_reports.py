@@ -11,6 +11,7 @@ import pytest
 
 from tests.command_line import CommandLine, Result, wait_until
 from tests.integration.conftest import Site
+from tests.terminal import Terminal
 from tests.unit.test_document_views import Page, pieces, shape
 
 KICKS = """
@@ -52,10 +53,12 @@ def interrupted(site: Callable[..., Site]) -> Site:
     faults = ("command=kick,host=b2,exit=75,first=2", "command=dictInc,empty=after,first=1", "command=dictInc,exit=65")
     here = site(users=20, directors=1, backends=2, latency=0.02, backend_versions={"b2": "2.4"}, faults=faults)
     (here.cli.folder / "users.txt").write_text("".join(f"{user}\n" for user in here.fleet.fleet.accounts))
-    process = here.cli.start("run", here.cli.playbook(KICKS), "--yes", "--break-glass", "disk | of `b1`")
-    wait_until(lambda: here.commands().count("kick") >= 6)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    with Terminal(here.cli, "run", here.cli.playbook(KICKS), "--yes", "--break-glass", "disk | of `b1`") as terminal:
+        terminal.wait_for("or Enter to leave: ")
+        terminal.type("break glass\n")
+        wait_until(lambda: here.commands().count("kick") >= 6)
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.end() == 130
     assert here.cli("resume").code == 4
     return here
 
