@@ -35,7 +35,18 @@ def report(app: App, run: str | None, form: str, output: str | None) -> int:
       orchestrator report --format markdown | xclip
       orchestrator report last --format html -o CHG-1234.html
     """
-    pieces = _PIECES[form](app.find(run), app.program)
+    put(_PIECES[form](app.find(run), app.program), form, output)
+    return exit_codes.DONE
+
+
+def put(pieces: Iterable[str], form: str, output: str | None) -> None:
+    """Print a document, folded if it is text, or write it to a new file.
+
+    Args:
+        pieces: of the document; of text a line each.
+        form: "text", or one that is for programs and other people.
+        output: the file, or None for stdout.
+    """
     if output is not None:
         save(output, pieces)
     elif form == "text":
@@ -45,7 +56,6 @@ def report(app: App, run: str | None, form: str, output: str | None) -> int:
         write_utf8()
         for piece in pieces:
             write(piece, flush=False)
-    return exit_codes.DONE
 
 
 def _text(run: FileRun, program: str) -> Iterator[str]:

@@ -9,8 +9,7 @@ import click
 
 from orchestrator.cli import exit_codes
 from orchestrator.cli.app import App
-from orchestrator.cli.output import emit_folded, write, write_utf8
-from orchestrator.cli.report import FORMATS, save
+from orchestrator.cli.report import FORMATS, put
 
 if TYPE_CHECKING:
     from orchestrator.review.model import Review
@@ -40,16 +39,7 @@ def review(app: App, plan: str, form: str, output: str | None) -> int:
     with saved.read() as reader:
         app.use_config(reader.header.config_path)
     signatures = signatures_of(app, saved, plan, ())
-    pieces = _PIECES[form](make(saved, app.store, app.fleet, plan, signatures, app.program), app.program)
-    if output is not None:
-        save(output, pieces)
-    elif form == "text":
-        for line in pieces:
-            emit_folded(line.rstrip("\n"))
-    else:
-        write_utf8()
-        for piece in pieces:
-            write(piece, flush=False)
+    put(_PIECES[form](make(saved, app.store, app.fleet, plan, signatures, app.program), app.program), form, output)
     return exit_codes.DONE
 
 

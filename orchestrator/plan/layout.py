@@ -10,9 +10,9 @@ from typing import Any
 from orchestrator.dovecot import catalog
 from orchestrator.errors import InputError
 from orchestrator.fleet.inventory import Host, Inventory, fold
+from orchestrator.plan.cautions import warnings
 from orchestrator.plan.expand import hosts_of, selected
 from orchestrator.plan.questions import check_questions
-from orchestrator.plan.review import warnings
 from orchestrator.plan.steps import (
     CommandStep,
     Origin,
