@@ -49,6 +49,7 @@ class Options:
 
 Call = Callable[[How], Awaitable[Report]]
 EMERGENCY = "break glass"  # what is typed to confirm it
+TOGETHER = 0.1  # seconds; of two signals that come together uvloop may tell one twice, which is no third signal
 
 
 def conduct(app: App, options: Options, call: Call) -> tuple[Report, int]:
@@ -102,8 +103,13 @@ async def _attend(
     """First signal: send nothing more. Second: wait for no answer. Third: die; the run is valid all the same."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         task_status.started()
+        latest: dict[int, float] = {}
         async for number in signals:
-            if number == signal.SIGHUP:  # the terminal is gone; the work goes on
+            now = anyio.current_time()
+            burst = {other for other, at in latest.items() if now - at < TOGETHER}
+            again = number in burst and len(burst) > 1
+            latest[number] = now
+            if number == signal.SIGHUP or again:  # the terminal is gone, and the work goes on; or it is the same one
                 continue
             caught.append(number)
             name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
